@@ -1,0 +1,1 @@
+//! The model: text encoder, video VAE, diffusion transformer, schedulers, guidance and weights.

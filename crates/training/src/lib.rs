@@ -1,0 +1,1 @@
+//! How weights are learned: the paper world, captions, losses, optimisers, checkpoints and evaluation.
