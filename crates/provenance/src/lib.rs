@@ -1,1 +1,26 @@
 //! Where a video came from: the visible mark, the C2PA manifest and the signing keys.
+//!
+//! [`sign`] is the only way to a [`SignedVideo`], and nothing else is published. [`verify`] reads bytes from anyone and says in one
+//! page who made them, when, how, and whether they are untouched.
+
+#![forbid(unsafe_code)]
+
+mod manifest;
+mod sign;
+mod verify;
+
+mod report;
+
+mod key;
+mod mark;
+
+mod container;
+mod envelope;
+mod settings;
+
+pub use key::{KeyError, SigningKey};
+pub use manifest::{Action, Model, Provenance, SoftwareAgent, TrainingChoice};
+pub use mark::VisibleMark;
+pub use report::{Parent, Report, Signer, State, Trust};
+pub use sign::{SignError, SignedVideo, sign};
+pub use verify::{TrustedRoots, verify};

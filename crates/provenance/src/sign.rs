@@ -1,0 +1,109 @@
+//! Signing: an MP4 goes in, the only kind of video that may be published comes out.
+
+use std::io::Cursor;
+
+use c2pa::{Builder, Context};
+use serde_json::json;
+
+use crate::container::{self, Container};
+use crate::envelope::open_boxes_sha256;
+use crate::key::SigningKey;
+use crate::manifest::{self, Action, PARENT_ID, Provenance};
+use crate::settings::settings;
+
+/// A video with signed Content Credentials. Only [`sign`] makes one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignedVideo {
+    bytes: Vec<u8>,
+}
+
+/// Why a video could not be signed.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// What was to be signed is not an MP4.
+    #[error("only an MP4 can be signed, and these {size_bytes} bytes are none")]
+    NotMp4 {
+        /// Bytes that came.
+        size_bytes: usize,
+    },
+    /// It has a manifest already; pass the signed file as parent instead.
+    #[error("the video to sign carries content credentials already")]
+    AlreadySigned,
+    /// An edit or extension of nothing.
+    #[error("an edited or extended video needs the file it was made from")]
+    ParentMissing,
+    /// A creation from something.
+    #[error("a created video has no parent: call it edited or extended")]
+    ParentOfCreation,
+    /// The parent is neither MP4 nor a picture.
+    #[error("the parent file is no MP4, PNG, JPEG or WebP")]
+    ParentUnreadable,
+    /// A fact that no JSON can hold, such as a year past 9999.
+    #[error("the manifest's facts cannot be written")]
+    Facts(#[from] serde_json::Error),
+    /// The C2PA library failed.
+    #[error("cannot {step}")]
+    C2pa {
+        /// What it was doing.
+        step: &'static str,
+        /// What it said.
+        source: c2pa::Error,
+    },
+}
+
+/// Signs an MP4 with what is known about it.
+///
+/// # Errors
+/// [`SignError`]; the key and the facts are the caller's, so most are the caller's mistakes.
+pub fn sign(mp4: &[u8], provenance: &Provenance<'_>, key: &SigningKey) -> Result<SignedVideo, SignError> {
+    if container::sniff(mp4) != Some(Container::Mp4) {
+        return Err(SignError::NotMp4 { size_bytes: mp4.len() });
+    }
+    if container::has_credentials(mp4) {
+        return Err(SignError::AlreadySigned);
+    }
+    match (provenance.action, provenance.parent) {
+        (Action::Created, Some(_)) => return Err(SignError::ParentOfCreation),
+        (Action::Edited | Action::Extended, None) => return Err(SignError::ParentMissing),
+        (Action::Created, None) | (Action::Edited | Action::Extended, Some(_)) => {}
+    }
+    let step = |step| move |source| SignError::C2pa { step, source };
+
+    // The key's own root is an anchor here so that a parent of this installation is recorded as trusted.
+    let settings = settings(Some(key.root_pem()), None).map_err(step("set up the C2PA library"))?;
+    let context = Context::new().with_settings(settings).map_err(step("set up the C2PA library"))?;
+    let mut builder = Builder::from_context(context)
+        .with_definition(manifest::definition(provenance, open_boxes_sha256(mp4))?)
+        .map_err(step("describe the video"))?;
+    if let Some(parent) = provenance.parent {
+        let container = container::sniff(parent).ok_or(SignError::ParentUnreadable)?;
+        let ingredient = json!({ "title": "parent", "relationship": "parentOf", "label": PARENT_ID });
+        builder
+            .add_ingredient_from_stream(ingredient.to_string(), container.mime(), &mut Cursor::new(parent))
+            .map_err(step("read the parent file"))?;
+    }
+    let signer = key.signer().map_err(step("use the signing key"))?;
+    let mut signed = Cursor::new(Vec::with_capacity(mp4.len() + 64 * 1024));
+    builder
+        .sign(signer.as_ref(), Container::Mp4.mime(), &mut Cursor::new(mp4), &mut signed)
+        .map_err(step("sign the video"))?;
+    Ok(SignedVideo { bytes: signed.into_inner() })
+}
+
+impl SignedVideo {
+    /// The MP4.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The MP4, taken out.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+impl std::fmt::Debug for SignedVideo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SignedVideo({} bytes)", self.bytes.len())
+    }
+}
