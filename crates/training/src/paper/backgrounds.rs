@@ -35,7 +35,9 @@ impl Layer {
         let offset = (pan(camera, self.depth, time_s) * stage.width).rem_euclid(period);
         let shadow_px = transform.sy * 0.014;
         for (piece, &(left, right)) in self.pieces.iter().zip(&self.reaches) {
-            for copy in [-2.0, -1.0, 0.0] {
+            // A strip is long enough to be drawn once, so that its edge has no joint; single things come round again.
+            let copies: &[f32] = if right - left > period { &[-1.0] } else { &[-2.0, -1.0, 0.0] };
+            for &copy in copies {
                 let shift = offset + copy * period;
                 if right + shift > -0.05 && left + shift < stage.width + 0.05 {
                     canvas.stack(std::slice::from_ref(piece), transform.pre_translate(shift, 0.0), shadow_px);
@@ -90,21 +92,21 @@ impl Site {
         if self.time_of_day == TimeOfDay::Dusk { mix(colour, [150, 70, 130], 0.24) } else { self.tint(colour) }
     }
 
-    /// A strip across the whole period: from a wavy edge at `top` (a share of the height) to the bottom.
+    /// A strip across a period and a frame: from a wavy edge at `top` (a share of the height) to the bottom.
     fn strip(&self, top: f32, swing: f32, index: u64, colour: Rgb, edge: impl Fn(f32) -> f32) -> Piece {
         let period = self.stage.width * PERIOD;
         let (phase, other) = (self.dice(index * 2 + 100), self.dice(index * 2 + 101));
-        let steps = 96;
+        let length = period + self.stage.width + 0.2;
+        let steps = 144;
         let mut outline: Vec<(f32, f32)> = (0..=steps)
             .map(|step| {
-                let at = step as f32 / steps as f32;
+                let at = step as f32 / steps as f32 * length / period;
                 let bend = wave(at, 3.0, phase) * 0.6 + wave(at, 5.0, other) * 0.3 + wave(at, 11.0, phase) * 0.1;
                 (at * period, top * self.stage.height + swing * bend + edge(at))
             })
             .collect();
         let bottom = self.stage.height + 0.1;
-        outline.push((period + 0.02, outline[steps].1));
-        outline.extend([(period + 0.02, bottom), (-0.02, bottom), (-0.02, outline[0].1)]);
+        outline.extend([(length, bottom), (-0.1, bottom), (-0.1, outline[0].1)]);
         Piece::new(outline, colour)
     }
 
