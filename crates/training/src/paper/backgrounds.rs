@@ -96,17 +96,17 @@ impl Site {
     fn strip(&self, top: f32, swing: f32, index: u64, colour: Rgb, edge: impl Fn(f32) -> f32) -> Piece {
         let period = self.stage.width * PERIOD;
         let (phase, other) = (self.dice(index * 2 + 100), self.dice(index * 2 + 101));
-        let length = period + self.stage.width + 0.2;
+        let length = period + self.stage.width + 0.3;
         let steps = 144;
         let mut outline: Vec<(f32, f32)> = (0..=steps)
             .map(|step| {
-                let at = step as f32 / steps as f32 * length / period;
+                let at = (step as f32 / steps as f32 * length - 0.1) / period;
                 let bend = wave(at, 3.0, phase) * 0.6 + wave(at, 5.0, other) * 0.3 + wave(at, 11.0, phase) * 0.1;
                 (at * period, top * self.stage.height + swing * bend + edge(at))
             })
             .collect();
         let bottom = self.stage.height + 0.1;
-        outline.extend([(length, bottom), (-0.1, bottom), (-0.1, outline[0].1)]);
+        outline.extend([(length - 0.1, bottom), (-0.1, bottom)]);
         Piece::new(outline, colour)
     }
 
@@ -223,7 +223,7 @@ impl Site {
             let phase = self.dice(at as u64 + 20);
             let wave_strip = self.strip(top, 0.006, at as u64, self.water(colour), |x| {
                 // Scallops: round troughs and pointed crests, as scissors make waves.
-                height * (((x * crests * PERIOD + phase).fract() - 0.5).abs() * 2.0).powi(2) * -1.0 + height
+                height * (1.0 - (((x * crests * PERIOD + phase).rem_euclid(1.0) - 0.5) * 2.0).powi(2))
             });
             let layer = Layer::new(0.15 + 0.85 * share, vec![wave_strip]);
             layers.push(if at == 4 { layer.in_front() } else { layer });

@@ -26,7 +26,7 @@ const WITHHELD_WEATHER: [(Background, Weather); 4] = [
 /// The pairs lie on a lattice over the class indices, so they are spread evenly and stay the same as long as the enums
 /// keep their order.
 pub fn withholds_colour(kind: ActorKind, colour: Colour) -> bool {
-    (kind.index() * 7 + colour.index() * 3) % 8 == 0
+    (kind.index() * 7 + colour.index() * 3).is_multiple_of(8)
 }
 
 /// Whether training never sees this actor move like this (about one in ten). Staying still is never withheld, because
