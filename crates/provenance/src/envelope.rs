@@ -60,15 +60,39 @@ fn store_is_canonical(bytes: &[u8]) -> Option<bool> {
 
 /// Whether every box ends where its length says and the last one where its parent ends.
 fn is_well_nested(bytes: &[u8], depth: usize) -> bool {
-    depth < MAX_DEPTH
-        && boxes(bytes).all(|found| {
-            found.kind != FileBox::BROKEN
-                && found
-                    .bytes
-                    .first_chunk()
-                    .is_some_and(|length| u32::from_be_bytes(*length) as usize == found.bytes.len())
-                && (found.kind != *b"jumb" || is_well_nested(found.payload, depth + 1))
-        })
+    let is_sound = |found: FileBox<'_>| {
+        let length = found.bytes.first_chunk().map(|length| u32::from_be_bytes(*length) as usize);
+        length == Some(found.bytes.len())
+            && match &found.kind {
+                b"jumb" => is_well_nested(found.payload, depth + 1),
+                b"jumd" => description_is_canonical(found.payload).unwrap_or(false),
+                kind => *kind != FileBox::BROKEN,
+            }
+    };
+    depth < MAX_DEPTH && boxes(bytes).all(is_sound)
+}
+
+/// Whether a description box (JUMBF §A.3) has what its toggles announce and nothing else; readers skip over both.
+fn description_is_canonical(payload: &[u8]) -> Option<bool> {
+    const REQUESTABLE_AND_LABELLED: u8 = 0x03;
+    const ID: u8 = 0x04;
+    const HASH: u8 = 0x08;
+    const PRIVATE: u8 = 0x10;
+    let (&toggles, rest) = payload.get(16..)?.split_first()?;
+    let label_length = rest.iter().position(|&byte| byte == 0)?;
+    let mut rest = &rest[label_length + 1..];
+    if toggles & ID != 0 {
+        rest = rest.get(4..)?;
+    }
+    if toggles & HASH != 0 {
+        rest = rest.get(32..)?;
+    }
+    let private_boxes = usize::from(toggles & PRIVATE != 0);
+    Some(
+        toggles & !(ID | HASH | PRIVATE) == REQUESTABLE_AND_LABELLED
+            && boxes(rest).count() == private_boxes
+            && is_well_nested(rest, MAX_DEPTH - 1),
+    )
 }
 
 /// `COSE_Sign1` (RFC 9052 §4.2) whose unprotected header is nothing but padding, all zero.
@@ -140,6 +164,23 @@ mod tests {
         check(b"\xd2\x84\x41P\xa0\xf6\x42SSS", Some(false));
         check(b"\xd2\x84\x41P\xbb\xff\xff\xff\xff\xff\xff\xff\xff", None);
         check(b"", None);
+    }
+
+    #[test]
+    fn toggles_announce_what_follows() {
+        let check = |toggles: u8, tail: &[u8], expected: Option<bool>| {
+            let payload = [[b'u'; 16].as_slice(), &[toggles], b"label\0", tail].concat();
+            assert_eq!(description_is_canonical(&payload), expected, "{toggles:x} {tail:x?}");
+        };
+        check(0x03, b"", Some(true));
+        check(0x13, b"\0\0\0\x09c2shS", Some(true));
+        check(0x07, b"1234", Some(true));
+        check(0x02, b"", Some(false));
+        check(0x83, b"", Some(false));
+        check(0x13, b"", Some(false));
+        check(0x03, b"\0\0\0\x09c2shS", Some(false));
+        check(0x0b, b"", None);
+        assert_eq!(description_is_canonical(b"short"), None);
     }
 
     #[test]

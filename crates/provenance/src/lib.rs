@@ -4,6 +4,7 @@
 //! page who made them, when, how, and whether they are untouched.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod manifest;
 mod sign;

@@ -126,19 +126,19 @@ impl Report {
         self.to_string()
     }
 
-    /// The failure that best says why a file does not hold.
+    /// Why a file does not hold, in the words of its headline.
     fn reason(&self) -> &'static str {
         let has = |needle: &str| self.codes.iter().any(|code| code.contains(needle));
-        if has("expired") || has("outsideValidity") {
-            "the signing certificate has expired or was not valid"
-        } else if has("Hash.mismatch") || has("org.misora.") {
-            "the file was changed after it was signed"
+        if has("Hash.mismatch") || has("org.misora.") {
+            "TAMPERED: the file was changed after it was signed."
         } else if has("claimSignature.mismatch") || has("hashedURI.mismatch") {
-            "the credentials themselves were changed"
+            "TAMPERED: the credentials themselves were changed."
+        } else if has("signingCredential.expired") || has("claimSignature.outsideValidity") {
+            "NOT CONFIRMED: the signing certificate has expired, or was not valid yet, and no timestamp proves when it signed."
         } else if has("signingCredential.invalid") {
-            "the signing certificate is not one for content credentials"
+            "NOT CONFIRMED: the signing certificate is not one for content credentials."
         } else {
-            "the file or its credentials were changed or damaged"
+            "TAMPERED: the file or its credentials were changed or damaged."
         }
     }
 }
@@ -148,7 +148,7 @@ impl fmt::Display for Report {
         match self.state {
             State::Untouched => writeln!(f, "UNTOUCHED: not one byte was changed since this file was signed.")?,
             State::Tampered => {
-                writeln!(f, "TAMPERED: {}.", self.reason())?;
+                writeln!(f, "{}", self.reason())?;
                 if self.signer.is_some() {
                     writeln!(f, "What it claims, for which nobody vouches any more:")?;
                 }

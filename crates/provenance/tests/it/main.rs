@@ -1,5 +1,7 @@
 //! What a stranger can do with a signed file, and what the verifier then says.
 
+#![allow(clippy::unwrap_used)]
+
 mod hostile;
 mod keys;
 mod signing;

@@ -109,6 +109,26 @@ fn a_foreign_file_is_untouched_but_its_signer_unknown() {
 }
 
 #[test]
+fn a_clip_of_our_own_writer_is_marked_signed_and_still_plays() {
+    let (_dir, key) = installation("Paper Studio");
+    let size = media::Size::new(128, 72);
+    let mark = VisibleMark::new(size);
+    let frame_rate = media::FrameRate::whole(8);
+    let mut writer = media::Mp4Writer::new(size, frame_rate, media::Quality::default()).unwrap();
+    for index in 0..8_u32 {
+        let mut frame = media::Frame::filled(size, [40, 90, 160]);
+        mark.draw(&mut frame, f64::from(index) / frame_rate.as_f64());
+        writer.push(&frame).unwrap();
+    }
+    let mp4 = writer.finish().unwrap();
+    let signed = sign(&mp4, &created(), &key).unwrap();
+    let report = verify(signed.bytes(), &TrustedRoots::installation(&key));
+    assert_eq!(report.state, State::Untouched, "{report:#?}");
+    let limits = media::ReadLimits::default();
+    assert_eq!(media::read_mp4(signed.bytes(), &limits).unwrap(), media::read_mp4(&mp4, &limits).unwrap());
+}
+
+#[test]
 fn what_cannot_be_signed_is_refused() {
     let (_dir, key) = installation("Paper Studio");
     let signed = sign(CLIP, &created(), &key).unwrap();
