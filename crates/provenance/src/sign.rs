@@ -47,7 +47,7 @@ pub enum SignError {
         /// What it was doing.
         step: &'static str,
         /// What it said.
-        source: c2pa::Error,
+        source: Box<c2pa::Error>,
     },
 }
 
@@ -67,7 +67,7 @@ pub fn sign(mp4: &[u8], provenance: &Provenance<'_>, key: &SigningKey) -> Result
         (Action::Edited | Action::Extended, None) => return Err(SignError::ParentMissing),
         (Action::Created, None) | (Action::Edited | Action::Extended, Some(_)) => {}
     }
-    let step = |step| move |source| SignError::C2pa { step, source };
+    let step = |step| move |source| SignError::C2pa { step, source: Box::new(source) };
 
     // The key's own root is an anchor here so that a parent of this installation is recorded as trusted.
     let settings = settings(Some(key.root_pem()), None).map_err(step("set up the C2PA library"))?;
