@@ -1,7 +1,8 @@
 //! Scaling frames. Values are taken as they are, gamma included, as video scalers do.
 
 use fast_image_resize as fir;
-use fir::images::{Image, ImageRef};
+use fir::images::{TypedImage, TypedImageRef};
+use fir::pixels::U8x3;
 
 use crate::frame::{Frame, Size};
 
@@ -73,11 +74,12 @@ impl Resizer {
         if from.pixels() == 0 || to.pixels() == 0 {
             return;
         }
-        let source = ImageRef::new(from.width, from.height, frame.rgb(), fir::PixelType::U8x3)
+        // The typed call: the one that looks up the pixel type at run time compiles every pixel type there is.
+        let source = TypedImageRef::<U8x3>::from_buffer(from.width, from.height, frame.rgb())
             .expect("a frame holds three bytes for each of its pixels");
-        let mut target = Image::from_slice_u8(to.width, to.height, scaled.rgb_mut(), fir::PixelType::U8x3)
+        let mut target = TypedImage::<U8x3>::from_buffer(to.width, to.height, scaled.rgb_mut())
             .expect("a frame holds three bytes for each of its pixels");
-        self.inner.resize(&source, &mut target, &options).expect("both frames are RGB and the crop is inside");
+        self.inner.resize_typed(&source, &mut target, &options).expect("the crop is inside");
     }
 }
 
