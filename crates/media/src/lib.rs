@@ -1,5 +1,7 @@
 //! Frames to bytes and back: pictures, colour, H.264, MP4, thumbnails and sprite sheets.
 
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may panic"))]
+
 mod frame;
 
 mod picture;
