@@ -1,1 +1,27 @@
 //! The model: text encoder, video VAE, diffusion transformer, schedulers, guidance and weights.
+//!
+//! Tensors and prompts in, tensors out: nothing here sees a user, a file format of video or a socket.
+#![forbid(unsafe_code)]
+
+mod dit;
+mod error;
+mod flow;
+mod layers;
+mod rope;
+mod sampling;
+mod text;
+mod tokenizer;
+mod vae;
+mod weights;
+
+pub use dit::{Dit, DitConfig, LatentPositions, TextStates};
+pub use error::{Error, Result};
+pub use flow::{Solver, SolverKind, add_noise, seeded_noise, shifted, timesteps};
+pub use layers::{Mlp, RmsNorm, linear};
+pub use sampling::{SampleRequest, reference_time_s, sample};
+pub use text::{TextConfig, TextEncoder};
+pub use tokenizer::PromptTokenizer;
+pub use vae::{Posterior, Vae, VaeConfig, linear_from};
+pub use weights::{
+    PaperModel, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, open_network, open_text_encoder, open_vae, save_network,
+};

@@ -1,3 +1,19 @@
 //! How weights are learned: the paper world, captions, losses, optimisers, checkpoints and evaluation.
+#![forbid(unsafe_code)]
 
 pub mod paper;
+
+mod clips;
+mod curves;
+mod dit;
+mod sheet;
+mod text;
+mod trainer;
+mod vae;
+
+pub use clips::{FRAME_RATE, NATIVE_SIZES, clips_to_tensor, latent_times_s, tensor_to_frames};
+pub use dit::{DitStageConfig, Surroundings, train_dit};
+pub use sheet::contact_sheet;
+pub use text::{TextStageConfig, train_text, train_tokenizer};
+pub use trainer::TrainerConfig;
+pub use vae::{VaeStageConfig, train_vae};

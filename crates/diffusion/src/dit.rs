@@ -1,0 +1,262 @@
+//! The diffusion transformer: latents with noise, their timesteps and a text in, velocity out.
+//!
+//! Every latent frame has its own timestep. A frame that is given (the first of an image-to-video clip,
+//! the prefix of an extension, a reference picture) comes clean, at timestep 0; the others come with
+//! noise. That is the only conditioning on pictures there is.
+//!
+//! Sources: Peebles & Xie 2023 (arXiv:2212.09748) for the transformer and adaLN; one shared modulation
+//! with per-block offsets as in Chen et al. 2023 (arXiv:2310.00426); per-frame timesteps as in
+//! Chen et al. 2024 (arXiv:2407.01392).
+
+use burn::module::{Initializer, Module, Param};
+use burn::nn::Linear;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::layers::{Mlp, RmsNorm, attention, linear, merge_heads, rms_normalize, split_heads};
+use crate::rope::{RopeAxes, rope_tables, rotate};
+
+/// The shape of a [`Dit`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DitConfig {
+    /// Channels of the latents.
+    pub latent_channels: usize,
+    /// Width of the token stream.
+    pub width: usize,
+    /// Attention heads; divides `width`.
+    pub heads: usize,
+    /// Transformer blocks.
+    pub blocks: usize,
+    /// Width inside the MLPs.
+    pub mlp_width: usize,
+    /// Width of the text states.
+    pub text_width: usize,
+}
+
+impl DitConfig {
+    /// The size that trains on two CPU cores.
+    pub fn nano() -> Self {
+        Self { latent_channels: 48, width: 256, heads: 4, blocks: 7, mlp_width: 768, text_width: 192 }
+    }
+}
+
+/// What a text encoder has to say about a batch of prompts.
+#[derive(Clone, Debug)]
+pub struct TextStates {
+    /// `[B, L, text_width]`.
+    pub tokens: Tensor<3>,
+    /// `[B, 1, 1, L]`: 0 for a token, a large negative number for padding.
+    pub mask: Tensor<4>,
+    /// `[B, text_width]`: the whole prompt in one vector.
+    pub pooled: Tensor<2>,
+}
+
+/// Where the latent frames lie.
+#[derive(Clone, Debug)]
+pub struct LatentPositions {
+    /// Seconds from the start of the clip, one a latent frame; reference pictures are negative.
+    pub times_s: Vec<f32>,
+    /// Rows of the latent grid.
+    pub rows: usize,
+    /// Columns of the latent grid.
+    pub columns: usize,
+}
+
+/// The diffusion transformer.
+#[derive(Module, Debug)]
+pub struct Dit {
+    /// Latent channels → width.
+    pub latent_embedding: Linear,
+    /// Timestep features → width, two layers.
+    pub timestep_embedding: Mlp,
+    /// Pooled text → width.
+    pub pooled_embedding: Linear,
+    /// Text width → width.
+    pub text_embedding: Linear,
+    /// Condition → shift, scale and gate of both branches of every block.
+    pub modulation: Linear,
+    /// The transformer.
+    pub blocks: Vec<Block>,
+    /// Condition → shift and scale of the output.
+    pub output_modulation: Linear,
+    /// Width → latent channels.
+    pub output: Linear,
+    #[module(skip)]
+    config: DitConfig,
+}
+
+/// One transformer block: self-attention, cross-attention to the text, MLP.
+#[derive(Module, Debug)]
+pub struct Block {
+    /// What this block adds to the shared modulation, `[6·D]`.
+    pub modulation_offset: Param<Tensor<1>>,
+    /// Query, key and value of self-attention in one.
+    pub self_qkv: Linear,
+    /// Norm of the self-attention queries.
+    pub self_query_norm: RmsNorm,
+    /// Norm of the self-attention keys.
+    pub self_key_norm: RmsNorm,
+    /// Output of self-attention.
+    pub self_output: Linear,
+    /// Norm before cross-attention.
+    pub cross_norm: RmsNorm,
+    /// Queries of cross-attention.
+    pub cross_query: Linear,
+    /// Keys and values of cross-attention, from the text.
+    pub cross_key_value: Linear,
+    /// Norm of the cross-attention queries.
+    pub cross_query_norm: RmsNorm,
+    /// Norm of the cross-attention keys.
+    pub cross_key_norm: RmsNorm,
+    /// Output of cross-attention.
+    pub cross_output: Linear,
+    /// Feed-forward.
+    pub mlp: Mlp,
+}
+
+/// Sinusoidal features of a timestep.
+const TIMESTEP_FEATURES: usize = 128;
+
+impl Dit {
+    /// A transformer with random weights whose output starts at zero.
+    pub fn new(config: &DitConfig, device: &Device) -> Self {
+        let width = config.width;
+        Self {
+            latent_embedding: linear(config.latent_channels, width, 1.0, device),
+            timestep_embedding: Mlp {
+                up: linear(TIMESTEP_FEATURES, width, 1.0, device),
+                down: linear(width, width, 1.0, device),
+            },
+            pooled_embedding: linear(config.text_width, width, 1.0, device),
+            text_embedding: linear(config.text_width, width, 1.0, device),
+            modulation: linear(width, 6 * width, 0.02, device),
+            blocks: (0..config.blocks).map(|_| Block::new(config, device)).collect(),
+            output_modulation: linear(width, 2 * width, 0.02, device),
+            output: linear(width, config.latent_channels, 0.0, device),
+            config: config.clone(),
+        }
+    }
+
+    /// The shape it was made with.
+    pub fn config(&self) -> &DitConfig {
+        &self.config
+    }
+
+    /// Predicts the velocity `noise − clean` of each latent.
+    ///
+    /// # Shapes
+    /// `latents`: `[B, T, H, W, C]`; `timesteps`: `[B, T]` in 0 (clean) … 1 (noise). Returns `[B, T, H, W, C]`.
+    pub fn forward(
+        &self,
+        latents: Tensor<5>,
+        timesteps: Tensor<2>,
+        text: &TextStates,
+        positions: &LatentPositions,
+    ) -> Tensor<5> {
+        let [batch, frames, rows, columns, channels] = latents.dims();
+        let (width, heads, cells) = (self.config.width, self.config.heads, rows * columns);
+        let device = latents.device();
+
+        // The condition of each latent frame: its timestep and the whole text.
+        let condition = self.timestep_embedding.forward(timestep_features(timesteps))
+            + self.pooled_embedding.forward(text.pooled.clone()).unsqueeze_dim(1);
+        let condition = burn::tensor::activation::silu(condition);
+        let modulation = self.modulation.forward(condition.clone());
+
+        let axes = RopeAxes::for_head(width / heads);
+        let tables = rope_tables(axes, &positions.times_s, rows, columns, &device);
+        let text_tokens = self.text_embedding.forward(text.tokens.clone());
+
+        let mut x = self.latent_embedding.forward(latents.reshape([batch, frames, cells, channels]));
+        for block in &self.blocks {
+            x = block.forward(x, &modulation, &text_tokens, &text.mask, &tables, heads);
+        }
+
+        let modulation = self.output_modulation.forward(condition);
+        let x = modulate(x, &modulation, 0, width);
+        self.output.forward(x).reshape([batch, frames, rows, columns, channels])
+    }
+}
+
+impl Block {
+    fn new(config: &DitConfig, device: &Device) -> Self {
+        let width = config.width;
+        let head_width = width / config.heads;
+        Self {
+            modulation_offset: Initializer::Zeros.init([6 * width], device),
+            self_qkv: linear(width, 3 * width, 1.0, device),
+            self_query_norm: RmsNorm::new(head_width, device),
+            self_key_norm: RmsNorm::new(head_width, device),
+            self_output: linear(width, width, 0.5, device),
+            cross_norm: RmsNorm::new(width, device),
+            cross_query: linear(width, width, 1.0, device),
+            cross_key_value: linear(width, 2 * width, 1.0, device),
+            cross_query_norm: RmsNorm::new(head_width, device),
+            cross_key_norm: RmsNorm::new(head_width, device),
+            cross_output: linear(width, width, 0.5, device),
+            mlp: {
+                let mut mlp = Mlp::new(width, config.mlp_width, device);
+                mlp.down = linear(config.mlp_width, width, 0.5, device);
+                mlp
+            },
+        }
+    }
+
+    /// `x`: `[B, T, H·W, D]`; `modulation`: `[B, T, 6·D]`; `text`: `[B, L, D]`.
+    fn forward(
+        &self,
+        x: Tensor<4>,
+        modulation: &Tensor<3>,
+        text: &Tensor<3>,
+        text_mask: &Tensor<4>,
+        tables: &(Tensor<4>, Tensor<4>),
+        heads: usize,
+    ) -> Tensor<4> {
+        let [batch, frames, cells, width] = x.dims();
+        let length = frames * cells;
+        let modulation = modulation.clone() + self.modulation_offset.val().unsqueeze::<3>();
+
+        // Self-attention over all latent cells of all frames.
+        let h = modulate(x.clone(), &modulation, 0, width).reshape([batch, length, width]);
+        let qkv = self.self_qkv.forward(h);
+        let part = |index: usize| split_heads(qkv.clone().narrow(2, index * width, width), heads);
+        let query = rotate(self.self_query_norm.forward(part(0)), tables);
+        let key = rotate(self.self_key_norm.forward(part(1)), tables);
+        let h = self.self_output.forward(merge_heads(attention(query, key, part(2), None)));
+        let x = x + h.reshape([batch, frames, cells, width]) * gate(&modulation, 2, width);
+
+        // Cross-attention to the text.
+        let h = self.cross_norm.forward(x.clone()).reshape([batch, length, width]);
+        let query = self.cross_query_norm.forward(split_heads(self.cross_query.forward(h), heads));
+        let key_value = self.cross_key_value.forward(text.clone());
+        let key = self.cross_key_norm.forward(split_heads(key_value.clone().narrow(2, 0, width), heads));
+        let value = split_heads(key_value.narrow(2, width, width), heads);
+        let h = merge_heads(attention(query, key, value, Some(text_mask.clone())));
+        let x = x + self.cross_output.forward(h).reshape([batch, frames, cells, width]);
+
+        // Feed-forward.
+        let h = self.mlp.forward(modulate(x.clone(), &modulation, 3, width));
+        x + h * gate(&modulation, 5, width)
+    }
+}
+
+/// Norm, then `· (1 + scale) + shift`, the two parts of `modulation` that start at `index`.
+fn modulate(x: Tensor<4>, modulation: &Tensor<3>, index: usize, width: usize) -> Tensor<4> {
+    let shift = modulation.clone().narrow(2, index * width, width).unsqueeze_dim(2);
+    let scale = modulation.clone().narrow(2, (index + 1) * width, width).unsqueeze_dim(2);
+    rms_normalize(x) * (scale + 1.0) + shift
+}
+
+/// One gate of `modulation`, `[B, T, 1, D]`; a gate of 1 + g so that blocks learn from the first step.
+fn gate(modulation: &Tensor<3>, index: usize, width: usize) -> Tensor<4> {
+    modulation.clone().narrow(2, index * width, width).unsqueeze_dim(2) + 1.0
+}
+
+/// `[B, T] → [B, T, 128]`: cosines and sines of the timestep at frequencies from 1 to 1,000.
+fn timestep_features(timesteps: Tensor<2>) -> Tensor<3> {
+    let half = TIMESTEP_FEATURES / 2;
+    let frequencies: Vec<f32> = (0..half).map(|i| 1000f32.powf(i as f32 / (half - 1) as f32)).collect();
+    let frequencies = Tensor::<1>::from_floats(frequencies.as_slice(), &timesteps.device()).unsqueeze::<3>();
+    let angles = timesteps.unsqueeze_dim::<3>(2) * frequencies;
+    Tensor::cat(vec![angles.clone().cos(), angles.sin()], 2)
+}

@@ -1,0 +1,93 @@
+//! Rotary positions on three axes: seconds, rows and columns.
+//!
+//! Source: Su et al. 2021 (arXiv:2104.09864), the axes split over the head as in video transformers.
+//! Time is in seconds and space is measured from the middle of the frame, so that other frame rates,
+//! lengths and shapes fall on positions the model has seen.
+
+use burn::tensor::{Device, Tensor};
+
+/// How one head's channels are divided among the axes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RopeAxes {
+    /// Channels for time; even.
+    pub time: usize,
+    /// Channels for each of rows and columns; even.
+    pub space: usize,
+}
+
+/// Shortest and longest wavelength on the time axis, in seconds.
+const TIME_WAVELENGTHS: (f32, f32) = (1.5, 200.0);
+/// Shortest and longest wavelength on the spatial axes, in latent cells.
+const SPACE_WAVELENGTHS: (f32, f32) = (2.5, 120.0);
+
+impl RopeAxes {
+    /// A quarter of the head for time, the rest shared by rows and columns.
+    pub(crate) fn for_head(head_width: usize) -> Self {
+        let time = head_width / 4 / 2 * 2;
+        Self { time, space: (head_width - time) / 2 }
+    }
+}
+
+/// Cosines and sines, `[1, 1, T·H·W, head/2]`, for latent frames at `times_s` on a grid of `rows × columns`.
+pub(crate) fn rope_tables(
+    axes: RopeAxes,
+    times_s: &[f32],
+    rows: usize,
+    columns: usize,
+    device: &Device,
+) -> (Tensor<4>, Tensor<4>) {
+    let half = axes.time / 2 + axes.space;
+    let mut angles = Vec::with_capacity(times_s.len() * rows * columns * half);
+    let centred = |index: usize, count: usize| index as f32 - (count as f32 - 1.0) / 2.0;
+    for &time_s in times_s {
+        for row in 0..rows {
+            for column in 0..columns {
+                push_angles(&mut angles, time_s, axes.time / 2, TIME_WAVELENGTHS);
+                push_angles(&mut angles, centred(row, rows), axes.space / 2, SPACE_WAVELENGTHS);
+                push_angles(&mut angles, centred(column, columns), axes.space / 2, SPACE_WAVELENGTHS);
+            }
+        }
+    }
+    let length = times_s.len() * rows * columns;
+    let angles = Tensor::<1>::from_floats(angles.as_slice(), device).reshape([1, 1, length, half]);
+    (angles.clone().cos(), angles.sin())
+}
+
+fn push_angles(angles: &mut Vec<f32>, position: f32, count: usize, (shortest, longest): (f32, f32)) {
+    for index in 0..count {
+        let fraction = index as f32 / (count as f32 - 1.0).max(1.0);
+        let wavelength = shortest * (longest / shortest).powf(fraction);
+        angles.push(position * std::f32::consts::TAU / wavelength);
+    }
+}
+
+/// Rotates the two halves of each head by the tables: `[B, N, L, head]`, same shape out.
+pub(crate) fn rotate(x: Tensor<4>, (cos, sin): &(Tensor<4>, Tensor<4>)) -> Tensor<4> {
+    let half = x.dims()[3] / 2;
+    let (a, b) = (x.clone().narrow(3, 0, half), x.narrow(3, half, half));
+    Tensor::cat(
+        vec![a.clone() * cos.clone() - b.clone() * sin.clone(), a * sin.clone() + b * cos.clone()],
+        3,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scores depend on the difference of positions alone, so a clip may start anywhere in time.
+    #[test]
+    fn scores_are_relative_in_time() {
+        let device = Device::flex();
+        let axes = RopeAxes::for_head(64);
+        let query = Tensor::<4>::random([1, 1, 1, 64], burn::tensor::Distribution::Default, &device);
+        let key = Tensor::<4>::random([1, 1, 1, 64], burn::tensor::Distribution::Default, &device);
+        let score = |from_s: f32, to_s: f32| {
+            let q = rotate(query.clone(), &rope_tables(axes, &[from_s], 1, 1, &device));
+            let k = rotate(key.clone(), &rope_tables(axes, &[to_s], 1, 1, &device));
+            (q * k).sum().into_scalar::<f32>()
+        };
+        assert!((score(0.0, 2.0) - score(7.0, 9.0)).abs() < 1e-4);
+        assert!((score(0.0, 2.0) - score(0.0, 3.0)).abs() > 1e-4);
+    }
+}

@@ -1,0 +1,403 @@
+//! The paper VAE: a causal video autoencoder that is almost all matrix products.
+//!
+//! Pixels are cut into blocks of 8 frames × 8 × 8 before anything is computed, so no layer runs at full
+//! resolution. Two stages follow, at 1/8 and 1/16 of the sides. A residual block looks at its
+//! neighbours by *shifting* groups of channels by one cell (left, right, up, down, and one step into the
+//! past, never the future), which costs no arithmetic, and mixes channels by an MLP.
+//!
+//! The first frame stands alone: it is repeated to fill the first block. So a picture is a video of one
+//! frame, and a video has 1 + 8·k of them.
+//!
+//! Sources: Kingma & Welling 2013 (arXiv:1312.6114); causal first frame as in Yu et al. 2023
+//! (arXiv:2310.05737); channel shifts as in Lin et al. 2018 (arXiv:1811.08383), with space added.
+
+use burn::module::{Module, Param};
+use burn::nn::Linear;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::layers::{Mlp, RmsNorm, linear};
+use crate::{Error, Result};
+
+/// The shape of a [`Vae`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VaeConfig {
+    /// Frames in a block: the temporal compression.
+    pub block_frames: usize,
+    /// Side of a block in pixels; the spatial compression is twice that.
+    pub block_side: usize,
+    /// Width of the stage at 1/`block_side`.
+    pub fine_width: usize,
+    /// Width of the stage at 1/(2·`block_side`).
+    pub coarse_width: usize,
+    /// Residual blocks in each stage of the encoder.
+    pub encoder_blocks: usize,
+    /// Residual blocks in each stage of the decoder.
+    pub decoder_blocks: usize,
+    /// Latent channels.
+    pub latent_channels: usize,
+    /// Mean of each latent channel over the training set, subtracted by [`Vae::encode`]; empty before it is measured.
+    #[serde(default)]
+    pub latent_mean: Vec<f32>,
+    /// Standard deviation of each latent channel over the training set, divided out by [`Vae::encode`];
+    /// empty before it is measured.
+    #[serde(default)]
+    pub latent_std: Vec<f32>,
+}
+
+impl VaeConfig {
+    /// The size that trains on two CPU cores: 8 × 16 × 16 pixels into 48 numbers.
+    pub fn nano() -> Self {
+        Self {
+            block_frames: 8,
+            block_side: 8,
+            fine_width: 192,
+            coarse_width: 384,
+            encoder_blocks: 2,
+            decoder_blocks: 3,
+            latent_channels: 48,
+            latent_mean: Vec::new(),
+            latent_std: Vec::new(),
+        }
+    }
+
+    /// Pixels a side of one latent cell.
+    pub fn spatial_compression(&self) -> usize {
+        2 * self.block_side
+    }
+
+    /// Latent frames of a clip of `frames` frames.
+    ///
+    /// # Errors
+    /// [`Error::FrameCount`] unless `frames` is 1 + k·`block_frames`.
+    pub fn latent_frames(&self, frames: usize) -> Result<usize> {
+        if frames == 0 || !(frames - 1).is_multiple_of(self.block_frames) {
+            return Err(Error::FrameCount { frames, block: self.block_frames });
+        }
+        Ok(1 + (frames - 1) / self.block_frames)
+    }
+
+    fn block_values(&self) -> usize {
+        self.block_frames * self.block_side * self.block_side * 3
+    }
+}
+
+/// The autoencoder.
+#[derive(Module, Debug)]
+pub struct Vae {
+    /// Pixels to latents.
+    pub encoder: Encoder,
+    /// Latents to pixels.
+    pub decoder: Decoder,
+    #[module(skip)]
+    config: VaeConfig,
+}
+
+/// What the encoder says of a clip: a normal distribution for each latent value.
+#[derive(Debug, Clone)]
+pub struct Posterior {
+    /// `[B, T, H, W, C]`, not yet normalised.
+    pub mean: Tensor<5>,
+    /// `[B, T, H, W, C]`, natural logarithm of the variance.
+    pub log_variance: Tensor<5>,
+}
+
+/// Pixels to latents.
+#[derive(Module, Debug)]
+pub struct Encoder {
+    /// Block of pixels → fine width.
+    pub patch_embedding: Linear,
+    /// At 1/8.
+    pub fine_blocks: Vec<ShiftBlock>,
+    /// Four fine cells → one coarse cell.
+    pub merge: Linear,
+    /// At 1/16.
+    pub coarse_blocks: Vec<ShiftBlock>,
+    /// Coarse width → latent mean.
+    pub mean: Linear,
+    /// Coarse width → logarithm of the latent variance.
+    pub log_variance: Linear,
+}
+
+/// Latents to pixels.
+#[derive(Module, Debug)]
+pub struct Decoder {
+    /// Latents → coarse width.
+    pub latent_embedding: Linear,
+    /// At 1/16.
+    pub coarse_blocks: Vec<ShiftBlock>,
+    /// One coarse cell → four fine cells.
+    pub split: Linear,
+    /// At 1/8.
+    pub fine_blocks: Vec<ShiftBlock>,
+    /// Fine width → block of pixels.
+    pub patch_output: Linear,
+}
+
+/// A residual block: norm, shift, MLP.
+#[derive(Module, Debug)]
+pub struct ShiftBlock {
+    /// Before the shift.
+    pub norm: RmsNorm,
+    /// After the shift.
+    pub mlp: Mlp,
+}
+
+impl Vae {
+    /// An autoencoder with random weights.
+    pub fn new(config: &VaeConfig, device: &Device) -> Self {
+        let VaeConfig { fine_width, coarse_width, latent_channels, .. } = *config;
+        let blocks = |count: usize, width: usize| {
+            (0..count).map(|_| ShiftBlock::new(width, device)).collect::<Vec<_>>()
+        };
+        Self {
+            encoder: Encoder {
+                patch_embedding: linear(config.block_values(), fine_width, 1.0, device),
+                fine_blocks: blocks(config.encoder_blocks, fine_width),
+                merge: linear(4 * fine_width, coarse_width, 1.0, device),
+                coarse_blocks: blocks(config.encoder_blocks, coarse_width),
+                mean: linear(coarse_width, latent_channels, 1.0, device),
+                log_variance: linear(coarse_width, latent_channels, 0.0, device),
+            },
+            decoder: Decoder {
+                latent_embedding: linear(latent_channels, coarse_width, 1.0, device),
+                coarse_blocks: blocks(config.decoder_blocks, coarse_width),
+                split: linear(coarse_width, 4 * fine_width, 1.0, device),
+                fine_blocks: blocks(config.decoder_blocks, fine_width),
+                patch_output: linear(fine_width, config.block_values(), 1.0, device),
+            },
+            config: VaeConfig {
+                latent_mean: if config.latent_mean.is_empty() { vec![0.0; latent_channels] } else { config.latent_mean.clone() },
+                latent_std: if config.latent_std.is_empty() { vec![1.0; latent_channels] } else { config.latent_std.clone() },
+                ..config.clone()
+            },
+        }
+    }
+
+    /// The shape it was made with.
+    pub fn config(&self) -> &VaeConfig {
+        &self.config
+    }
+
+    /// Puts measured statistics of the latents in place of those of the configuration.
+    pub fn set_latent_statistics(&mut self, mean: Vec<f32>, std: Vec<f32>) {
+        self.config.latent_mean = mean;
+        self.config.latent_std = std;
+    }
+
+    /// The distribution of a clip's latents.
+    ///
+    /// # Shapes
+    /// `video`: `[B, T, H, W, 3]` in −1…1, T = 1 + k·8, sides multiples of 16. Returns means and variances
+    /// `[B, 1 + k, H/16, W/16, C]`.
+    /// # Errors
+    /// [`Error::FrameCount`] or [`Error::NotDivisible`].
+    pub fn posterior(&self, video: Tensor<5>) -> Result<Posterior> {
+        let blocks = self.patchify(video)?;
+        Ok(self.encoder.forward(blocks))
+    }
+
+    /// The most likely latents of a clip, normalised to mean 0 and variance 1 a channel.
+    ///
+    /// # Shapes
+    /// `video`: `[B, T, H, W, 3]` in −1…1. Returns `[B, T', H/16, W/16, C]`.
+    /// # Errors
+    /// [`Error::FrameCount`] or [`Error::NotDivisible`].
+    pub fn encode(&self, video: Tensor<5>) -> Result<Tensor<5>> {
+        Ok(self.normalize(self.posterior(video)?.mean))
+    }
+
+    /// Pixels from normalised latents.
+    ///
+    /// # Shapes
+    /// `latents`: `[B, T', H', W', C]`. Returns `[B, 1 + (T' − 1)·8, 16·H', 16·W', 3]`, about −1…1.
+    pub fn decode(&self, latents: Tensor<5>) -> Tensor<5> {
+        let latents = self.denormalize(latents);
+        self.unpatchify(self.decoder.forward(latents))
+    }
+
+    /// As [`Vae::decode`], a few latent frames at a time, so that a minute of video needs the memory of
+    /// a second. `emit` is given each piece, `[1, frames, H, W, 3]`, in order.
+    ///
+    /// The result equals the whole: each piece is decoded behind as many earlier latent frames as the
+    /// decoder looks back.
+    pub fn decode_in_pieces<E>(
+        &self,
+        latents: Tensor<5>,
+        piece: usize,
+        mut emit: impl FnMut(Tensor<5>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let total = latents.dims()[1];
+        let look_back = 2 * self.config.decoder_blocks;
+        let mut start = 0;
+        while start < total {
+            let end = (start + piece).min(total);
+            let from = start.saturating_sub(look_back);
+            let context = latents.clone().narrow(1, from, end - from);
+            let blocks = self.decoder.forward(self.denormalize(context));
+            let blocks = blocks.narrow(1, start - from, end - start);
+            emit(self.frames_of_blocks(blocks, start == 0))?;
+            start = end;
+        }
+        Ok(())
+    }
+
+    /// Pixels from latents as the encoder's posterior has them, not normalised: the training path.
+    pub fn reconstruct(&self, sample: Tensor<5>) -> Tensor<5> {
+        self.unpatchify(self.decoder.forward(sample))
+    }
+
+    fn normalize(&self, latents: Tensor<5>) -> Tensor<5> {
+        let device = latents.device();
+        (latents - channel_vector(&self.config.latent_mean, &device)) / channel_vector(&self.config.latent_std, &device)
+    }
+
+    fn denormalize(&self, latents: Tensor<5>) -> Tensor<5> {
+        let device = latents.device();
+        latents * channel_vector(&self.config.latent_std, &device) + channel_vector(&self.config.latent_mean, &device)
+    }
+
+    /// Cuts a clip into blocks: `[B, T, H, W, 3]` → `[B, T', H/8, W/8, 8·8·8·3]`, the first frame repeated.
+    ///
+    /// # Errors
+    /// [`Error::FrameCount`] or [`Error::NotDivisible`].
+    pub fn patchify(&self, video: Tensor<5>) -> Result<Tensor<5>> {
+        let [batch, frames, height, width, _] = video.dims();
+        let latent_frames = self.config.latent_frames(frames)?;
+        let grid = self.config.spatial_compression();
+        if !height.is_multiple_of(grid) || !width.is_multiple_of(grid) {
+            return Err(Error::NotDivisible { height, width, grid });
+        }
+        let (block_frames, side) = (self.config.block_frames, self.config.block_side);
+        let first = video.clone().narrow(1, 0, 1).repeat_dim(1, block_frames - 1);
+        let padded = Tensor::cat(vec![first, video], 1);
+        let (rows, columns) = (height / side, width / side);
+        let blocks: Tensor<5> = padded
+            .reshape([batch * latent_frames, block_frames, rows, side, columns * side * 3])
+            .swap_dims(1, 2)
+            .reshape([batch * latent_frames * rows, block_frames * side, columns, side * 3])
+            .swap_dims(1, 2)
+            .reshape([batch, latent_frames, rows, columns, block_frames * side * side * 3]);
+        Ok(blocks)
+    }
+
+    fn unpatchify(&self, blocks: Tensor<5>) -> Tensor<5> {
+        self.frames_of_blocks(blocks, true)
+    }
+
+    /// The inverse of [`Vae::patchify`]; `with_first` says that the first block is the lone first frame.
+    fn frames_of_blocks(&self, blocks: Tensor<5>, with_first: bool) -> Tensor<5> {
+        let [batch, latent_frames, rows, columns, _] = blocks.dims();
+        let (block_frames, side) = (self.config.block_frames, self.config.block_side);
+        let frames = blocks
+            .reshape([batch * latent_frames * rows, columns, block_frames * side, side * 3])
+            .swap_dims(1, 2)
+            .reshape([batch * latent_frames, rows, block_frames, side, columns * side * 3])
+            .swap_dims(1, 2)
+            .reshape([batch, latent_frames * block_frames, rows * side, columns * side, 3]);
+        if with_first {
+            let repeats = block_frames - 1;
+            frames.narrow(1, repeats, latent_frames * block_frames - repeats)
+        } else {
+            frames
+        }
+    }
+}
+
+impl Encoder {
+    fn forward(&self, blocks: Tensor<5>) -> Posterior {
+        let mut x = self.patch_embedding.forward(blocks);
+        for block in &self.fine_blocks {
+            x = block.forward(x);
+        }
+        let [batch, frames, rows, columns, width] = x.dims();
+        let merged = x
+            .reshape([batch * frames * (rows / 2), 2, columns / 2, 2 * width])
+            .swap_dims(1, 2)
+            .reshape([batch, frames, rows / 2, columns / 2, 4 * width]);
+        let mut x = self.merge.forward(merged);
+        for block in &self.coarse_blocks {
+            x = block.forward(x);
+        }
+        Posterior { mean: self.mean.forward(x.clone()), log_variance: self.log_variance.forward(x).clamp(-12.0, 4.0) }
+    }
+}
+
+impl Decoder {
+    fn forward(&self, latents: Tensor<5>) -> Tensor<5> {
+        let mut x = self.latent_embedding.forward(latents);
+        for block in &self.coarse_blocks {
+            x = block.forward(x);
+        }
+        let [batch, frames, rows, columns, _] = x.dims();
+        let x = self.split.forward(x);
+        let width = x.dims()[4] / 4;
+        let mut x: Tensor<5> = x
+            .reshape([batch * frames * rows, columns, 2, 2 * width])
+            .swap_dims(1, 2)
+            .reshape([batch, frames, 2 * rows, 2 * columns, width]);
+        for block in &self.fine_blocks {
+            x = block.forward(x);
+        }
+        self.patch_output.forward(x)
+    }
+}
+
+impl ShiftBlock {
+    fn new(width: usize, device: &Device) -> Self {
+        Self { norm: RmsNorm::new(width, device), mlp: Mlp::new(width, 2 * width, device) }
+    }
+
+    fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        x.clone() + self.mlp.forward(shift(self.norm.forward(x)))
+    }
+}
+
+/// Moves groups of an eighth of the channels by one cell: right, left, down, up and one step later in
+/// time; three eighths stay. Cells without a neighbour get zeros. `[B, T, H, W, C]`, same shape out.
+fn shift(x: Tensor<5>) -> Tensor<5> {
+    let group = x.dims()[4] / 8;
+    let rest = x.dims()[4] - 5 * group;
+    let from = |index: usize| x.clone().narrow(4, index * group, group);
+    Tensor::cat(
+        vec![
+            shifted(from(0), 3, true),
+            shifted(from(1), 3, false),
+            shifted(from(2), 2, true),
+            shifted(from(3), 2, false),
+            shifted(from(4), 1, true),
+            x.clone().narrow(4, 5 * group, rest),
+        ],
+        4,
+    )
+}
+
+fn shifted(x: Tensor<5>, dim: usize, forward: bool) -> Tensor<5> {
+    let length = x.dims()[dim];
+    let mut edge = x.dims();
+    edge[dim] = 1;
+    let edge = Tensor::zeros(edge, &x.device());
+    if length == 1 {
+        return edge;
+    }
+    if forward {
+        Tensor::cat(vec![edge, x.narrow(dim, 0, length - 1)], dim)
+    } else {
+        Tensor::cat(vec![x.narrow(dim, 1, length - 1), edge], dim)
+    }
+}
+
+fn channel_vector(values: &[f32], device: &Device) -> Tensor<5> {
+    Tensor::<1>::from_floats(values, device).reshape([1, 1, 1, 1, values.len()])
+}
+
+/// A linear layer whose weight and bias are given: `weight` is `[d_input, d_output]`, row by row.
+pub fn linear_from(weight: Vec<f32>, bias: Vec<f32>, device: &Device) -> Linear {
+    let d_output = bias.len();
+    let d_input = weight.len() / d_output;
+    let data = burn::tensor::TensorData::new(weight, [d_input, d_output]);
+    Linear {
+        weight: Param::from_tensor(Tensor::from_data(data, device)),
+        bias: Some(Param::from_tensor(Tensor::from_floats(bias.as_slice(), device))),
+    }
+}

@@ -1,0 +1,284 @@
+//! Stage 3: the diffusion transformer, on latents of clips drawn on the fly.
+//!
+//! Each worker keeps a pool of scenes with their latents. Every step a few new scenes replace the oldest
+//! and a batch is drawn, with fresh captions, fresh noise and fresh masks: drawing and encoding cost
+//! little, and no scene is seen often.
+//!
+//! Masks are how one network learns all its jobs: nothing given, the first frame, a prefix, a suffix, both
+//! ends, single frames; and, before the clip, a reference picture.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Mutex;
+
+use anyhow::Result;
+use burn::tensor::{Device, Distribution, Tensor, TensorData};
+use diffusion::{
+    Dit, DitConfig, LatentPositions, PromptTokenizer, SampleRequest, SolverKind, TextEncoder, Vae, add_noise,
+    reference_time_s, sample, shifted,
+};
+use rand::RngExt as _;
+use rand_pcg::Pcg64;
+use serde::{Deserialize, Serialize};
+
+use crate::clips::{
+    NATIVE_SIZES, clips_to_tensor, draw_start, generator, latent_times_s, render, tensor_to_frames,
+};
+use crate::paper::{Mixture, Scene, Split};
+use crate::sheet::contact_sheet;
+use crate::text::draw_caption;
+use crate::trainer::{Stage, StageLoss, Trainer, TrainerConfig, training_device};
+
+/// The file that `misora train dit --config` reads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DitStageConfig {
+    /// The network.
+    pub model: DitConfig,
+    /// The loop.
+    pub trainer: TrainerConfig,
+    /// Clips a worker and step.
+    pub clips: usize,
+    /// Latent frames of the scenes in the pool.
+    pub latent_frames: usize,
+    /// Lengths of a batch in latent frames; each is as likely as it is often here.
+    pub batch_lengths: Vec<usize>,
+    /// Scenes a worker and size keeps.
+    pub pool: usize,
+    /// New scenes a worker and step.
+    pub fresh: usize,
+    /// Share of scenes from the simple world: one actor, one shot.
+    pub simple_share: f64,
+    /// Share of scenes with two shots; only useful where a batch is as long as the scene.
+    pub two_shots: f64,
+    /// Share of captions that are dropped, for guidance.
+    pub drop_text: f64,
+    /// Share of batches with a reference picture.
+    pub references: f64,
+    /// Share of clips in which nothing is given.
+    pub nothing_given: f64,
+    /// Timestep shift of training and sampling.
+    pub shift: f32,
+}
+
+/// The frozen networks around the one that learns.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// Prompts to ids.
+    pub tokenizer: PromptTokenizer,
+    /// Ids to states.
+    pub text_encoder: TextEncoder,
+    /// Pixels and latents.
+    pub vae: Vae,
+}
+
+struct DitStage {
+    config: DitStageConfig,
+    around: Surroundings,
+    pools: Vec<Mutex<Pools>>,
+}
+
+/// A worker's scenes, by native size.
+type Pools = [VecDeque<Entry>; NATIVE_SIZES.len()];
+
+struct Entry {
+    scene: Scene,
+    /// `[1, T, H, W, C]`.
+    latents: Tensor<5>,
+    /// The main actor on a card, `[1, 1, H, W, C]`.
+    portrait: Tensor<5>,
+}
+
+/// Trains the transformer in `folder`.
+///
+/// # Errors
+/// Whatever the file system says, or a loss that is no number.
+pub fn train_dit(config: &DitStageConfig, around: Surroundings, start: Option<Dit>, folder: &Path) -> Result<Dit> {
+    let device = training_device();
+    device.seed(config.trainer.seed);
+    let model = start.unwrap_or_else(|| Dit::new(&config.model, &device));
+    let pools = (0..config.trainer.workers).map(|_| Mutex::new(Pools::default())).collect();
+    let stage = DitStage { config: config.clone(), around, pools };
+    Trainer::new(config.trainer.clone(), folder)?.run(&stage, model)
+}
+
+impl DitStage {
+    /// Draws and encodes one new scene.
+    fn draw_entry(&self, size: usize, random: &mut Pcg64) -> Result<Entry> {
+        let plain = Device::flex();
+        let mixture = if random.random_bool(self.config.simple_share) {
+            Mixture::simple()
+        } else {
+            Mixture { two_shots: self.config.two_shots, ..Mixture::default() }
+        };
+        let scene = Scene::sample(random.random(), Split::Train, &mixture);
+        let frames = 1 + (self.config.latent_frames - 1) * self.around.vae.config().block_frames;
+        let start_s = draw_start(&scene, frames, random);
+        let clip = render(&scene, NATIVE_SIZES[size], start_s, frames);
+        let portrait = scene.portrait(0, NATIVE_SIZES[size]);
+        Ok(Entry {
+            latents: self.around.vae.encode(clips_to_tensor(&[clip], &plain))?,
+            portrait: self.around.vae.encode(clips_to_tensor(&[vec![portrait]], &plain))?,
+            scene,
+        })
+    }
+
+    /// Tops the pool up and lets the oldest go.
+    fn refresh(&self, pool: &mut VecDeque<Entry>, size: usize, random: &mut Pcg64) -> Result<()> {
+        let missing = (self.config.clips * 2).saturating_sub(pool.len());
+        for _ in 0..missing.max(self.config.fresh) {
+            pool.push_back(self.draw_entry(size, random)?);
+            if pool.len() > self.config.pool {
+                pool.pop_front();
+            }
+        }
+        Ok(())
+    }
+
+    fn prompt(&self, scene: &Scene, random: &mut Pcg64) -> Vec<u32> {
+        if random.random_bool(self.config.drop_text) {
+            Vec::new()
+        } else {
+            self.around.tokenizer.encode(&draw_caption(scene, random))
+        }
+    }
+
+    /// Which latent frames of a clip are given.
+    fn mask(&self, length: usize, random: &mut Pcg64) -> Vec<bool> {
+        let mut given = vec![false; length];
+        if length == 1 || random.random_bool(self.config.nothing_given) {
+            return given;
+        }
+        let part = random.random_range(1..length);
+        match random.random_range(0..5) {
+            0 => given[0] = true,
+            1 => given[..part].fill(true),
+            2 => given[part..].fill(true),
+            3 if length > 2 => {
+                given[0] = true;
+                given[length - 1] = true;
+            }
+            _ => given[random.random_range(0..length)] = true,
+        }
+        given
+    }
+}
+
+impl Stage for DitStage {
+    type Model = Dit;
+
+    fn loss(&self, model: &Dit, step: usize, worker: usize) -> Result<StageLoss> {
+        let mut random = generator(self.config.trainer.seed, step, worker);
+        let size = [0, 0, 1, 2][random.random_range(0..4)];
+        let mut pools = self.pools[worker].lock().expect("no worker panicked with the pool");
+        self.refresh(&mut pools[size], size, &mut random)?;
+
+        // One length, one place in time and one decision about references for the whole batch.
+        let length = self.config.batch_lengths[random.random_range(0..self.config.batch_lengths.len())];
+        let spare = self.config.latent_frames - length;
+        let first = if spare == 0 || random.random_bool(0.6) { 0 } else { random.random_range(1..=spare) };
+        let with_reference = random.random_bool(self.config.references);
+
+        let chosen: Vec<&Entry> =
+            (0..self.config.clips).map(|_| &pools[size][random.random_range(0..pools[size].len())]).collect();
+        let prompts: Vec<_> = chosen.iter().map(|entry| self.prompt(&entry.scene, &mut random)).collect();
+        let text = self.around.text_encoder.forward(&prompts, &Device::flex());
+        let clean = Tensor::cat(chosen.iter().map(|e| e.latents.clone().narrow(1, first, length)).collect(), 0);
+        let [batch, _, rows, columns, channels] = clean.dims();
+
+        // Noise, except where a frame is given.
+        let (mut times, mut free) = (Vec::new(), Vec::new());
+        for _ in 0..batch {
+            let t = shifted(logistic(normal(&mut random)), self.config.shift);
+            for given in self.mask(length, &mut random) {
+                times.push(if given { 0.0 } else { t });
+                free.push(f32::from(u8::from(!given)));
+            }
+        }
+        let plain = Device::flex();
+        let times = Tensor::<2>::from_data(TensorData::new(times, [batch, length]), &plain);
+        let free = Tensor::<5>::from_data(TensorData::new(free, [batch, length, 1, 1, 1]), &plain);
+        let noise = Tensor::random(clean.dims(), Distribution::Normal(0.0, 1.0), &plain);
+        let mut input = add_noise(clean.clone(), noise.clone(), times.clone().reshape([batch, length, 1, 1, 1]));
+        let mut input_times = times;
+        let mut times_s = latent_times_s(first, length);
+        if with_reference {
+            input = Tensor::cat(vec![Tensor::cat(chosen.iter().map(|e| e.portrait.clone()).collect(), 0), input], 1);
+            input_times = Tensor::cat(vec![Tensor::zeros([batch, 1], &plain), input_times], 1);
+            times_s.insert(0, reference_time_s(0));
+        }
+        drop(chosen);
+        drop(pools);
+
+        let text = diffusion::TextStates {
+            tokens: Tensor::from_inner(text.tokens),
+            mask: Tensor::from_inner(text.mask),
+            pooled: Tensor::from_inner(text.pooled),
+        };
+        let positions = LatentPositions { times_s, rows, columns };
+        let velocity = model
+            .forward(Tensor::from_inner(input), Tensor::from_inner(input_times), &text, &positions)
+            .narrow(1, usize::from(with_reference), length);
+        let error = (velocity - Tensor::from_inner(noise - clean)) * Tensor::from_inner(free.clone());
+        let values = free.sum().into_scalar::<f32>() * (rows * columns * channels) as f32;
+        Ok(StageLoss { loss: error.square().sum() / values, figures: Vec::new() })
+    }
+
+    /// Clips for a few prompts of which some are withheld compositions, at a fixed seed.
+    fn inspect(&self, model: &Dit, _step: usize, folder: &Path) -> Result<()> {
+        const PROMPTS: [&str; 8] = [
+            "a red boat sails right on the sea at dusk",
+            "a yellow star spins, night sky",
+            "a green car drives left in the city",
+            "a white cat stays still in the meadow, it rains",
+            "a blue bird flies up, mountains",
+            "a purple balloon moves up over the desert",
+            "a pink fish swims left in the sea",
+            "an orange house on a snow field, it snows",
+        ];
+        let length = *self.config.batch_lengths.iter().max().expect("at least one length");
+        let mut frames = Vec::new();
+        for prompt in PROMPTS {
+            let clip = self.sample(model, prompt, length)?;
+            let last = clip.len() - 1;
+            frames.extend([0, last / 3, 2 * last / 3, last].map(|index| clip[index].clone()));
+        }
+        contact_sheet(&frames, 8, 2).save(folder.join("samples.png"))?;
+        Ok(())
+    }
+}
+
+impl DitStage {
+    fn sample(&self, model: &Dit, prompt: &str, length: usize) -> Result<Vec<media::Frame>> {
+        let device = Device::flex();
+        let text = |prompt: &str| self.around.text_encoder.forward(&[self.around.tokenizer.encode(prompt)], &device);
+        let grid = self.around.vae.config().spatial_compression();
+        let request = SampleRequest {
+            text: text(prompt),
+            negative: text(""),
+            times_s: latent_times_s(0, length),
+            rows: NATIVE_SIZES[0].height as usize / grid,
+            columns: NATIVE_SIZES[0].width as usize / grid,
+            given: Vec::new(),
+            references: Vec::new(),
+            edit: None,
+            steps: 20,
+            guidance_scale: 4.0,
+            guidance_interval: (0.0, 1.0),
+            shift: self.config.shift,
+            solver: SolverKind::default(),
+            seed: 7,
+        };
+        let latents = sample(model, &request, &device, |_| ControlFlow::Continue(()))?;
+        Ok(tensor_to_frames(self.around.vae.decode(latents)))
+    }
+}
+
+fn normal(random: &mut Pcg64) -> f32 {
+    let radius = (-2.0 * (1.0 - random.random::<f32>()).ln()).sqrt();
+    radius * (std::f32::consts::TAU * random.random::<f32>()).cos()
+}
+
+fn logistic(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}
