@@ -1,0 +1,928 @@
+//! Stage 4: the captioner, which reads a clip's latents and says what is to be seen.
+//!
+//! It sees the latents of the frozen VAE, never the prompt. Blocks look along space and along time in
+//! turn; then each question of a fixed sheet has its own register that gathers what it needs from all
+//! cells. While it learns, every cell must also say which actor covers it: that binds kinds and colours
+//! to places, and thousands of answers a clip teach faster than thirty.
+//!
+//! The answers make a [`Scene`], and a scene tells itself: so captions are in the world's own language.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::{Mutex, OnceLock};
+
+use anyhow::Result;
+use burn::module::{Initializer, Module, Param};
+use burn::nn::Linear;
+use burn::tensor::activation::{log_sigmoid, log_softmax, sigmoid, softmax};
+use burn::tensor::{Device, Distribution, Tensor, TensorData};
+use diffusion::{Mlp, ModelFiles, RmsNorm, Vae, linear, save_network};
+use rand::RngExt as _;
+use rand_pcg::Pcg64;
+use serde::{Deserialize, Serialize};
+
+use crate::clips::{NATIVE_SIZES, clips_to_tensor, generator, latent_times_s, render};
+use crate::paper::{
+    Actor, ActorKind, ActorSize, Attributes, Background, Camera, CaptionStyle, Colour, HairColour, HairStyle, Hat,
+    Mixture, Motion, Pace, Placement, Puppet, Relation, Scene, Shot, Skin, Split, TimeOfDay, Weather,
+};
+use crate::trainer::{Stage, StageLoss, Trainer, TrainerConfig, training_device};
+
+/// Folder of the captioner in a model folder.
+pub const CAPTIONER: &str = "captioner";
+
+/// The shape of a [`Captioner`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaptionerConfig {
+    /// Channels of the latents.
+    pub latent_channels: usize,
+    /// Width of the cells' states; a multiple of 8 and of `heads`.
+    pub width: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Blocks: the even ones look along space, the odd ones along time.
+    pub blocks: usize,
+    /// Width inside the MLPs.
+    pub mlp_width: usize,
+}
+
+impl CaptionerConfig {
+    /// The size that trains on one CPU core.
+    pub fn nano() -> Self {
+        Self { latent_channels: 96, width: 128, heads: 4, blocks: 6, mlp_width: 256 }
+    }
+}
+
+/// The captioner.
+#[derive(Module, Debug)]
+pub struct Captioner {
+    /// Latent channels → width.
+    pub latent_embedding: Linear,
+    /// Sinusoids of time, row and column → width.
+    pub position_embedding: Linear,
+    /// The blocks.
+    pub blocks: Vec<CaptionerBlock>,
+    /// Last norm of the cells.
+    pub norm: RmsNorm,
+    /// One register a question, `[questions, D]`.
+    pub registers: Param<Tensor<2>>,
+    /// Keys and values of what the registers read.
+    pub register_key_value: Linear,
+    /// After reading.
+    pub register_norm: RmsNorm,
+    /// Thinks over what was read.
+    pub register_mlp: Mlp,
+    /// One answer a question.
+    pub heads: Vec<Linear>,
+    /// Which kind of actor covers a cell, or none: only asked in training.
+    pub cell_kind: Linear,
+    /// Which colour the actor that covers a cell has: only asked in training.
+    pub cell_colour: Linear,
+    #[module(skip)]
+    config: CaptionerConfig,
+}
+
+/// One block: attention along one axis, then neighbours and MLP.
+#[derive(Module, Debug)]
+pub struct CaptionerBlock {
+    /// Before attention.
+    pub attention_norm: RmsNorm,
+    /// Query, key and value in one.
+    pub qkv: Linear,
+    /// After attention.
+    pub output: Linear,
+    /// Before the shift.
+    pub mlp_norm: RmsNorm,
+    /// Feed-forward.
+    pub mlp: Mlp,
+}
+
+/// What the network says of a batch.
+struct Logits {
+    /// `[B, classes]` each, in the order of [`Question::ALL`].
+    answers: Vec<Tensor<2>>,
+    /// `[B·T·H·W, kinds + 1]`, the last class is none.
+    cell_kinds: Tensor<2>,
+    /// `[B·T·H·W, colours + 1]`, the last class is none.
+    cell_colours: Tensor<2>,
+}
+
+impl Captioner {
+    /// A captioner with random weights.
+    pub fn new(config: &CaptionerConfig, device: &Device) -> Self {
+        let width = config.width;
+        Self {
+            latent_embedding: linear(config.latent_channels, width, 1.0, device),
+            position_embedding: linear(3 * POSITION_FEATURES, width, 0.5, device),
+            blocks: (0..config.blocks)
+                .map(|_| CaptionerBlock {
+                    attention_norm: RmsNorm::new(width, device),
+                    qkv: linear(width, 3 * width, 1.0, device),
+                    output: linear(width, width, 0.0, device),
+                    mlp_norm: RmsNorm::new(width, device),
+                    mlp: Mlp::new(width, config.mlp_width, device),
+                })
+                .collect(),
+            norm: RmsNorm::new(width, device),
+            registers: Initializer::Normal { mean: 0.0, std: 0.5 }.init([Question::ALL.len(), width], device),
+            register_key_value: linear(width, 2 * width, 1.0, device),
+            register_norm: RmsNorm::new(width, device),
+            register_mlp: Mlp::new(width, 2 * width, device),
+            heads: Question::ALL.iter().map(|question| linear(width, question.classes(), 1.0, device)).collect(),
+            cell_kind: linear(width, ActorKind::ALL.len() + 1, 1.0, device),
+            cell_colour: linear(width, Colour::ALL.len() + 1, 1.0, device),
+            config: config.clone(),
+        }
+    }
+
+    /// Reads the captioner of a model.
+    ///
+    /// # Errors
+    /// [`diffusion::Error::ModelFile`] if a file is missing, damaged or does not fit its configuration.
+    pub fn open(files: &ModelFiles, device: &Device) -> diffusion::Result<Self> {
+        files.network(CAPTIONER, |config: &CaptionerConfig| Self::new(config, device))
+    }
+
+    /// Writes the captioner into a model folder.
+    ///
+    /// # Errors
+    /// [`diffusion::Error::ModelFile`] if a file cannot be written.
+    pub fn save(&self, model_folder: &Path) -> diffusion::Result<()> {
+        save_network(&model_folder.join(CAPTIONER), &self.config, self)
+    }
+
+    /// The shape it was made with.
+    pub fn config(&self) -> &CaptionerConfig {
+        &self.config
+    }
+
+    /// What is to be seen in each clip.
+    ///
+    /// # Shapes
+    /// `latents`: `[B, T, H, W, C]`, normalised as [`Vae::encode`] gives them, from the beginning of the
+    /// clip on. Seven latent frames (four seconds) are what it was trained on; others work less well.
+    pub fn read(&self, latents: Tensor<5>) -> Vec<Reading> {
+        let batch = latents.dims()[0];
+        let answers: Vec<Vec<f32>> = self
+            .forward(latents)
+            .answers
+            .into_iter()
+            .zip(Question::ALL)
+            .map(|(logits, question)| {
+                let shares = if question.many() { sigmoid(logits) } else { softmax(logits, 1) };
+                shares.into_data().try_to_vec::<f32>().expect("logits are f32")
+            })
+            .collect();
+        (0..batch)
+            .map(|row| {
+                Reading::new(|question| {
+                    let classes = question.classes();
+                    &answers[question as usize][row * classes..(row + 1) * classes]
+                })
+            })
+            .collect()
+    }
+
+    fn forward(&self, latents: Tensor<5>) -> Logits {
+        let [batch, time, rows, columns, channels] = latents.dims();
+        let device = latents.device();
+        let width = self.config.width;
+        let cells = time * rows * columns;
+
+        let positions = positions(&latent_times_s(0, time), rows, columns, &device);
+        let x = self.latent_embedding.forward(latents.reshape([batch, cells, channels]))
+            + self.position_embedding.forward(positions).unsqueeze::<3>();
+        let mut x = x.reshape([batch, time, rows, columns, width]);
+        for (index, block) in self.blocks.iter().enumerate() {
+            x = block.forward(x, index % 2 == 1, self.config.heads);
+        }
+        let x = self.norm.forward(x).reshape([batch, cells, width]);
+
+        let key_value = self.register_key_value.forward(x.clone());
+        let queries = self.registers.val().unsqueeze::<3>().repeat_dim(0, batch);
+        let read = attention(
+            queries,
+            key_value.clone().narrow(2, 0, width),
+            key_value.narrow(2, width, width),
+            self.config.heads,
+        );
+        let read = read.clone() + self.register_mlp.forward(self.register_norm.forward(read));
+        let answers = self
+            .heads
+            .iter()
+            .enumerate()
+            .map(|(index, head)| head.forward(read.clone().narrow(1, index, 1).reshape([batch, width])))
+            .collect();
+        let x = x.reshape([batch * cells, width]);
+        Logits { answers, cell_kinds: self.cell_kind.forward(x.clone()), cell_colours: self.cell_colour.forward(x) }
+    }
+}
+
+impl CaptionerBlock {
+    /// `[B, T, H, W, D]`, same shape out; attention among the cells of a frame, or of one place in time.
+    fn forward(&self, x: Tensor<5>, along_time: bool, heads: usize) -> Tensor<5> {
+        let [batch, time, rows, columns, width] = x.dims();
+        let places = rows * columns;
+        let h = self.attention_norm.forward(x.clone());
+        let h = if along_time {
+            h.reshape([batch, time, places, width]).swap_dims(1, 2).reshape([batch * places, time, width])
+        } else {
+            h.reshape([batch * time, places, width])
+        };
+        let qkv = self.qkv.forward(h);
+        let part = |index: usize| qkv.clone().narrow(2, index * width, width);
+        let h = self.output.forward(attention(part(0), part(1), part(2), heads));
+        let h = if along_time {
+            h.reshape([batch, places, time, width]).swap_dims(1, 2).reshape([batch, time, rows, columns, width])
+        } else {
+            h.reshape([batch, time, rows, columns, width])
+        };
+        let x = x + h;
+        x.clone() + self.mlp.forward(shift(self.mlp_norm.forward(x)))
+    }
+}
+
+/// Scaled dot-product attention of several heads: `[B, Lq, D]` and `[B, Lk, D]` to `[B, Lq, D]`.
+fn attention(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>, heads: usize) -> Tensor<3> {
+    let [batch, length, width] = query.dims();
+    let head_width = width / heads;
+    let split = |x: Tensor<3>| {
+        let [batch, length, _] = x.dims();
+        x.reshape([batch, length, heads, head_width]).swap_dims(1, 2)
+    };
+    let scores = split(query.mul_scalar((head_width as f32).powf(-0.5))).matmul(split(key).swap_dims(2, 3));
+    softmax(scores, 3).matmul(split(value)).swap_dims(1, 2).reshape([batch, length, width])
+}
+
+/// Moves six eighths of the channels by one cell: into the future and the past, down, up, right and left.
+fn shift(x: Tensor<5>) -> Tensor<5> {
+    let group = x.dims()[4] / 8;
+    let mut parts: Vec<Tensor<5>> = (0..6)
+        .map(|index| moved(x.clone().narrow(4, index * group, group), 1 + index / 2, index % 2 == 0))
+        .collect();
+    let width = x.dims()[4];
+    parts.push(x.narrow(4, 6 * group, width - 6 * group));
+    Tensor::cat(parts, 4)
+}
+
+/// The cells moved by one along an axis, zeros where nothing comes from.
+fn moved(x: Tensor<5>, axis: usize, forward: bool) -> Tensor<5> {
+    let count = x.dims()[axis];
+    let empty = x.clone().narrow(axis, 0, 1).mul_scalar(0.0);
+    if count == 1 {
+        return empty;
+    }
+    if forward {
+        Tensor::cat(vec![empty, x.narrow(axis, 0, count - 1)], axis)
+    } else {
+        Tensor::cat(vec![x.narrow(axis, 1, count - 1), empty], axis)
+    }
+}
+
+/// Sinusoids on each axis.
+const POSITION_FEATURES: usize = 12;
+/// Shortest and longest wavelength on the time axis, in seconds.
+const TIME_WAVELENGTHS: (f32, f32) = (1.5, 60.0);
+/// Shortest and longest wavelength on the spatial axes, in latent cells.
+const SPACE_WAVELENGTHS: (f32, f32) = (2.5, 60.0);
+
+/// `[T·H·W, 3·POSITION_FEATURES]`: seconds, and rows and columns from the middle of the frame.
+fn positions(times_s: &[f32], rows: usize, columns: usize, device: &Device) -> Tensor<2> {
+    let centred = |index: usize, count: usize| index as f32 - (count as f32 - 1.0) / 2.0;
+    let mut features = Vec::with_capacity(times_s.len() * rows * columns * 3 * POSITION_FEATURES);
+    for &time_s in times_s {
+        for row in 0..rows {
+            for column in 0..columns {
+                push_sinusoids(&mut features, time_s, TIME_WAVELENGTHS);
+                push_sinusoids(&mut features, centred(row, rows), SPACE_WAVELENGTHS);
+                push_sinusoids(&mut features, centred(column, columns), SPACE_WAVELENGTHS);
+            }
+        }
+    }
+    let cells = times_s.len() * rows * columns;
+    Tensor::from_data(TensorData::new(features, [cells, 3 * POSITION_FEATURES]), device)
+}
+
+fn push_sinusoids(features: &mut Vec<f32>, position: f32, (shortest, longest): (f32, f32)) {
+    let count = POSITION_FEATURES / 2;
+    for index in 0..count {
+        let wavelength = shortest * (longest / shortest).powf(index as f32 / (count - 1) as f32);
+        let (sine, cosine) = (position * std::f32::consts::TAU / wavelength).sin_cos();
+        features.extend([sine, cosine]);
+    }
+}
+
+/// What the captioner is asked about a clip. The extras are the actors behind the main one in the shot's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Question {
+    KindsPresent,
+    ColoursPresent,
+    Kind,
+    Colour,
+    Size,
+    Motion,
+    Pace,
+    Count,
+    Relation,
+    Background,
+    PlainColour,
+    Weather,
+    TimeOfDay,
+    Camera,
+    Cut,
+    Skin,
+    HairStyle,
+    HairColour,
+    Hat,
+    Glasses,
+    SecondKind,
+    SecondColour,
+    ThirdKind,
+    ThirdColour,
+    NextKind,
+    NextColour,
+    NextMotion,
+    NextBackground,
+    NextWeather,
+    NextTimeOfDay,
+}
+
+impl Question {
+    const ALL: [Self; 30] = [
+        Self::KindsPresent,
+        Self::ColoursPresent,
+        Self::Kind,
+        Self::Colour,
+        Self::Size,
+        Self::Motion,
+        Self::Pace,
+        Self::Count,
+        Self::Relation,
+        Self::Background,
+        Self::PlainColour,
+        Self::Weather,
+        Self::TimeOfDay,
+        Self::Camera,
+        Self::Cut,
+        Self::Skin,
+        Self::HairStyle,
+        Self::HairColour,
+        Self::Hat,
+        Self::Glasses,
+        Self::SecondKind,
+        Self::SecondColour,
+        Self::ThirdKind,
+        Self::ThirdColour,
+        Self::NextKind,
+        Self::NextColour,
+        Self::NextMotion,
+        Self::NextBackground,
+        Self::NextWeather,
+        Self::NextTimeOfDay,
+    ];
+
+    /// Whether several classes may be right at once.
+    fn many(self) -> bool {
+        matches!(self, Self::KindsPresent | Self::ColoursPresent)
+    }
+
+    fn classes(self) -> usize {
+        match self {
+            Self::KindsPresent | Self::Kind | Self::SecondKind | Self::ThirdKind | Self::NextKind => {
+                ActorKind::ALL.len()
+            }
+            Self::ColoursPresent
+            | Self::Colour
+            | Self::PlainColour
+            | Self::SecondColour
+            | Self::ThirdColour
+            | Self::NextColour => Colour::ALL.len(),
+            Self::Size => ActorSize::ALL.len(),
+            Self::Motion | Self::NextMotion => Motion::ALL.len(),
+            Self::Pace => Pace::ALL.len(),
+            Self::Count => MOST_ACTORS,
+            Self::Relation => Relation::ALL.len() + 1,
+            Self::Background | Self::NextBackground => Background::ALL.len(),
+            Self::Weather | Self::NextWeather => Weather::ALL.len(),
+            Self::TimeOfDay | Self::NextTimeOfDay => TimeOfDay::ALL.len(),
+            Self::Camera => Camera::ALL.len(),
+            Self::Cut | Self::Glasses => 2,
+            Self::Skin => Skin::ALL.len(),
+            Self::HairStyle => HairStyle::ALL.len(),
+            Self::HairColour => HairColour::ALL.len(),
+            Self::Hat => Hat::ALL.len(),
+        }
+    }
+
+    /// The right classes; empty where the question has no answer for the scene.
+    fn truth(self, scene: &Scene) -> Vec<usize> {
+        let shot = &scene.shots[0];
+        let main = shot.main();
+        let next = scene.shots.get(1);
+        let answer = match self {
+            Self::KindsPresent => return shot.actors.iter().map(|actor| actor.kind.index()).collect(),
+            Self::ColoursPresent => return shot.actors.iter().map(|actor| actor.colour.index()).collect(),
+            Self::Kind => Some(main.kind.index()),
+            Self::Colour => Some(main.colour.index()),
+            Self::Size => Some(main.size.index()),
+            Self::Motion => Some(main.motion.index()),
+            Self::Pace => (main.motion != Motion::Still).then(|| main.pace.index()),
+            Self::Count => Some(shot.actors.len() - 1),
+            Self::Relation => Some(shot.relation.map_or(Relation::ALL.len(), Relation::index)),
+            Self::Background => Some(shot.background.index()),
+            Self::PlainColour => (shot.background == Background::Plain).then(|| shot.plain_colour.index()),
+            Self::Weather => Some(shot.weather.index()),
+            Self::TimeOfDay => Some(shot.time_of_day.index()),
+            Self::Camera => Some(shot.camera.index()),
+            Self::Cut => Some(scene.shots.len() - 1),
+            Self::Skin => main.puppet.map(|looks| looks.skin.index()),
+            Self::HairStyle => main.puppet.map(|looks| looks.hair_style.index()),
+            Self::HairColour => main.puppet.map(|looks| looks.hair_colour.index()),
+            Self::Hat => main.puppet.map(|looks| looks.hat.index()),
+            Self::Glasses => main.puppet.map(|looks| usize::from(looks.glasses)),
+            Self::SecondKind => shot.actors.get(1).map(|actor| actor.kind.index()),
+            Self::SecondColour => shot.actors.get(1).map(|actor| actor.colour.index()),
+            Self::ThirdKind => shot.actors.get(2).map(|actor| actor.kind.index()),
+            Self::ThirdColour => shot.actors.get(2).map(|actor| actor.colour.index()),
+            Self::NextKind => next.map(|shot| shot.main().kind.index()),
+            Self::NextColour => next.map(|shot| shot.main().colour.index()),
+            Self::NextMotion => next.map(|shot| shot.main().motion.index()),
+            Self::NextBackground => next.map(|shot| shot.background.index()),
+            Self::NextWeather => next.map(|shot| shot.weather.index()),
+            Self::NextTimeOfDay => next.map(|shot| shot.time_of_day.index()),
+        };
+        answer.into_iter().collect()
+    }
+}
+
+/// Actors in a shot, at most.
+const MOST_ACTORS: usize = 3;
+
+/// An answer and how sure the captioner is of it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer<T> {
+    /// The most likely value.
+    pub value: T,
+    /// Its probability, 0…1.
+    pub probability: f32,
+}
+
+/// What the captioner saw in one clip; about the first shot where nothing else is said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// Kinds that are more likely there than not, in declaration order; at least the main actor's.
+    pub actors: Vec<Answer<ActorKind>>,
+    /// Colours of actors that are more likely there than not, in declaration order; at least the main actor's.
+    pub colours: Vec<Answer<Colour>>,
+    /// What the main actor is.
+    pub main_actor: Answer<ActorKind>,
+    /// The main actor's colour.
+    pub main_colour: Answer<Colour>,
+    /// The main actor's size.
+    pub size: Answer<ActorSize>,
+    /// What the main actor does.
+    pub motion: Answer<Motion>,
+    /// How quickly; without meaning if it stays still.
+    pub pace: Answer<Pace>,
+    /// Actors, 1..=3.
+    pub count: Answer<usize>,
+    /// Main actor to the second one.
+    pub relation: Answer<Option<Relation>>,
+    /// Where.
+    pub background: Answer<Background>,
+    /// The paper of a plain background; without meaning elsewhere.
+    pub plain_colour: Answer<Colour>,
+    /// The weather.
+    pub weather: Answer<Weather>,
+    /// The light.
+    pub time_of_day: Answer<TimeOfDay>,
+    /// What the camera does.
+    pub camera: Answer<Camera>,
+    /// Whether there are two shots.
+    pub cut: Answer<bool>,
+    /// The main actor's looks; without meaning unless it is a puppet.
+    pub puppet: Answer<Puppet>,
+    /// Kind and colour of the second and the third actor; without meaning beyond `count`.
+    pub extras: [(Answer<ActorKind>, Answer<Colour>); MOST_ACTORS - 1],
+    /// The shot after the cut; without meaning if there is none.
+    pub next_shot: NextShot,
+}
+
+/// What the captioner saw after a cut.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NextShot {
+    /// What its main actor is.
+    pub main_actor: Answer<ActorKind>,
+    /// Its main actor's colour.
+    pub main_colour: Answer<Colour>,
+    /// What its main actor does.
+    pub motion: Answer<Motion>,
+    /// Where.
+    pub background: Answer<Background>,
+    /// Its weather.
+    pub weather: Answer<Weather>,
+    /// Its light.
+    pub time_of_day: Answer<TimeOfDay>,
+}
+
+impl Reading {
+    /// Takes the most likely answers from the probabilities of each question.
+    fn new<'a>(shares: impl Fn(Question) -> &'a [f32]) -> Self {
+        let best = |question: Question| {
+            let (class, probability) = shares(question)
+                .iter()
+                .copied()
+                .enumerate()
+                .max_by(|a, b| a.1.total_cmp(&b.1))
+                .expect("every question has classes");
+            Answer { value: class, probability }
+        };
+        fn named<T: Copy>(answer: Answer<usize>, values: &[T]) -> Answer<T> {
+            Answer { value: values[answer.value], probability: answer.probability }
+        }
+        fn present<T: Copy>(shares: &[f32], main: usize, values: &[T]) -> Vec<Answer<T>> {
+            let seen = shares.iter().zip(values).enumerate().filter(|&(at, (&share, _))| share > 0.5 || at == main);
+            seen.map(|(_, (&probability, &value))| Answer { value, probability }).collect()
+        }
+        let kind = |question| named(best(question), ActorKind::ALL);
+        let colour = |question| named(best(question), Colour::ALL);
+        let flag = |question| named(best(question), &[false, true]);
+        let looks = (
+            named(best(Question::Skin), Skin::ALL),
+            named(best(Question::HairStyle), HairStyle::ALL),
+            named(best(Question::HairColour), HairColour::ALL),
+            named(best(Question::Hat), Hat::ALL),
+            flag(Question::Glasses),
+        );
+        let relation = best(Question::Relation);
+        Self {
+            actors: present(shares(Question::KindsPresent), best(Question::Kind).value, ActorKind::ALL),
+            colours: present(shares(Question::ColoursPresent), best(Question::Colour).value, Colour::ALL),
+            main_actor: kind(Question::Kind),
+            main_colour: colour(Question::Colour),
+            size: named(best(Question::Size), ActorSize::ALL),
+            motion: named(best(Question::Motion), Motion::ALL),
+            pace: named(best(Question::Pace), Pace::ALL),
+            count: named(best(Question::Count), &[1, 2, 3]),
+            relation: Answer {
+                value: Relation::ALL.get(relation.value).copied(),
+                probability: relation.probability,
+            },
+            background: named(best(Question::Background), Background::ALL),
+            plain_colour: colour(Question::PlainColour),
+            weather: named(best(Question::Weather), Weather::ALL),
+            time_of_day: named(best(Question::TimeOfDay), TimeOfDay::ALL),
+            camera: named(best(Question::Camera), Camera::ALL),
+            cut: flag(Question::Cut),
+            puppet: Answer {
+                value: Puppet {
+                    skin: looks.0.value,
+                    hair_style: looks.1.value,
+                    hair_colour: looks.2.value,
+                    hat: looks.3.value,
+                    glasses: looks.4.value,
+                },
+                probability: looks.0.probability
+                    * looks.1.probability
+                    * looks.2.probability
+                    * looks.3.probability
+                    * looks.4.probability,
+            },
+            extras: [
+                (kind(Question::SecondKind), colour(Question::SecondColour)),
+                (kind(Question::ThirdKind), colour(Question::ThirdColour)),
+            ],
+            next_shot: NextShot {
+                main_actor: kind(Question::NextKind),
+                main_colour: colour(Question::NextColour),
+                motion: named(best(Question::NextMotion), Motion::ALL),
+                background: named(best(Question::NextBackground), Background::ALL),
+                weather: named(best(Question::NextWeather), Weather::ALL),
+                time_of_day: named(best(Question::NextTimeOfDay), TimeOfDay::ALL),
+            },
+        }
+    }
+
+    /// What a judge answers about the clip.
+    pub fn attributes(&self) -> Attributes {
+        Attributes {
+            actors: self.actors.iter().map(|answer| answer.value).collect(),
+            colours: self.colours.iter().map(|answer| answer.value).collect(),
+            main_actor: self.main_actor.value,
+            main_colour: self.main_colour.value,
+            motion: self.motion.value,
+            pace: (self.motion.value != Motion::Still).then_some(self.pace.value),
+            count: self.count.value,
+            relation: self.relation.value.filter(|_| self.count.value > 1),
+            background: self.background.value,
+            weather: self.weather.value,
+            time_of_day: self.time_of_day.value,
+            camera: self.camera.value,
+            cut: self.cut.value,
+            puppet: (self.main_actor.value == ActorKind::Puppet).then_some(self.puppet.value),
+        }
+    }
+
+    /// A scene of four seconds that looks like what was seen; the seed decides what was not asked.
+    pub fn scene(&self, seed: u64) -> Scene {
+        let main = Actor {
+            kind: self.main_actor.value,
+            colour: self.main_colour.value,
+            size: self.size.value,
+            motion: self.motion.value,
+            pace: if self.motion.value == Motion::Still { Pace::Slow } else { self.pace.value },
+            puppet: self.looks_of(self.main_actor.value),
+            placement: Placement { dx: 0.0, dy: 0.0 },
+        };
+        let mut actors = vec![main];
+        for (kind, colour) in self.extras.iter().take(self.count.value - 1) {
+            actors.push(self.bystander(kind.value, colour.value));
+        }
+        let mut shots = vec![Shot {
+            relation: self.relation.value.filter(|_| actors.len() > 1),
+            actors,
+            background: self.background.value,
+            plain_colour: self.plain_colour.value,
+            time_of_day: light(self.background.value, self.time_of_day.value),
+            weather: self.weather.value,
+            camera: self.camera.value,
+        }];
+        if self.cut.value {
+            let next = &self.next_shot;
+            let mut main = self.bystander(next.main_actor.value, next.main_colour.value);
+            main.motion = next.motion.value;
+            shots.push(Shot {
+                actors: vec![main],
+                relation: None,
+                background: next.background.value,
+                plain_colour: self.plain_colour.value,
+                time_of_day: light(next.background.value, next.time_of_day.value),
+                weather: next.weather.value,
+                camera: Camera::Still,
+            });
+        }
+        Scene { seed, shots, duration_s: 4.0 }
+    }
+
+    /// What was seen in words, in one of the world's styles.
+    pub fn caption(&self, style: CaptionStyle, seed: u64) -> String {
+        self.scene(seed).caption(style, seed)
+    }
+
+    /// Somebody who stands by and of whom only kind and colour are known.
+    fn bystander(&self, kind: ActorKind, colour: Colour) -> Actor {
+        Actor {
+            kind,
+            colour,
+            size: ActorSize::Medium,
+            motion: Motion::Still,
+            pace: Pace::Slow,
+            puppet: self.looks_of(kind),
+            placement: Placement { dx: 0.0, dy: 0.0 },
+        }
+    }
+
+    fn looks_of(&self, kind: ActorKind) -> Option<Puppet> {
+        (kind == ActorKind::Puppet).then_some(self.puppet.value)
+    }
+}
+
+/// The light there can be: a night sky is always at night.
+fn light(background: Background, time_of_day: TimeOfDay) -> TimeOfDay {
+    if background == Background::NightSky { TimeOfDay::Night } else { time_of_day }
+}
+
+/// The file that `misora train captioner --config` reads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaptionerStageConfig {
+    /// The network.
+    pub model: CaptionerConfig,
+    /// The loop.
+    pub trainer: TrainerConfig,
+    /// Clips a worker and step.
+    pub clips: usize,
+    /// Latent frames of a clip; it starts at the beginning of its scene.
+    pub latent_frames: usize,
+    /// Scenes a worker and size keeps.
+    pub pool: usize,
+    /// New scenes a worker and step.
+    pub fresh: usize,
+    /// Noise up to this deviation is added to the latents, so that those of the model are read well too.
+    pub noise: f32,
+    /// Weight of the questions about every cell.
+    pub cell_weight: f32,
+    /// How often scenes have what; rare things are better learned where they are more frequent.
+    pub mixture: Mixture,
+    /// Held-out true renders that accuracy is measured on at each checkpoint.
+    pub inspected: usize,
+}
+
+struct CaptionerStage<'a> {
+    config: CaptionerStageConfig,
+    vae: &'a Vae,
+    pools: Vec<Mutex<Pools>>,
+    held_out: OnceLock<Vec<Entry>>,
+}
+
+/// A worker's scenes, by native size.
+type Pools = [VecDeque<Entry>; NATIVE_SIZES.len()];
+
+struct Entry {
+    scene: Scene,
+    /// `[1, T, H, W, C]`.
+    latents: Tensor<5>,
+    /// Who covers each cell: index of the actor's kind and colour.
+    cells: Vec<Cell>,
+}
+
+/// What covers a cell of the latent grid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cell {
+    /// Only the landscape.
+    Empty,
+    /// A bit of an actor: nobody is asked.
+    Unclear,
+    /// An actor.
+    Covered(ActorKind, Colour),
+}
+
+/// Trains the captioner in `folder` on latents of `vae`.
+///
+/// # Errors
+/// Whatever the file system says, or a loss that is no number.
+pub fn train_captioner(config: &CaptionerStageConfig, vae: &Vae, folder: &Path) -> Result<Captioner> {
+    let device = training_device();
+    device.seed(config.trainer.seed);
+    let model = Captioner::new(&config.model, &device);
+    let pools = (0..config.trainer.workers).map(|_| Mutex::new(Pools::default())).collect();
+    let stage = CaptionerStage { config: config.clone(), vae, pools, held_out: OnceLock::new() };
+    Trainer::new(config.trainer.clone(), folder)?.run(&stage, model)
+}
+
+impl CaptionerStage<'_> {
+    fn draw_entry(&self, split: Split, mixture: &Mixture, size: usize, random: &mut Pcg64) -> Result<Entry> {
+        let scene = Scene::sample(random.random(), split, mixture);
+        let block = self.vae.config().block_frames;
+        let clip = render(&scene, NATIVE_SIZES[size], 0.0, 1 + (self.config.latent_frames - 1) * block);
+        let latents = self.vae.encode(clips_to_tensor(&[clip], &Device::flex()))?;
+        let [_, _, rows, columns, _] = latents.dims();
+        let cells = cover(&scene, size, self.config.latent_frames, rows, columns);
+        Ok(Entry { scene, latents, cells })
+    }
+
+    /// Tops the pool up and lets the oldest go.
+    fn refresh(&self, pool: &mut VecDeque<Entry>, size: usize, random: &mut Pcg64) -> Result<()> {
+        let missing = (self.config.clips * 2).min(self.config.pool).saturating_sub(pool.len());
+        for _ in 0..missing.max(self.config.fresh) {
+            pool.push_back(self.draw_entry(Split::Train, &self.config.mixture, size, random)?);
+            if pool.len() > self.config.pool {
+                pool.pop_front();
+            }
+        }
+        Ok(())
+    }
+
+    fn held_out(&self) -> Result<&[Entry]> {
+        if self.held_out.get().is_none() {
+            let mut random = generator(self.config.trainer.seed ^ 1, 0, 0);
+            let entries = (0..self.config.inspected)
+                .map(|_| self.draw_entry(Split::HeldOut, &Mixture::default(), 0, &mut random))
+                .collect::<Result<Vec<_>>>()?;
+            return Ok(self.held_out.get_or_init(|| entries));
+        }
+        Ok(self.held_out.get().expect("it was just looked at"))
+    }
+}
+
+impl Stage for CaptionerStage<'_> {
+    type Model = Captioner;
+
+    fn loss(&self, model: &Captioner, step: usize, worker: usize) -> Result<StageLoss> {
+        let mut random = generator(self.config.trainer.seed, step, worker);
+        let size = [0, 0, 0, 1, 2][random.random_range(0..5)];
+        let mut pools = self.pools[worker].lock().expect("no worker panicked with the pool");
+        self.refresh(&mut pools[size], size, &mut random)?;
+        let pool = &pools[size];
+        let chosen: Vec<&Entry> =
+            (0..self.config.clips).map(|_| &pool[random.random_range(0..pool.len())]).collect();
+
+        let plain = Device::flex();
+        let latents = Tensor::cat(chosen.iter().map(|entry| entry.latents.clone()).collect(), 0);
+        let amounts: Vec<f32> =
+            (0..self.config.clips).map(|_| random.random_range(0.0..self.config.noise.max(1e-6))).collect();
+        let amounts = Tensor::from_data(TensorData::new(amounts, [self.config.clips, 1, 1, 1, 1]), &plain);
+        let latents = latents.clone() + Tensor::random(latents.dims(), Distribution::Normal(0.0, 1.0), &plain) * amounts;
+        let logits = model.forward(Tensor::from_inner(latents));
+
+        let device = logits.cell_kinds.device();
+        let mut loss = Tensor::<1>::zeros([1], &device);
+        for (logits, question) in logits.answers.into_iter().zip(Question::ALL) {
+            let truths: Vec<Vec<usize>> = chosen.iter().map(|entry| question.truth(&entry.scene)).collect();
+            loss = loss + question_loss(logits, &truths, question.many());
+        }
+        let cells = || chosen.iter().flat_map(|entry| &entry.cells);
+        let classes = |none: usize, of: fn(ActorKind, Colour) -> usize| -> Vec<Vec<usize>> {
+            let class = |cell: &Cell| match *cell {
+                Cell::Empty => vec![none],
+                Cell::Unclear => vec![],
+                Cell::Covered(kind, colour) => vec![of(kind, colour)],
+            };
+            cells().map(class).collect()
+        };
+        let kinds = question_loss(logits.cell_kinds, &classes(ActorKind::ALL.len(), |kind, _| kind.index()), false);
+        let colours = question_loss(logits.cell_colours, &classes(Colour::ALL.len(), |_, colour| colour.index()), false);
+        let cell_loss = kinds + colours;
+        let figures = vec![("cells", cell_loss.clone().into_scalar::<f32>())];
+        Ok(StageLoss { loss: loss + cell_loss * self.config.cell_weight, figures })
+    }
+
+    /// How often the captioner is right about true renders of withheld compositions.
+    fn inspect(&self, model: &Captioner, step: usize, _folder: &Path) -> Result<()> {
+        let entries = self.held_out()?;
+        let mut right = vec![(0, 0); Question::ALL.len()];
+        for batch in entries.chunks(20) {
+            let latents = Tensor::cat(batch.iter().map(|entry| entry.latents.clone()).collect(), 0);
+            let answers = model.forward(latents).answers;
+            for (at, (logits, question)) in answers.into_iter().zip(Question::ALL).enumerate() {
+                let values = logits.into_data().try_to_vec::<f32>().expect("logits are f32");
+                for (entry, row) in batch.iter().zip(values.chunks_exact(question.classes())) {
+                    let truth = question.truth(&entry.scene);
+                    let said = |class: &usize| {
+                        if question.many() { row[*class] > 0.0 } else { row.iter().all(|other| *other <= row[*class]) }
+                    };
+                    if !truth.is_empty() {
+                        right[at].0 += usize::from(truth.iter().all(said));
+                        right[at].1 += 1;
+                    }
+                }
+            }
+        }
+        let table: Vec<String> = Question::ALL
+            .iter()
+            .zip(right)
+            .filter(|(_, (_, asked))| *asked > 0)
+            .map(|(question, (right, asked))| format!("{question:?} {:.0}", 100.0 * right as f32 / asked as f32))
+            .collect();
+        eprintln!("right about {} held-out renders at step {step}, in %: {}", entries.len(), table.join(", "));
+        Ok(())
+    }
+}
+
+/// Mean cross-entropy over the rows that have an answer, or mean binary cross-entropy where many may be right.
+fn question_loss(logits: Tensor<2>, truths: &[Vec<usize>], many: bool) -> Tensor<1> {
+    let [rows, classes] = logits.dims();
+    let device = logits.device();
+    let mut targets = vec![0.0_f32; rows * classes];
+    let mut answered = 0;
+    for (row, truth) in truths.iter().enumerate() {
+        answered += usize::from(!truth.is_empty());
+        truth.iter().for_each(|class| targets[row * classes + class] = 1.0);
+    }
+    let targets = Tensor::<2>::from_data(TensorData::new(targets, [rows, classes]), &device);
+    if many {
+        let absent = targets.clone().neg() + 1.0;
+        let likelihood = targets * log_sigmoid(logits.clone()) + absent * log_sigmoid(logits.neg());
+        // The sum over the classes: each is a question of its own.
+        return likelihood.sum().mul_scalar(-1.0 / rows as f32);
+    }
+    (targets * log_softmax(logits, 1)).sum().mul_scalar(-1.0 / answered.max(1) as f32)
+}
+
+/// Who covers each cell, in the order of the latents.
+fn cover(scene: &Scene, size: usize, latent_frames: usize, rows: usize, columns: usize) -> Vec<Cell> {
+    let truth = scene.truth(NATIVE_SIZES[size]);
+    let mut cells = Vec::with_capacity(latent_frames * rows * columns);
+    for time_s in latent_times_s(0, latent_frames) {
+        let shot = truth.shots.iter().rev().find(|shot| shot.start_s <= time_s).unwrap_or(&truth.shots[0]);
+        // The extra that comes first in the list wins a draw with those behind it.
+        let seen: Vec<_> = shot
+            .actors
+            .iter()
+            .filter_map(|actor| {
+                let at = ((time_s - shot.start_s) * 12.0) as usize;
+                let point = actor.track.get(at).or(actor.track.last())?;
+                (point.opacity > 0.3).then_some((&actor.actor, point.area))
+            })
+            .collect();
+        for row in 0..rows {
+            for column in 0..columns {
+                let share = |from: f32, length: f32, at: usize, count: usize| {
+                    let (low, high) = (at as f32 / count as f32, (at + 1) as f32 / count as f32);
+                    ((from + length).min(high) - from.max(low)).max(0.0) * count as f32
+                };
+                let best = seen
+                    .iter()
+                    .map(|(actor, area)| {
+                        (actor, share(area.x, area.w, column, columns) * share(area.y, area.h, row, rows))
+                    })
+                    .max_by(|a, b| a.1.total_cmp(&b.1));
+                cells.push(match best {
+                    Some((actor, covered)) if covered > 0.4 => Cell::Covered(actor.kind, actor.colour),
+                    Some((_, covered)) if covered > 0.1 => Cell::Unclear,
+                    _ => Cell::Empty,
+                });
+            }
+        }
+    }
+    cells
+}
