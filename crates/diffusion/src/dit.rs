@@ -36,7 +36,7 @@ pub struct DitConfig {
 impl DitConfig {
     /// The size that trains on two CPU cores.
     pub fn nano() -> Self {
-        Self { latent_channels: 48, width: 256, heads: 4, blocks: 7, mlp_width: 768, text_width: 192 }
+        Self { latent_channels: 96, width: 256, heads: 4, blocks: 7, mlp_width: 768, text_width: 192 }
     }
 }
 

@@ -23,5 +23,5 @@ pub use text::{TextConfig, TextEncoder};
 pub use tokenizer::PromptTokenizer;
 pub use vae::{Posterior, Vae, VaeConfig, linear_from};
 pub use weights::{
-    PaperModel, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, open_network, open_text_encoder, open_vae, save_network,
+    ModelFiles, PaperModel, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, open_network, open_text_encoder, open_vae, save_network,
 };

@@ -1,26 +1,21 @@
 //! Prompts as token ids, by a `tokenizer.json`.
 
-use std::path::Path;
-
 use tokenizers::Tokenizer;
 
-use crate::{Error, Result};
+use crate::Result;
+use crate::weights::{ModelFiles, TOKENIZER};
 
 /// A byte-level BPE: what it has never seen falls to bytes.
 #[derive(Clone, Debug)]
 pub struct PromptTokenizer(Tokenizer);
 
 impl PromptTokenizer {
-    /// Reads a `tokenizer.json`.
+    /// Reads the tokenizer of a model.
     ///
     /// # Errors
-    /// [`Error::ModelFile`] if the file is missing or damaged.
-    pub fn open(path: &Path) -> Result<Self> {
-        let reason = |reason: String| Error::ModelFile { path: path.to_owned(), reason };
-        if !path.exists() {
-            return Err(reason("the file is missing".into()));
-        }
-        Tokenizer::from_file(path).map(Self).map_err(|e| reason(e.to_string()))
+    /// [`Error::ModelFile`](crate::Error::ModelFile) if the file is missing or damaged.
+    pub fn read(files: &ModelFiles) -> Result<Self> {
+        Tokenizer::from_bytes(files.read(TOKENIZER)?).map(Self).map_err(|e| files.damaged(TOKENIZER, &e))
     }
 
     /// Takes a tokenizer that was just trained.

@@ -46,16 +46,16 @@ pub struct VaeConfig {
 }
 
 impl VaeConfig {
-    /// The size that trains on two CPU cores: 8 × 16 × 16 pixels into 48 numbers.
+    /// The size that trains on two CPU cores: 8 × 16 × 16 pixels into 96 numbers.
     pub fn nano() -> Self {
         Self {
-            block_frames: 8,
+            block_frames: 4,
             block_side: 8,
-            fine_width: 192,
+            fine_width: 256,
             coarse_width: 384,
             encoder_blocks: 2,
             decoder_blocks: 3,
-            latent_channels: 48,
+            latent_channels: 96,
             latent_mean: Vec::new(),
             latent_std: Vec::new(),
         }

@@ -1,1 +1,40 @@
-fn main() {}
+//! The one binary: arguments, configuration, wiring.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod arguments;
+mod generate;
+mod judge;
+mod model;
+mod output;
+mod paper;
+mod train;
+mod verify;
+mod vocabulary;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Command::Generate(options) => generate::run(&options),
+        Command::Verify(options) => verify::run(&options),
+        Command::Paper(options) => paper::run(&options),
+        Command::Train(options) => train::run(&options),
+        Command::Caption(options) => judge::caption(&options),
+        Command::Eval(options) => judge::evaluate(&options),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("misora: {error:#}");
+            // A request that no retry can mend is told apart from work that failed.
+            let usage = error.chain().any(|cause| cause.is::<output::Usage>() || cause.is::<render::RequestError>());
+            ExitCode::from(if usage { 2 } else { 1 })
+        }
+    }
+}

@@ -1,1 +1,17 @@
 //! One accepted request becomes one signed video; the seam where a model is plugged in.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may panic"))]
+
+mod request;
+
+mod model;
+mod recipe;
+mod render;
+
+mod test_card;
+
+pub use model::{ModelError, Progress, Stage, VideoModel};
+pub use recipe::Recipe;
+pub use render::{RenderError, RenderOptions, Rendered, render};
+pub use request::{ClipSeconds, OutputSize, Prompt, RequestError, Source, VideoRequest};
+pub use test_card::TestCard;

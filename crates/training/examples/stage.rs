@@ -26,7 +26,7 @@ fn main() -> anyhow::Result<()> {
                 Some(path) => Some(open_network(Path::new(path), |c: &DitConfig| Dit::new(c, &Device::flex().autodiff()))?),
                 None => None,
             };
-            let around = Surroundings { tokenizer: PromptTokenizer::open(&models.join(TOKENIZER))?, text_encoder: open_text_encoder(models, &device)?, vae: open_vae(models, &device)? };
+            let around = Surroundings { tokenizer: PromptTokenizer::read(&ModelFiles::Folder(models.into()))?, text_encoder: open_text_encoder(models, &device)?, vae: open_vae(models, &device)? };
             let dit = train_dit(&config, around, start, folder)?;
             save_network(&models.join(TRANSFORMER), dit.config(), &dit)?;
         }

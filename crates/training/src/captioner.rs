@@ -14,7 +14,7 @@ use std::sync::{Mutex, OnceLock};
 use anyhow::Result;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::Linear;
-use burn::tensor::activation::{log_sigmoid, log_softmax, sigmoid, softmax};
+use burn::tensor::activation::{log_sigmoid, log_softmax, relu, sigmoid, softmax};
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use diffusion::{Mlp, ModelFiles, RmsNorm, Vae, linear, save_network};
 use rand::RngExt as _;
@@ -36,27 +36,27 @@ pub const CAPTIONER: &str = "captioner";
 pub struct CaptionerConfig {
     /// Channels of the latents.
     pub latent_channels: usize,
-    /// Width of the cells' states; a multiple of 8 and of `heads`.
+    /// Width of the cells' states; a multiple of `heads`.
     pub width: usize,
     /// Attention heads.
     pub heads: usize,
     /// Blocks: the even ones look along space, the odd ones along time.
     pub blocks: usize,
-    /// Width inside the MLPs.
+    /// Width inside the blocks' MLPs.
     pub mlp_width: usize,
 }
 
 impl CaptionerConfig {
     /// The size that trains on one CPU core.
     pub fn nano() -> Self {
-        Self { latent_channels: 96, width: 128, heads: 4, blocks: 6, mlp_width: 256 }
+        Self { latent_channels: 96, width: 128, heads: 4, blocks: 4, mlp_width: 256 }
     }
 }
 
 /// The captioner.
 #[derive(Module, Debug)]
 pub struct Captioner {
-    /// Latent channels → width.
+    /// Latent channels of a cell and its six neighbours → width.
     pub latent_embedding: Linear,
     /// Sinusoids of time, row and column → width.
     pub position_embedding: Linear,
@@ -66,8 +66,10 @@ pub struct Captioner {
     pub norm: RmsNorm,
     /// One register a question, `[questions, D]`.
     pub registers: Param<Tensor<2>>,
-    /// Keys and values of what the registers read.
-    pub register_key_value: Linear,
+    /// Keys of the cells for the registers.
+    pub register_key: Linear,
+    /// Values of the cells for the registers.
+    pub register_value: Linear,
     /// After reading.
     pub register_norm: RmsNorm,
     /// Thinks over what was read.
@@ -82,19 +84,26 @@ pub struct Captioner {
     config: CaptionerConfig,
 }
 
-/// One block: attention along one axis, then neighbours and MLP.
+/// One block: attention along one axis and an MLP side by side, behind one norm.
+///
+/// Source: the parallel block of Wang & Komatsuzaki 2021 (GPT-J); here it saves passes over memory, which
+/// cost more than arithmetic at this width. For the same reason the MLP has a ReLU.
 #[derive(Module, Debug)]
 pub struct CaptionerBlock {
-    /// Before attention.
-    pub attention_norm: RmsNorm,
-    /// Query, key and value in one.
-    pub qkv: Linear,
+    /// Before both branches.
+    pub norm: RmsNorm,
+    /// Queries.
+    pub query: Linear,
+    /// Keys.
+    pub key: Linear,
+    /// Values.
+    pub value: Linear,
     /// After attention.
     pub output: Linear,
-    /// Before the shift.
-    pub mlp_norm: RmsNorm,
-    /// Feed-forward.
-    pub mlp: Mlp,
+    /// Into the MLP.
+    pub up: Linear,
+    /// Out of the MLP.
+    pub down: Linear,
 }
 
 /// What the network says of a batch.
@@ -112,25 +121,28 @@ impl Captioner {
     pub fn new(config: &CaptionerConfig, device: &Device) -> Self {
         let width = config.width;
         Self {
-            latent_embedding: linear(config.latent_channels, width, 1.0, device),
+            latent_embedding: linear(NEIGHBOURS * config.latent_channels, width, 1.0, device),
             position_embedding: linear(3 * POSITION_FEATURES, width, 0.5, device),
             blocks: (0..config.blocks)
                 .map(|_| CaptionerBlock {
-                    attention_norm: RmsNorm::new(width, device),
-                    qkv: linear(width, 3 * width, 1.0, device),
+                    norm: RmsNorm::new(width, device),
+                    query: linear(width, width, 1.0, device),
+                    key: linear(width, width, 1.0, device),
+                    value: linear(width, width, 1.0, device),
                     output: linear(width, width, 0.0, device),
-                    mlp_norm: RmsNorm::new(width, device),
-                    mlp: Mlp::new(width, config.mlp_width, device),
+                    up: linear(width, config.mlp_width, 1.0, device),
+                    down: linear(config.mlp_width, width, 0.0, device),
                 })
                 .collect(),
             norm: RmsNorm::new(width, device),
             registers: Initializer::Normal { mean: 0.0, std: 0.5 }.init([Question::ALL.len(), width], device),
-            register_key_value: linear(width, 2 * width, 1.0, device),
+            register_key: linear(width, width, 1.0, device),
+            register_value: linear(width, width, 1.0, device),
             register_norm: RmsNorm::new(width, device),
             register_mlp: Mlp::new(width, 2 * width, device),
-            heads: Question::ALL.iter().map(|question| linear(width, question.classes(), 1.0, device)).collect(),
-            cell_kind: linear(width, ActorKind::ALL.len() + 1, 1.0, device),
-            cell_colour: linear(width, Colour::ALL.len() + 1, 1.0, device),
+            heads: Question::ALL.iter().map(|question| linear(width, question.classes(), 0.2, device)).collect(),
+            cell_kind: linear(width, ActorKind::ALL.len() + 1, 0.2, device),
+            cell_colour: linear(width, Colour::ALL.len() + 1, 0.2, device),
             config: config.clone(),
         }
     }
@@ -190,22 +202,17 @@ impl Captioner {
         let cells = time * rows * columns;
 
         let positions = positions(&latent_times_s(0, time), rows, columns, &device);
-        let x = self.latent_embedding.forward(latents.reshape([batch, cells, channels]))
+        let x = self.latent_embedding.forward(with_neighbours(latents).reshape([batch, cells, NEIGHBOURS * channels]))
             + self.position_embedding.forward(positions).unsqueeze::<3>();
-        let mut x = x.reshape([batch, time, rows, columns, width]);
+        let mut x = x.reshape([batch, time, rows * columns, width]);
         for (index, block) in self.blocks.iter().enumerate() {
             x = block.forward(x, index % 2 == 1, self.config.heads);
         }
         let x = self.norm.forward(x).reshape([batch, cells, width]);
 
-        let key_value = self.register_key_value.forward(x.clone());
         let queries = self.registers.val().unsqueeze::<3>().repeat_dim(0, batch);
-        let read = attention(
-            queries,
-            key_value.clone().narrow(2, 0, width),
-            key_value.narrow(2, width, width),
-            self.config.heads,
-        );
+        let (keys, values) = (self.register_key.forward(x.clone()), self.register_value.forward(x.clone()));
+        let read = attention(queries, keys, values, self.config.heads);
         let read = read.clone() + self.register_mlp.forward(self.register_norm.forward(read));
         let answers = self
             .heads
@@ -219,26 +226,25 @@ impl Captioner {
 }
 
 impl CaptionerBlock {
-    /// `[B, T, H, W, D]`, same shape out; attention among the cells of a frame, or of one place in time.
-    fn forward(&self, x: Tensor<5>, along_time: bool, heads: usize) -> Tensor<5> {
-        let [batch, time, rows, columns, width] = x.dims();
-        let places = rows * columns;
-        let h = self.attention_norm.forward(x.clone());
+    /// `[B, T, P, D]`, P places in a frame, same shape out; attention among the places of a frame, or along
+    /// the time of one place.
+    fn forward(&self, x: Tensor<4>, along_time: bool, heads: usize) -> Tensor<4> {
+        let [batch, time, places, width] = x.dims();
+        let h = self.norm.forward(x.clone());
+        let mlp = self.down.forward(relu(self.up.forward(h.clone())));
         let h = if along_time {
-            h.reshape([batch, time, places, width]).swap_dims(1, 2).reshape([batch * places, time, width])
+            h.swap_dims(1, 2).reshape([batch * places, time, width])
         } else {
             h.reshape([batch * time, places, width])
         };
-        let qkv = self.qkv.forward(h);
-        let part = |index: usize| qkv.clone().narrow(2, index * width, width);
-        let h = self.output.forward(attention(part(0), part(1), part(2), heads));
+        let h = attention(self.query.forward(h.clone()), self.key.forward(h.clone()), self.value.forward(h), heads);
+        let h = self.output.forward(h);
         let h = if along_time {
-            h.reshape([batch, places, time, width]).swap_dims(1, 2).reshape([batch, time, rows, columns, width])
+            h.reshape([batch, places, time, width]).swap_dims(1, 2)
         } else {
-            h.reshape([batch, time, rows, columns, width])
+            h.reshape([batch, time, places, width])
         };
-        let x = x + h;
-        x.clone() + self.mlp.forward(shift(self.mlp_norm.forward(x)))
+        x + h + mlp
     }
 }
 
@@ -254,14 +260,15 @@ fn attention(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>, heads: usize) -
     softmax(scores, 3).matmul(split(value)).swap_dims(1, 2).reshape([batch, length, width])
 }
 
-/// Moves six eighths of the channels by one cell: into the future and the past, down, up, right and left.
-fn shift(x: Tensor<5>) -> Tensor<5> {
-    let group = x.dims()[4] / 8;
-    let mut parts: Vec<Tensor<5>> = (0..6)
-        .map(|index| moved(x.clone().narrow(4, index * group, group), 1 + index / 2, index % 2 == 0))
-        .collect();
-    let width = x.dims()[4];
-    parts.push(x.narrow(4, 6 * group, width - 6 * group));
+/// Beside each cell its neighbours: before and after it, above and below it, left and right of it.
+///
+/// `[B, T, H, W, C] → [B, T, H, W, 7·C]`.
+fn with_neighbours(latents: Tensor<5>) -> Tensor<5> {
+    let mut parts = vec![latents.clone()];
+    for axis in 1..=3 {
+        parts.push(moved(latents.clone(), axis, true));
+        parts.push(moved(latents.clone(), axis, false));
+    }
     Tensor::cat(parts, 4)
 }
 
@@ -279,6 +286,8 @@ fn moved(x: Tensor<5>, axis: usize, forward: bool) -> Tensor<5> {
     }
 }
 
+/// A cell and the six beside it.
+const NEIGHBOURS: usize = 7;
 /// Sinusoids on each axis.
 const POSITION_FEATURES: usize = 12;
 /// Shortest and longest wavelength on the time axis, in seconds.

@@ -42,11 +42,13 @@ pub(crate) fn render(scene: &Scene, size: Size, start_s: f32, frames: usize) -> 
     (0..frames).map(|index| renderer.frame(start_s + index as f32 / FRAME_RATE as f32)).collect()
 }
 
-/// The seconds at which latent frames stand: the first frame at 0, then the middle of each block of eight.
+/// Frames in a block of the paper family's autoencoder.
+const BLOCK_FRAMES: f32 = 4.0;
+
+/// The seconds at which latent frames stand: the first frame at 0, then the middle of each block.
 pub fn latent_times_s(first: usize, count: usize) -> Vec<f32> {
-    (first..first + count)
-        .map(|index| if index == 0 { 0.0 } else { (8.0 * index as f32 - 3.5) / FRAME_RATE as f32 })
-        .collect()
+    let middle = |index: usize| (BLOCK_FRAMES * index as f32 - (BLOCK_FRAMES - 1.0) / 2.0).max(0.0);
+    (first..first + count).map(|index| middle(index) / FRAME_RATE as f32).collect()
 }
 
 /// Clips of one size and length as `[B, T, H, W, 3]` in −1…1.

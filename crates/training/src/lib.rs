@@ -3,6 +3,7 @@
 
 pub mod paper;
 
+mod captioner;
 mod clips;
 mod curves;
 mod dit;
@@ -11,6 +12,7 @@ mod text;
 mod trainer;
 mod vae;
 
+pub use captioner::{Answer, CAPTIONER, Captioner, CaptionerConfig, CaptionerStageConfig, NextShot, Reading, train_captioner};
 pub use clips::{FRAME_RATE, NATIVE_SIZES, clips_to_tensor, latent_times_s, tensor_to_frames};
 pub use dit::{DitStageConfig, Surroundings, train_dit};
 pub use sheet::contact_sheet;

@@ -70,7 +70,7 @@ pub fn train_tokenizer(config: &TextStageConfig, path: &Path) -> Result<PromptTo
         std::fs::create_dir_all(parent)?;
     }
     tokenizer.save(path, true).map_err(failed)?;
-    Ok(PromptTokenizer::open(path)?)
+    Ok(PromptTokenizer::from_trained(tokenizer.clone().into()))
 }
 
 /// A caption of the scene in a style drawn at random, the plain ones most often.

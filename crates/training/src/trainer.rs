@@ -166,13 +166,15 @@ impl Trainer {
         model: &S::Model,
         step: usize,
     ) -> Result<(GradientsParams, f32, Vec<(&'static str, f32)>)> {
+        let device = training_device();
         let results: Vec<Result<(GradientsParams, f32, Vec<(&'static str, f32)>)>> = std::thread::scope(|scope| {
             let handles: Vec<_> = self
                 .pools
                 .iter()
                 .enumerate()
                 .map(|(worker, pool)| {
-                    let model = model.clone();
+                    // A fork has leaves of its own: workers that share leaves share one tape and consume each other's.
+                    let model = model.clone().fork(&device);
                     scope.spawn(move || {
                         pool.install(|| {
                             let StageLoss { loss, figures } = stage.loss(&model, step, worker)?;

@@ -119,30 +119,48 @@ impl Stage for VaeStage {
     }
 }
 
-/// Mean and standard deviation of each latent channel over 200 training clips.
+/// Mean of each latent channel over 200 training clips, and the scale that normalisation divides it by.
+///
+/// A channel that moves many pixels keeps a larger part in the flow than one that moves few: each is brought
+/// to the square root of its share, so that the transformer spends itself on what is seen. The mean square
+/// over the channels is one.
 fn latent_statistics(model: &Vae, seed: u64) -> Result<(Vec<f32>, Vec<f32>)> {
     let device = Device::flex();
     let mut all = Vec::new();
+    let mut some = None;
     for index in 0..200 {
         let mut random = generator(seed, index, usize::MAX);
         let scene = Scene::sample(random.random(), Split::Train, &Mixture::default());
         let frames = render(&scene, draw_size(&mut random), draw_start(&scene, 17, &mut random), 17);
-        let posterior = model.posterior(clips_to_tensor(&[frames], &device))?;
-        let channels = posterior.mean.dims()[4];
-        let cells = posterior.mean.shape().num_elements() / channels;
-        all.push(posterior.mean.reshape([cells, channels]));
+        let latents = model.posterior(clips_to_tensor(&[frames], &device))?.mean;
+        let channels = latents.dims()[4];
+        let cells = latents.shape().num_elements() / channels;
+        all.push(latents.clone().reshape([cells, channels]));
+        some.get_or_insert(latents);
     }
     let all = Tensor::cat(all, 0);
     let (variance, mean) = all.var_mean(0);
     let values = |tensor: Tensor<2>| tensor.into_data().try_to_vec::<f32>().expect("statistics are f32");
-    // A channel that carries next to nothing must not be blown up to full size.
-    let std = values(variance.sqrt()).into_iter().map(|value| value.max(0.05)).collect();
-    Ok((values(mean), std))
+    let (std, mean) = (values(variance.sqrt()), values(mean));
+    let Some(clip) = some else { anyhow::bail!("no clip was drawn") };
+
+    let picture = model.reconstruct(clip.clone());
+    let moved: Vec<f32> = (0..std.len())
+        .map(|channel| {
+            let mut step = vec![0.0; std.len()];
+            step[channel] = std[channel];
+            let step = Tensor::<1>::from_floats(step.as_slice(), &device).reshape([1, 1, 1, 1, std.len()]);
+            let error = model.reconstruct(clip.clone() + step) - picture.clone();
+            error.square().mean().into_scalar::<f32>().sqrt()
+        })
+        .collect();
+    let mean_moved = moved.iter().sum::<f32>() / moved.len() as f32;
+    let scale = std.iter().zip(&moved).map(|(std, moved)| std / (moved / mean_moved).sqrt().max(0.1)).collect();
+    Ok((mean, scale))
 }
 
 /// Makes the linear path of `model` the best linear autoencoder of the world.
 fn start_from_principal_components(model: &mut Vae, seed: u64, device: &Device) -> Result<()> {
-    let plain = Device::flex();
     let config = model.config().clone();
     let mut blocks = Vec::new();
     for index in 0..240 {
@@ -155,35 +173,34 @@ fn start_from_principal_components(model: &mut Vae, seed: u64, device: &Device) 
     let [batch, frames, rows, columns, values] = blocks.dims();
     let count = batch * frames * rows * columns;
 
+    // Every component is brought to variance one, so that the residual blocks see the fine ones too.
     let fine = Components::of(blocks.reshape([count, values]), config.fine_width);
-    let scale = 1.0 / (fine.variances.iter().sum::<f32>() / config.fine_width as f32).sqrt();
-    model.encoder.patch_embedding = fine.analysis(scale, device);
-    model.decoder.patch_output = fine.synthesis(scale, device);
+    model.encoder.patch_embedding = fine.analysis(None, device);
+    model.decoder.patch_output = fine.synthesis(None, device);
 
-    let coefficients = fine.project(scale);
-    let merged = coefficients
+    let merged = fine
+        .coefficients()
         .reshape([batch * frames * (rows / 2), 2, columns / 2, 2 * config.fine_width])
         .swap_dims(1, 2)
         .reshape([count / 4, 4 * config.fine_width]);
     let coarse = Components::of(merged, config.coarse_width);
-    model.encoder.merge = coarse.analysis(1.0, device);
-    model.decoder.split = coarse.synthesis(1.0, device);
+    let cell_std = fine.std.clone().repeat_dim(1, 4);
+    model.encoder.merge = coarse.analysis(Some(cell_std.clone()), device);
+    model.decoder.split = coarse.synthesis(Some(cell_std), device);
 
-    // The first components, each brought to variance one, are the latents.
+    // The first components are the latents.
     let (width, channels) = (config.coarse_width, config.latent_channels);
     let mut to_latents = vec![0.0; width * channels];
     let mut from_latents = vec![0.0; channels * width];
     for channel in 0..channels {
-        let std = coarse.variances[channel].sqrt().max(1e-3);
-        to_latents[channel * channels + channel] = 1.0 / std;
-        from_latents[channel * width + channel] = std;
+        to_latents[channel * channels + channel] = 1.0;
+        from_latents[channel * width + channel] = 1.0;
     }
     model.encoder.mean = linear_from(to_latents, vec![0.0; channels], device);
     model.encoder.log_variance = linear_from(vec![0.0; width * channels], vec![-5.0; channels], device);
     model.decoder.latent_embedding = linear_from(from_latents, vec![0.0; width], device);
-    let plain_variance: f32 = coarse.variances.iter().take(channels).sum::<f32>();
-    eprintln!("{channels} principal components keep {:.1} % of the variance", 100.0 * plain_variance / coarse.total);
-    drop(plain);
+    let kept = coarse.std.clone().square().narrow(1, 0, channels).sum().into_scalar::<f32>();
+    eprintln!("{channels} principal components keep {:.1} % of the variance", 100.0 * kept / coarse.total);
     Ok(())
 }
 
@@ -193,7 +210,9 @@ struct Components {
     mean: Tensor<2>,
     /// `[values, count]`, orthonormal columns, largest variance first.
     basis: Tensor<2>,
-    variances: Vec<f32>,
+    /// `[1, count]`: the standard deviation of each component, at least a hundredth of the largest.
+    std: Tensor<2>,
+    /// The variance of the whole set.
     total: f32,
 }
 
@@ -210,25 +229,35 @@ impl Components {
             basis = orthonormal(covariance.clone().matmul(basis));
         }
         let image = covariance.clone().matmul(basis.clone());
-        let variances = (image * basis.clone()).sum_dim(0).into_data().try_to_vec::<f32>().expect("f32");
-        let eye = Tensor::<2>::eye(values, &device);
-        let total = (covariance * eye).sum().into_scalar::<f32>();
-        Self { data, mean, basis, variances, total }
+        let std = (image * basis.clone()).sum_dim(0).clamp_min(0.0).sqrt();
+        let floor = std.clone().max().into_scalar::<f32>() * 0.01;
+        let total = (covariance * Tensor::<2>::eye(values, &device)).sum().into_scalar::<f32>();
+        Self { data, mean, basis, std: std.clamp_min(floor), total }
     }
 
-    fn project(&self, scale: f32) -> Tensor<2> {
-        (self.data.clone() - self.mean.clone()).matmul(self.basis.clone()) * scale
+    /// The components of the data, each with its own variance: `[N, count]`.
+    fn coefficients(&self) -> Tensor<2> {
+        (self.data.clone() - self.mean.clone()).matmul(self.basis.clone())
     }
 
-    /// `values → count`, times `scale`.
-    fn analysis(&self, scale: f32, device: &Device) -> Linear {
-        let bias = -self.mean.clone().matmul(self.basis.clone()) * scale;
-        linear_of(self.basis.clone() * scale, bias, device)
+    /// `values → count`, each output of variance one; `input_std` undoes the scale of the inputs.
+    fn analysis(&self, input_std: Option<Tensor<2>>, device: &Device) -> Linear {
+        let basis = self.basis.clone() / self.std.clone();
+        let bias = -self.mean.clone().matmul(basis.clone());
+        let weight = match input_std {
+            Some(std) => basis * std.transpose(),
+            None => basis,
+        };
+        linear_of(weight, bias, device)
     }
 
-    /// `count → values`, divided by `scale`.
-    fn synthesis(&self, scale: f32, device: &Device) -> Linear {
-        linear_of(self.basis.clone().transpose() / scale, self.mean.clone(), device)
+    /// The inverse of [`Components::analysis`]: `count → values`.
+    fn synthesis(&self, output_std: Option<Tensor<2>>, device: &Device) -> Linear {
+        let weight = self.basis.clone().transpose() * self.std.clone().transpose();
+        match output_std {
+            Some(std) => linear_of(weight / std.clone(), self.mean.clone() / std, device),
+            None => linear_of(weight, self.mean.clone(), device),
+        }
     }
 }
 

@@ -1,0 +1,222 @@
+//! What can be typed. `--help` teaches by example.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use render::{ClipSeconds, OutputSize};
+
+/// Misora (美空): prompts become signed video clips, on your own machine.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  misora generate \"a red boat sails right on the sea at dusk\" -o boat.mp4
+  misora verify boat.mp4
+  misora generate \"it begins to rain\" --extend boat.mp4 -o longer.mp4
+  misora paper --seed 7 -o world.mp4";
+
+/// One subcommand for each thing to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a clip from a prompt.
+    Generate(GenerateOptions),
+    /// Say who made a file, when, how, and whether it is untouched.
+    Verify(VerifyOptions),
+    /// Draw a scene of the paper world, which the built-in model learned from.
+    Paper(PaperOptions),
+    /// Train a part of the built-in model.
+    Train(TrainOptions),
+    /// Say in words what a clip of the paper world shows.
+    Caption(CaptionOptions),
+    /// Measure how often the model shows what it was asked.
+    Eval(EvalOptions),
+}
+
+/// `misora generate`.
+#[derive(Debug, Args)]
+#[command(after_help = GENERATE_EXAMPLES)]
+pub(crate) struct GenerateOptions {
+    /// What the clip shows.
+    pub prompt: String,
+    /// The file to write; variations get -1, -2, … before the ending.
+    #[arg(short, long, default_value = "clip.mp4", value_name = "FILE")]
+    pub output: PathBuf,
+    /// Everything random is drawn from it; drawn anew if it is not given.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// 1280x720, 720x1280, 960x960, or a native size: 144x80, 80x144, 112x112.
+    /// Taken from the picture or clip if there is one, else 1280x720.
+    #[arg(long, value_name = "WxH")]
+    pub size: Option<OutputSize>,
+    /// Length in seconds: 4, 8, 12, 16 or 20. With --extend, the length that is added.
+    #[arg(long, default_value = "4")]
+    pub seconds: ClipSeconds,
+    /// Steps of denoising; more are slower and a little finer.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=200))]
+    pub steps: Option<u16>,
+    /// How strictly the prompt is followed; 1 is not at all strict.
+    #[arg(long)]
+    pub guidance: Option<f32>,
+    /// What the clip should not look like.
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub negative: String,
+    /// A picture that becomes the first frame (PNG, JPEG or WebP).
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["extend", "edit"])]
+    pub image: Option<PathBuf>,
+    /// A picture of someone or something that should appear; may be given up to three times.
+    #[arg(long, value_name = "FILE")]
+    pub reference: Vec<PathBuf>,
+    /// A clip to go on from its end.
+    #[arg(long, value_name = "FILE", conflicts_with = "edit")]
+    pub extend: Option<PathBuf>,
+    /// A clip to change with the new prompt.
+    #[arg(long, value_name = "FILE")]
+    pub edit: Option<PathBuf>,
+    /// How far an edit may go: 0 leaves the clip alone, 1 replaces it.
+    #[arg(long, default_value_t = 0.7, requires = "edit")]
+    pub strength: f32,
+    /// How many variations to make, with seeds one after the other.
+    #[arg(short = 'n', long = "count", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub count: u16,
+    /// Keep the model's own small size.
+    #[arg(long)]
+    pub no_upscale: bool,
+    /// Leave out the moving visible mark. The Content Credentials stay.
+    #[arg(long)]
+    pub no_visible_mark: bool,
+    /// Tell the result as JSON on standard output.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub places: Places,
+}
+
+const GENERATE_EXAMPLES: &str = "\
+Examples:
+  misora generate \"a blue bird flies up over the mountains\" --seed 3 -o bird.mp4
+  misora generate \"a cat in the snow\" --size 720x1280 --seconds 8 -n 4
+  misora generate \"the heart grows\" --image first.png -o heart.mp4
+  misora generate \"it starts to rain\" --extend boat.mp4 -o longer.mp4
+  misora generate \"a green boat\" --edit boat.mp4 --strength 0.6 -o green.mp4";
+
+/// Where the model and the keys are.
+#[derive(Debug, Args)]
+pub(crate) struct Places {
+    /// A model folder to use instead of the built-in paper-1.
+    #[arg(long, value_name = "FOLDER", env = "MISORA_MODEL")]
+    pub model: Option<PathBuf>,
+    /// The folder with this installation's signing key; made on first use.
+    #[arg(long, value_name = "FOLDER", env = "MISORA_HOME")]
+    pub home: Option<PathBuf>,
+}
+
+/// `misora verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyOptions {
+    /// The file.
+    pub file: PathBuf,
+    /// Tell it as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// The folder with this installation's signing key.
+    #[arg(long, value_name = "FOLDER", env = "MISORA_HOME")]
+    pub home: Option<PathBuf>,
+}
+
+/// `misora paper`.
+#[derive(Debug, Args)]
+pub(crate) struct PaperOptions {
+    /// Which scene.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Scenes that training never sees.
+    #[arg(long)]
+    pub held_out: bool,
+    /// 1280x720, 720x1280, 960x960, or a native size.
+    #[arg(long, default_value = "1280x720", value_name = "WxH")]
+    pub size: OutputSize,
+    /// The clip to write (.mp4), or with --sheet a picture of 48 scenes (.png).
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Write a contact sheet of 48 scenes, from --seed on.
+    #[arg(long)]
+    pub sheet: bool,
+}
+
+/// `misora train`.
+#[derive(Debug, Args)]
+pub(crate) struct TrainOptions {
+    /// Which part.
+    #[arg(value_enum)]
+    pub stage: TrainStage,
+    /// The stage's configuration, such as configs/nano/dit.json.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// The model folder that the trained weights are written to, and the other parts read from.
+    #[arg(long, value_name = "FOLDER", default_value = "models/paper-1-nano")]
+    pub model: PathBuf,
+    /// Checkpoints and curves; a run that was stopped goes on from here.
+    #[arg(long, value_name = "FOLDER")]
+    pub run: PathBuf,
+    /// Start the transformer from the weights in the model folder.
+    #[arg(long)]
+    pub continue_weights: bool,
+}
+
+/// The parts of the model, in the order of their training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TrainStage {
+    /// The autoencoder.
+    Vae,
+    /// The vocabulary and the text encoder.
+    Text,
+    /// The diffusion transformer.
+    Dit,
+    /// The captioner, which judges.
+    Captioner,
+}
+
+/// `misora caption`.
+#[derive(Debug, Args)]
+pub(crate) struct CaptionOptions {
+    /// The clip (MP4).
+    pub file: PathBuf,
+    /// Tell every attribute with its probability, as JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub places: Places,
+}
+
+/// `misora eval`.
+#[derive(Debug, Args)]
+pub(crate) struct EvalOptions {
+    /// Which scenes are asked for.
+    #[arg(long, value_enum, default_value_t = EvalSplit::HeldOut)]
+    pub split: EvalSplit,
+    /// How many clips.
+    #[arg(short = 'n', long = "count", default_value_t = 500)]
+    pub count: usize,
+    /// Which ones.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Folder for the JSON and the contact sheet of failures.
+    #[arg(short, long, value_name = "FOLDER", default_value = "eval")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub places: Places,
+}
+
+/// Which compositions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EvalSplit {
+    /// Those that training never saw.
+    HeldOut,
+    /// Those that it saw.
+    Train,
+}

@@ -1,0 +1,223 @@
+//! `misora generate`: a prompt becomes a signed clip.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use media::{Clip, Frame, PictureLimits, ReadLimits, read_mp4, read_picture};
+use provenance::TrainingChoice;
+use render::{OutputSize, Progress, Prompt, RenderError, RenderOptions, Rendered, Source, Stage, VideoRequest, render};
+use serde::Serialize;
+
+use crate::arguments::GenerateOptions;
+use crate::model::{PaperVideoModel, signing_key};
+use crate::output::{check_writable, numbered, read_limited, usage, write_whole};
+use crate::vocabulary::unknown_words;
+
+/// What `--json` tells of each clip.
+#[derive(Serialize)]
+struct Told<'a> {
+    file: &'a Path,
+    bytes: usize,
+    frames: usize,
+    seconds: f64,
+    wall_seconds: f64,
+    recipe: &'a render::Recipe,
+    unknown_words: &'a [String],
+}
+
+/// Makes the clips one after the other.
+pub(crate) fn run(options: &GenerateOptions) -> Result<ExitCode> {
+    // Everything that can be wrong is found before the work begins.
+    let prompt: Prompt = options.prompt.parse()?;
+    if !(0.0..=1.0).contains(&options.strength) {
+        return Err(usage(format!("--strength {} is not between 0 and 1", options.strength)));
+    }
+    if options.guidance.is_some_and(|scale| !(0.0..=30.0).contains(&scale)) {
+        return Err(usage("--guidance is a number between 0 and 30; 1 is not at all strict"));
+    }
+    if options.reference.len() > 3 {
+        return Err(usage("at most three reference pictures are read"));
+    }
+    let outputs: Vec<PathBuf> =
+        (0..options.count.into()).map(|index| numbered(&options.output, index, options.count.into())).collect();
+    for output in &outputs {
+        check_writable(output)?;
+    }
+    let (source, parent) = read_source(options)?;
+    let references = options.reference.iter().map(|path| read_frame(path)).collect::<Result<Vec<_>>>()?;
+    let size = chosen_size(options, &source);
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    // The first Ctrl-C stops at the next step; nothing has been written by then. The second does not wait.
+    ctrlc::set_handler(move || {
+        if stopped.swap(true, Ordering::SeqCst) {
+            std::process::exit(1);
+        }
+    })
+    .context("Ctrl-C cannot be caught")?;
+
+    let key = signing_key(options.places.home.as_deref())?;
+    let model = PaperVideoModel::open(options.places.model.as_deref())?;
+    let (unknown, advice) = unknown_words(prompt.as_str());
+    if let Some(advice) = advice {
+        eprintln!("{advice}");
+    }
+
+    let first_seed = options.seed.unwrap_or_else(random_seed);
+    let mut told = Vec::new();
+    for (index, output) in outputs.iter().enumerate() {
+        let request = VideoRequest {
+            prompt: prompt.clone(),
+            negative_prompt: options.negative.clone(),
+            size,
+            seconds: options.seconds,
+            seed: first_seed.wrapping_add(index as u64),
+            num_inference_steps: options.steps.map(usize::from),
+            guidance_scale: options.guidance,
+            source: source.clone(),
+            references: references.clone(),
+        };
+        let started = Instant::now();
+        let bar = Bar::new(output);
+        let made = render(
+            &model,
+            &request,
+            parent.as_deref(),
+            &key,
+            &RenderOptions {
+                visible_mark: !options.no_visible_mark,
+                training: TrainingChoice::default(),
+                when: time::OffsetDateTime::now_utc(),
+                version: env!("CARGO_PKG_VERSION").into(),
+            },
+            &mut |progress| {
+                bar.show(progress);
+                if stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            },
+        );
+        bar.finish();
+        let made = match made {
+            Ok(made) => made,
+            Err(RenderError::Stopped) => {
+                eprintln!("misora: stopped; {} was not written", output.display());
+                return Ok(ExitCode::FAILURE);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        write_whole(output, made.video.bytes())?;
+        let wall = started.elapsed();
+        if options.json {
+            told.push(serde_json::to_value(tell(output, &made, wall, &unknown))?);
+        } else {
+            print(output, &made, wall)?;
+        }
+    }
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&told)?);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads the picture or clip that the new one starts from, with the file's bytes if it becomes a parent.
+fn read_source(options: &GenerateOptions) -> Result<(Source, Option<Vec<u8>>)> {
+    if let Some(path) = &options.image {
+        return Ok((Source::FirstFrame(read_frame(path)?), None));
+    }
+    let read_clip = |path: &Path| -> Result<(Clip, Vec<u8>)> {
+        let limits = ReadLimits::default();
+        let bytes = read_limited(path, limits.max_bytes as u64)?;
+        let clip = read_mp4(&bytes, &limits).with_context(|| format!("{} cannot be read as a clip", path.display()))?;
+        Ok((clip, bytes))
+    };
+    if let Some(path) = &options.extend {
+        let (clip, bytes) = read_clip(path)?;
+        return Ok((Source::Extend(clip), Some(bytes)));
+    }
+    if let Some(path) = &options.edit {
+        let (clip, bytes) = read_clip(path)?;
+        return Ok((Source::Edit { clip, strength: options.strength }, Some(bytes)));
+    }
+    Ok((Source::Text, None))
+}
+
+fn read_frame(path: &Path) -> Result<Frame> {
+    let limits = PictureLimits::default();
+    let bytes = read_limited(path, limits.max_bytes as u64)?;
+    read_picture(&bytes, &limits).with_context(|| format!("{} cannot be read as a picture", path.display()))
+}
+
+/// The size asked for; without one that of the picture or clip it starts from.
+fn chosen_size(options: &GenerateOptions, source: &Source) -> OutputSize {
+    let asked = options.size.unwrap_or_else(|| match source {
+        Source::Text => OutputSize::ALL[0],
+        Source::FirstFrame(frame) => OutputSize::closest_to(frame.size()),
+        Source::Extend(clip) | Source::Edit { clip, .. } => OutputSize::closest_to(clip.size()),
+    });
+    if options.no_upscale { asked.native() } else { asked }
+}
+
+fn tell<'a>(output: &'a Path, made: &'a Rendered, wall: Duration, unknown_words: &'a [String]) -> Told<'a> {
+    Told {
+        file: output,
+        bytes: made.video.bytes().len(),
+        frames: made.frames,
+        seconds: made.frames as f64 / 12.0,
+        wall_seconds: wall.as_secs_f64(),
+        recipe: &made.recipe,
+        unknown_words,
+    }
+}
+
+fn print(output: &Path, made: &Rendered, wall: Duration) -> Result<()> {
+    println!(
+        "{}: {:.0} s, {}, {} kB, signed, made in {:.1} s",
+        output.display(),
+        made.frames as f64 / 12.0,
+        made.recipe.size,
+        made.video.bytes().len().div_ceil(1000),
+        wall.as_secs_f64()
+    );
+    println!("recipe: {}", serde_json::to_string(&made.recipe)?);
+    Ok(())
+}
+
+fn random_seed() -> u64 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    // Short enough to be typed again.
+    u64::from(std::hash::RandomState::new().build_hasher().finish() as u32)
+}
+
+/// The progress line on standard error: stage, step, time left.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new(output: &Path) -> Self {
+        let bar = ProgressBar::new(1);
+        let style = ProgressStyle::with_template("{prefix}  {msg:9} {wide_bar} {pos}/{len}  {eta} left")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        bar.set_style(style);
+        bar.set_prefix(output.display().to_string());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self(bar)
+    }
+
+    fn show(&self, progress: Progress) {
+        self.0.set_message(progress.stage.name());
+        self.0.set_length(progress.total as u64);
+        self.0.set_position(progress.done as u64);
+        if progress.done == 0 && progress.stage != Stage::Reading {
+            self.0.reset_eta();
+        }
+    }
+
+    fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}

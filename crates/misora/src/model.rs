@@ -1,0 +1,319 @@
+//! The built-in model behind the seam, and where its weights and the signing key are.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context, Result};
+use burn::tensor::{Device, Tensor};
+use diffusion::{Error, ModelFiles, PaperModel, SampleRequest, SolverKind, sample};
+use media::{Clip, Filter, Frame, FrameRate, Resizer, Size};
+use provenance::SigningKey;
+use render::{ModelError, Progress, Recipe, Source, Stage, VideoModel, VideoRequest};
+use sha2::{Digest as _, Sha256};
+use training::{FRAME_RATE, NATIVE_SIZES, clips_to_tensor, latent_times_s, tensor_to_frames};
+
+/// The weights that are part of this program.
+const BUILT_IN: ModelFiles = ModelFiles::Embedded(&[
+    ("tokenizer/tokenizer.json", include_bytes!("../../../models/paper-1-nano/tokenizer/tokenizer.json")),
+    ("text_encoder/config.json", include_bytes!("../../../models/paper-1-nano/text_encoder/config.json")),
+    ("text_encoder/model.safetensors", include_bytes!("../../../models/paper-1-nano/text_encoder/model.safetensors")),
+    ("transformer/config.json", include_bytes!("../../../models/paper-1-nano/transformer/config.json")),
+    ("transformer/model.safetensors", include_bytes!("../../../models/paper-1-nano/transformer/model.safetensors")),
+    ("vae/config.json", include_bytes!("../../../models/paper-1-nano/vae/config.json")),
+    ("vae/model.safetensors", include_bytes!("../../../models/paper-1-nano/vae/model.safetensors")),
+    ("captioner/config.json", include_bytes!("../../../models/paper-1-nano/captioner/config.json")),
+    ("captioner/model.safetensors", include_bytes!("../../../models/paper-1-nano/captioner/model.safetensors")),
+]);
+
+/// The built-in model's name.
+const NAME: &str = "paper-1-nano";
+/// Files whose bytes make the weights hash, in this order.
+const HASHED: [&str; 4] = [
+    "tokenizer/tokenizer.json",
+    "text_encoder/model.safetensors",
+    "transformer/model.safetensors",
+    "vae/model.safetensors",
+];
+
+/// How the family samples where the request does not say.
+const STEPS: usize = 14;
+const GUIDANCE_SCALE: f32 = 3.5;
+const GUIDANCE_INTERVAL: (f32, f32) = (0.1, 1.0);
+const SHIFT: f32 = 2.0;
+
+/// Latent frames that the network makes at once; longer clips are made in windows.
+const WINDOW: usize = 13;
+/// Latent frames of the clip so far that the next window is given.
+const OVERLAP: usize = 4;
+
+/// The files of a model folder, or of the built-in model.
+pub(crate) fn model_files(folder: Option<&Path>) -> ModelFiles {
+    folder.map_or(BUILT_IN, |folder| ModelFiles::Folder(folder.to_owned()))
+}
+
+/// This installation's signing key, made on first use.
+///
+/// # Errors
+/// If the key cannot be made or read, or others could read it.
+pub(crate) fn signing_key(home: Option<&Path>) -> Result<SigningKey> {
+    let home = match home {
+        Some(home) => home.to_owned(),
+        None => default_home().context("no home folder is known: give one with --home")?,
+    };
+    std::fs::create_dir_all(&home).with_context(|| format!("{} cannot be made", home.display()))?;
+    Ok(SigningKey::open_or_create(&home.join("keys"), "Misora installation")?)
+}
+
+fn default_home() -> Option<PathBuf> {
+    let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    from("XDG_DATA_HOME").or_else(|| from("HOME").map(|home| home.join(".local/share"))).map(|data| data.join("misora"))
+}
+
+/// paper-1 as a [`VideoModel`].
+pub(crate) struct PaperVideoModel {
+    model: PaperModel,
+    weights_hash: String,
+    device: Device,
+}
+
+impl PaperVideoModel {
+    /// Reads the weights.
+    ///
+    /// # Errors
+    /// If a file is missing or damaged; the message names it.
+    pub(crate) fn open(folder: Option<&Path>) -> Result<Self> {
+        let files = model_files(folder);
+        let device = Device::flex();
+        let model = PaperModel::open(&files, &device).context("the model cannot be used: give another with --model")?;
+        let mut hash = Sha256::new();
+        for path in HASHED {
+            hash.update(&files.read(path)?);
+        }
+        let weights_hash = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { model, weights_hash, device })
+    }
+
+    /// The networks themselves.
+    pub(crate) fn networks(&self) -> &PaperModel {
+        &self.model
+    }
+
+    /// The latent of one picture, `[1, 1, H, W, C]`, brought to the native size.
+    fn encode_picture(&self, picture: &Frame, size: Size) -> diffusion::Result<Tensor<5>> {
+        let frame = media::cover(picture, size);
+        self.model.vae.encode(clips_to_tensor(&[vec![frame]], &self.device))
+    }
+
+    /// The latents of the last frames of a clip, or of all of them; a count that does not fit the blocks is
+    /// filled by repeating the last frame.
+    fn encode_clip(&self, clip: &Clip, size: Size, last: Option<usize>) -> diffusion::Result<Tensor<5>> {
+        let mut frames = at_frame_rate(clip);
+        if let Some(last) = last {
+            frames.drain(..frames.len().saturating_sub(last));
+        }
+        let block = self.model.vae.config().block_frames;
+        while !(frames.len() - 1).is_multiple_of(block) {
+            frames.push(frames[frames.len() - 1]);
+        }
+        let mut resizer = Resizer::new();
+        let frames: Vec<Frame> = frames.into_iter().map(|frame| resizer.resize(frame, size, Filter::Area)).collect();
+        self.model.vae.encode(clips_to_tensor(&[frames], &self.device))
+    }
+}
+
+impl VideoModel for PaperVideoModel {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn weights_hash(&self) -> &str {
+        &self.weights_hash
+    }
+
+    fn frame_rate(&self) -> FrameRate {
+        FrameRate::whole(FRAME_RATE)
+    }
+
+    fn recipe(&self, request: &VideoRequest) -> Recipe {
+        let (source, strength) = match &request.source {
+            Source::Text => ("text", None),
+            Source::FirstFrame(_) => ("first_frame", None),
+            Source::Extend(_) => ("extend", None),
+            Source::Edit { strength, .. } => ("edit", Some(*strength)),
+        };
+        Recipe {
+            model: NAME.into(),
+            weights_hash: self.weights_hash.clone(),
+            prompt: request.prompt.as_str().into(),
+            negative_prompt: request.negative_prompt.clone(),
+            seed: request.seed,
+            num_inference_steps: request.num_inference_steps.unwrap_or(STEPS),
+            guidance_scale: request.guidance_scale.unwrap_or(GUIDANCE_SCALE),
+            solver: "adams_bashforth_2".into(),
+            size: request.size.to_string(),
+            seconds: request.seconds.get(),
+            source: source.into(),
+            strength,
+            references: request.references.len(),
+        }
+    }
+
+    fn generate(
+        &self,
+        request: &VideoRequest,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+        emit: &mut dyn FnMut(Frame) -> ControlFlow<()>,
+    ) -> Result<(), ModelError> {
+        let failed = |error: Error| match error {
+            Error::Stopped => ModelError::Stopped,
+            other => ModelError::Failed(other.to_string()),
+        };
+        if progress(Progress { stage: Stage::Reading, done: 0, total: 1 }).is_break() {
+            return Err(ModelError::Stopped);
+        }
+        let size = native_size(request.size.size());
+        let vae = &self.model.vae;
+        let (block, grid) = (vae.config().block_frames, vae.config().spatial_compression());
+        let text = self.model.read_prompt(request.prompt.as_str(), &self.device);
+        let negative = self.model.read_prompt(&request.negative_prompt, &self.device);
+        let references = request
+            .references
+            .iter()
+            .map(|picture| self.encode_picture(picture, size))
+            .collect::<diffusion::Result<Vec<_>>>()
+            .map_err(failed)?;
+
+        // What is known of the clip already, how many latent frames it will have, how many frames of it are new.
+        let wanted = (request.seconds.get() * FRAME_RATE) as usize;
+        let empty = |_| -> Vec<Tensor<5>> { Vec::new() };
+        let (known, total, skip, frames, edit) = match &request.source {
+            Source::Text => (empty(()), 1 + wanted.div_ceil(block), 0, wanted, None),
+            Source::FirstFrame(picture) => {
+                let first = self.encode_picture(picture, size).map_err(failed)?;
+                (vec![first], 1 + wanted.div_ceil(block), 0, wanted, None)
+            }
+            Source::Extend(clip) => {
+                let context = 1 + (OVERLAP - 1) * block;
+                let latents = self.encode_clip(clip, size, Some(context)).map_err(failed)?;
+                let known = latent_frames(&latents);
+                let count = known.len();
+                (known, count + wanted.div_ceil(block), 1 + (count - 1) * block, wanted, None)
+            }
+            Source::Edit { clip, strength } => {
+                let latents = self.encode_clip(clip, size, None).map_err(failed)?;
+                let count = latents.dims()[1];
+                let frames = at_frame_rate(clip).len();
+                (empty(()), count, 0, frames, Some((latents, *strength)))
+            }
+        };
+
+        // Windows: each is given the last latent frames of the one before.
+        let steps = request.num_inference_steps.unwrap_or(STEPS);
+        let windows = count_windows(known.len(), total);
+        let done = AtomicUsize::new(0);
+        let mut latents = known;
+        for window in 0..windows {
+            let given = if window == 0 { latents.len() } else { OVERLAP };
+            let start = latents.len() - given;
+            let count = WINDOW.min(total - start);
+            let window_request = SampleRequest {
+                text: text.clone(),
+                negative: negative.clone(),
+                // Later windows begin in the middle of the clip: time is relative, so the first block stands at index 1.
+                times_s: latent_times_s(usize::from(start > 0), count),
+                rows: size.height as usize / grid,
+                columns: size.width as usize / grid,
+                given: latents[start..].iter().cloned().enumerate().collect(),
+                references: references.clone(),
+                edit: edit.clone().map(|(clip, strength)| (clip.narrow(1, start, count), strength)),
+                steps,
+                guidance_scale: request.guidance_scale.unwrap_or(GUIDANCE_SCALE),
+                guidance_interval: GUIDANCE_INTERVAL,
+                shift: SHIFT,
+                solver: SolverKind::AdamsBashforth2,
+                seed: request.seed.wrapping_add((window as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            };
+            let made = sample(&self.model.transformer, &window_request, &self.device, |_| {
+                progress(Progress {
+                    stage: Stage::Sampling,
+                    done: done.fetch_add(1, Ordering::Relaxed),
+                    total: windows * steps,
+                })
+            })
+            .map_err(failed)?;
+            latents.extend(latent_frames(&made).into_iter().skip(given));
+        }
+
+        // Frames, a second or so at a time.
+        let (mut position, mut emitted) = (0, 0);
+        vae.decode_in_pieces(Tensor::cat(latents, 1), 4, |piece| {
+            for frame in tensor_to_frames(piece) {
+                position += 1;
+                if position <= skip || emitted == frames {
+                    continue;
+                }
+                if progress(Progress { stage: Stage::Drawing, done: emitted, total: frames }).is_break() {
+                    return Err(ModelError::Stopped);
+                }
+                emitted += 1;
+                if emit(frame).is_break() {
+                    return Err(ModelError::Sink);
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The native size of the same shape.
+fn native_size(size: Size) -> Size {
+    let shape = |size: Size| (f64::from(size.width) / f64::from(size.height)).ln();
+    let distance = |native: &Size| (shape(*native) - shape(size)).abs();
+    NATIVE_SIZES.into_iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or(NATIVE_SIZES[0])
+}
+
+/// The frames of a clip at the family's rate: the nearest in time.
+fn at_frame_rate(clip: &Clip) -> Vec<&Frame> {
+    let source = clip.frames();
+    let ratio = clip.frame_rate().as_f64() / f64::from(FRAME_RATE);
+    let count = ((source.len() as f64 / ratio).round() as usize).max(1);
+    (0..count).map(|index| &source[((index as f64 * ratio) as usize).min(source.len() - 1)]).collect()
+}
+
+/// `[1, T, H, W, C]` as T single latent frames.
+fn latent_frames(latents: &Tensor<5>) -> Vec<Tensor<5>> {
+    (0..latents.dims()[1]).map(|index| latents.clone().narrow(1, index, 1)).collect()
+}
+
+/// Windows needed for `total` latent frames of which `known` are given.
+fn count_windows(known: usize, total: usize) -> usize {
+    let first = WINDOW.min(total).max(known);
+    1 + (total - first).div_ceil(WINDOW - OVERLAP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_cover_the_clip() {
+        for total in 1..200 {
+            let windows = count_windows(0, total);
+            let mut made = WINDOW.min(total);
+            for _ in 1..windows {
+                assert!(made < total);
+                made += (WINDOW - OVERLAP).min(total - made);
+            }
+            assert_eq!(made, total);
+        }
+    }
+
+    #[test]
+    fn every_output_size_has_a_native_one_of_its_shape() {
+        for size in render::OutputSize::ALL {
+            let (native, size) = (native_size(size.size()), size.size());
+            assert_eq!(native.width.cmp(&native.height), size.width.cmp(&size.height));
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! `misora train`: one command a stage; each reads what the earlier ones wrote into the model folder.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use burn::tensor::Device;
+use diffusion::{
+    Dit, DitConfig, ModelFiles, PromptTokenizer, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, open_network,
+    open_text_encoder, open_vae, save_network,
+};
+use serde::de::DeserializeOwned;
+use training::{
+    DitStageConfig, Surroundings, TextStageConfig, VaeStageConfig, train_captioner, train_dit, train_text,
+    train_tokenizer, train_vae,
+};
+
+use crate::arguments::{TrainOptions, TrainStage};
+
+/// Trains one stage to its end and writes its weights.
+pub(crate) fn run(options: &TrainOptions) -> Result<ExitCode> {
+    let (model, run) = (options.model.as_path(), options.run.as_path());
+    let device = Device::flex();
+    match options.stage {
+        TrainStage::Vae => {
+            let config: VaeStageConfig = read_config(&options.config)?;
+            let vae = train_vae(&config, run)?;
+            save_network(&model.join(VAE), vae.config(), &vae)?;
+        }
+        TrainStage::Text => {
+            let config: TextStageConfig = read_config(&options.config)?;
+            let tokenizer = train_tokenizer(&config, &model.join(TOKENIZER))?;
+            let encoder = train_text(&config, tokenizer, run)?;
+            save_network(&model.join(TEXT_ENCODER), encoder.config(), &encoder)?;
+        }
+        TrainStage::Dit => {
+            let config: DitStageConfig = read_config(&options.config)?;
+            let around = Surroundings {
+                tokenizer: PromptTokenizer::read(&ModelFiles::Folder(model.to_owned()))?,
+                text_encoder: open_text_encoder(model, &device)?,
+                vae: open_vae(model, &device)?,
+            };
+            let start = options
+                .continue_weights
+                .then(|| open_network(&model.join(TRANSFORMER), |config: &DitConfig| Dit::new(config, &device.clone().autodiff())))
+                .transpose()?;
+            let dit = train_dit(&config, around, start, run)?;
+            save_network(&model.join(TRANSFORMER), dit.config(), &dit)?;
+        }
+        TrainStage::Captioner => {
+            let config = read_config(&options.config)?;
+            let captioner = train_captioner(&config, open_vae(model, &device)?, run)?;
+            save_network(&model.join("captioner"), captioner.config(), &captioner)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read_config<C: DeserializeOwned>(path: &Path) -> Result<C> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is not the configuration of this stage", path.display()))
+}

@@ -1,0 +1,86 @@
+//! The seam: what a model must be able to do to make clips here.
+
+use std::ops::ControlFlow;
+
+use media::{Frame, FrameRate};
+
+use crate::recipe::Recipe;
+use crate::request::VideoRequest;
+
+/// A thing that makes frames.
+pub trait VideoModel {
+    /// Its name, as recipes and manifests have it.
+    fn name(&self) -> &str;
+
+    /// SHA-256 of its weights in hexadecimal; empty if it has none.
+    fn weights_hash(&self) -> &str;
+
+    /// Frames a second of everything it makes.
+    fn frame_rate(&self) -> FrameRate;
+
+    /// What exactly would be made: every choice that the request leaves open, decided.
+    fn recipe(&self, request: &VideoRequest) -> Recipe;
+
+    /// Makes the frames in order and gives each to `emit`, at the model's own size; an extension emits only
+    /// what is new. `progress` is told before each step and may stop the work.
+    ///
+    /// # Errors
+    /// [`ModelError::Stopped`] if `progress` said so, [`ModelError::Sink`] if `emit` did,
+    /// [`ModelError::Failed`] with a sentence for whoever asked.
+    fn generate(
+        &self,
+        request: &VideoRequest,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+        emit: &mut dyn FnMut(Frame) -> ControlFlow<()>,
+    ) -> Result<(), ModelError>;
+}
+
+/// Where the work is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being done.
+    pub stage: Stage,
+    /// Steps of that stage that are done.
+    pub done: usize,
+    /// Steps of that stage in all.
+    pub total: usize,
+}
+
+/// The parts of the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Reading the prompt and the pictures.
+    Reading,
+    /// Denoising latents.
+    Sampling,
+    /// Latents to frames, enlarged, marked and encoded.
+    Drawing,
+    /// The manifest.
+    Signing,
+}
+
+impl Stage {
+    /// A word for the progress line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reading => "reading",
+            Self::Sampling => "sampling",
+            Self::Drawing => "drawing",
+            Self::Signing => "signing",
+        }
+    }
+}
+
+/// Why a model made no clip.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The caller asked to stop.
+    #[error("stopped")]
+    Stopped,
+    /// The receiver of the frames had enough.
+    #[error("the frames were not taken")]
+    Sink,
+    /// Anything else, in words for whoever asked.
+    #[error("{0}")]
+    Failed(String),
+}
