@@ -573,10 +573,7 @@ impl Reading {
             motion: named(best(Question::Motion), Motion::ALL),
             pace: named(best(Question::Pace), Pace::ALL),
             count: named(best(Question::Count), &[1, 2, 3]),
-            relation: Answer {
-                value: Relation::ALL.get(relation.value).copied(),
-                probability: relation.probability,
-            },
+            relation: Answer { value: Relation::ALL.get(relation.value).copied(), probability: relation.probability },
             background: named(best(Question::Background), Background::ALL),
             plain_colour: colour(Question::PlainColour),
             weather: named(best(Question::Weather), Weather::ALL),
@@ -812,15 +809,15 @@ impl Stage for CaptionerStage<'_> {
         let mut pools = self.pools[worker].lock().expect("no worker panicked with the pool");
         self.refresh(&mut pools[size], size, &mut random)?;
         let pool = &pools[size];
-        let chosen: Vec<&Entry> =
-            (0..self.config.clips).map(|_| &pool[random.random_range(0..pool.len())]).collect();
+        let chosen: Vec<&Entry> = (0..self.config.clips).map(|_| &pool[random.random_range(0..pool.len())]).collect();
 
         let plain = Device::flex();
         let latents = Tensor::cat(chosen.iter().map(|entry| entry.latents.clone()).collect(), 0);
         let amounts: Vec<f32> =
             (0..self.config.clips).map(|_| random.random_range(0.0..self.config.noise.max(1e-6))).collect();
         let amounts = Tensor::from_data(TensorData::new(amounts, [self.config.clips, 1, 1, 1, 1]), &plain);
-        let latents = latents.clone() + Tensor::random(latents.dims(), Distribution::Normal(0.0, 1.0), &plain) * amounts;
+        let latents =
+            latents.clone() + Tensor::random(latents.dims(), Distribution::Normal(0.0, 1.0), &plain) * amounts;
         let logits = model.forward(Tensor::from_inner(latents));
 
         let device = logits.cell_kinds.device();
@@ -839,7 +836,8 @@ impl Stage for CaptionerStage<'_> {
             cells().map(class).collect()
         };
         let kinds = question_loss(logits.cell_kinds, &classes(ActorKind::ALL.len(), |kind, _| kind.index()), false);
-        let colours = question_loss(logits.cell_colours, &classes(Colour::ALL.len(), |_, colour| colour.index()), false);
+        let colours =
+            question_loss(logits.cell_colours, &classes(Colour::ALL.len(), |_, colour| colour.index()), false);
         let cell_loss = kinds + colours;
         let figures = vec![("cells", cell_loss.clone().into_scalar::<f32>())];
         Ok(StageLoss { loss: loss + cell_loss * self.config.cell_weight, figures })
