@@ -15,7 +15,7 @@ use anyhow::Result;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::Linear;
 use burn::tensor::activation::{log_sigmoid, log_softmax, relu, sigmoid, softmax};
-use burn::tensor::{Device, Distribution, Tensor, TensorData};
+use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use diffusion::{Mlp, ModelFiles, RmsNorm, Vae, linear, save_network};
 use rand::RngExt as _;
 use rand_pcg::Pcg64;
@@ -36,6 +36,8 @@ pub const CAPTIONER: &str = "captioner";
 pub struct CaptionerConfig {
     /// Channels of the latents.
     pub latent_channels: usize,
+    /// Latent frames that are read as one; the first stands alone, as in the VAE.
+    pub time_patch: usize,
     /// Width of the cells' states; a multiple of `heads`.
     pub width: usize,
     /// Attention heads.
@@ -49,7 +51,7 @@ pub struct CaptionerConfig {
 impl CaptionerConfig {
     /// The size that trains on one CPU core.
     pub fn nano() -> Self {
-        Self { latent_channels: 96, width: 128, heads: 4, blocks: 4, mlp_width: 256 }
+        Self { latent_channels: 96, time_patch: 2, width: 128, heads: 4, blocks: 4, mlp_width: 256 }
     }
 }
 
@@ -121,7 +123,7 @@ impl Captioner {
     pub fn new(config: &CaptionerConfig, device: &Device) -> Self {
         let width = config.width;
         Self {
-            latent_embedding: linear(NEIGHBOURS * config.latent_channels, width, 1.0, device),
+            latent_embedding: linear(NEIGHBOURS * config.time_patch * config.latent_channels, width, 1.0, device),
             position_embedding: linear(3 * POSITION_FEATURES, width, 0.5, device),
             blocks: (0..config.blocks)
                 .map(|_| CaptionerBlock {
@@ -172,7 +174,7 @@ impl Captioner {
     ///
     /// # Shapes
     /// `latents`: `[B, T, H, W, C]`, normalised as [`Vae::encode`] gives them, from the beginning of the
-    /// clip on. Seven latent frames (four seconds) are what it was trained on; others work less well.
+    /// clip on. Four seconds are what it was trained on; others work less well.
     pub fn read(&self, latents: Tensor<5>) -> Vec<Reading> {
         let batch = latents.dims()[0];
         let answers: Vec<Vec<f32>> = self
@@ -196,12 +198,14 @@ impl Captioner {
     }
 
     fn forward(&self, latents: Tensor<5>) -> Logits {
+        let times_s = cell_times_s(latents.dims()[1], self.config.time_patch);
+        let latents = time_patches(latents, self.config.time_patch);
         let [batch, time, rows, columns, channels] = latents.dims();
         let device = latents.device();
         let width = self.config.width;
         let cells = time * rows * columns;
 
-        let positions = positions(&latent_times_s(0, time), rows, columns, &device);
+        let positions = positions(&times_s, rows, columns, &device);
         let x = self.latent_embedding.forward(with_neighbours(latents).reshape([batch, cells, NEIGHBOURS * channels]))
             + self.position_embedding.forward(positions).unsqueeze::<3>();
         let mut x = x.reshape([batch, time, rows * columns, width]);
@@ -258,6 +262,33 @@ fn attention(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>, heads: usize) -
     };
     let scores = split(query.mul_scalar((head_width as f32).powf(-0.5))).matmul(split(key).swap_dims(2, 3));
     softmax(scores, 3).matmul(split(value)).swap_dims(1, 2).reshape([batch, length, width])
+}
+
+/// The latent frames of each patch of time: the first frame alone, then `patch` at a time; a frame that is
+/// missing at the end is the last one again.
+fn patch_frames(latent_frames: usize, patch: usize) -> Vec<Vec<usize>> {
+    let rest = (1..latent_frames).step_by(patch);
+    let rest = rest.map(|first| (first..first + patch).map(|frame| frame.min(latent_frames - 1)).collect());
+    std::iter::once(vec![0; patch]).chain(rest).collect()
+}
+
+/// The seconds in the middle of each patch of time.
+fn cell_times_s(latent_frames: usize, patch: usize) -> Vec<f32> {
+    let times_s = latent_times_s(0, latent_frames);
+    let middle = |frames: Vec<usize>| frames.iter().map(|&frame| times_s[frame]).sum::<f32>() / patch as f32;
+    patch_frames(latent_frames, patch).into_iter().map(middle).collect()
+}
+
+/// `[B, T, H, W, C] → [B, 1 + ⌈(T − 1)/patch⌉, H, W, patch·C]`.
+fn time_patches(latents: Tensor<5>, patch: usize) -> Tensor<5> {
+    let frames = patch_frames(latents.dims()[1], patch);
+    let device = latents.device();
+    let slot = |at: usize| {
+        let indices: Vec<i64> = frames.iter().map(|frames| frames[at] as i64).collect();
+        let count = indices.len();
+        latents.clone().select(1, Tensor::<1, Int>::from_data(TensorData::new(indices, [count]), &device))
+    };
+    Tensor::cat((0..patch).map(slot).collect(), 4)
 }
 
 /// Beside each cell its neighbours: before and after it, above and below it, left and right of it.
@@ -772,7 +803,8 @@ impl CaptionerStage<'_> {
         let clip = render(&scene, NATIVE_SIZES[size], 0.0, 1 + (self.config.latent_frames - 1) * block);
         let latents = self.vae.encode(clips_to_tensor(&[clip], &Device::flex()))?;
         let [_, _, rows, columns, _] = latents.dims();
-        let cells = cover(&scene, size, self.config.latent_frames, rows, columns);
+        let times_s = cell_times_s(self.config.latent_frames, self.config.model.time_patch);
+        let cells = cover(&scene, size, &times_s, rows, columns);
         Ok(Entry { scene, latents, cells })
     }
 
@@ -896,10 +928,10 @@ fn question_loss(logits: Tensor<2>, truths: &[Vec<usize>], many: bool) -> Tensor
 }
 
 /// Who covers each cell, in the order of the latents.
-fn cover(scene: &Scene, size: usize, latent_frames: usize, rows: usize, columns: usize) -> Vec<Cell> {
+fn cover(scene: &Scene, size: usize, times_s: &[f32], rows: usize, columns: usize) -> Vec<Cell> {
     let truth = scene.truth(NATIVE_SIZES[size]);
-    let mut cells = Vec::with_capacity(latent_frames * rows * columns);
-    for time_s in latent_times_s(0, latent_frames) {
+    let mut cells = Vec::with_capacity(times_s.len() * rows * columns);
+    for &time_s in times_s {
         let shot = truth.shots.iter().rev().find(|shot| shot.start_s <= time_s).unwrap_or(&truth.shots[0]);
         // The extra that comes first in the list wins a draw with those behind it.
         let seen: Vec<_> = shot
