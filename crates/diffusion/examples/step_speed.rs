@@ -1,5 +1,5 @@
-use burn::tensor::*;
 use burn::optim::*;
+use burn::tensor::*;
 use diffusion::*;
 use std::time::Instant;
 fn main() {
@@ -17,7 +17,11 @@ fn main() {
             let s = Instant::now();
             let x = Tensor::<5>::random([b, t, 5, 9, 48], Distribution::Normal(0., 1.), &device);
             let ts = Tensor::<2>::random([b, t], Distribution::Uniform(0., 1.), &device);
-            let text = TextStates { tokens: Tensor::random([b, 48, 192], Distribution::Normal(0., 1.), &device), mask: Tensor::zeros([b, 1, 1, 48], &device), pooled: Tensor::random([b, 192], Distribution::Normal(0., 1.), &device) };
+            let text = TextStates {
+                tokens: Tensor::random([b, 48, 192], Distribution::Normal(0., 1.), &device),
+                mask: Tensor::zeros([b, 1, 1, 48], &device),
+                pooled: Tensor::random([b, 192], Distribution::Normal(0., 1.), &device),
+            };
             let pos = LatentPositions { times_s: (0..t).map(|i| i as f32 * 0.66).collect(), rows: 5, columns: 9 };
             let y = m.forward(x.clone(), ts, &text, &pos);
             let loss = (y - x).square().mean();
@@ -26,7 +30,13 @@ fn main() {
             let bw = s.elapsed();
             let g = GradientsParams::from_grads(g, &m);
             m = opt.step(1e-3, m, g);
-            println!("{i} fwd {:?} bwd {:?} opt {:?}  {:.1} samples/s", f, bw - f, s.elapsed() - bw, b as f64 / s.elapsed().as_secs_f64());
+            println!(
+                "{i} fwd {:?} bwd {:?} opt {:?}  {:.1} samples/s",
+                f,
+                bw - f,
+                s.elapsed() - bw,
+                b as f64 / s.elapsed().as_secs_f64()
+            );
         }
     } else {
         let c = VaeConfig::nano();
@@ -45,7 +55,13 @@ fn main() {
             let bw = s.elapsed();
             let g = GradientsParams::from_grads(g, &m);
             m = opt.step(1e-3, m, g);
-            println!("{i} fwd {:?} bwd {:?} opt {:?}  {:.1} samples/s", f, bw - f, s.elapsed() - bw, b as f64 / s.elapsed().as_secs_f64());
+            println!(
+                "{i} fwd {:?} bwd {:?} opt {:?}  {:.1} samples/s",
+                f,
+                bw - f,
+                s.elapsed() - bw,
+                b as f64 / s.elapsed().as_secs_f64()
+            );
         }
     }
 }

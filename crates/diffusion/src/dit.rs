@@ -260,3 +260,151 @@ fn timestep_features(timesteps: Tensor<2>) -> Tensor<3> {
     let angles = timesteps.unsqueeze_dim::<3>(2) * frequencies;
     Tensor::cat(vec![angles.clone().cos(), angles.sin()], 2)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{difference, seeded, values, with_random_weights};
+
+    fn tiny() -> DitConfig {
+        DitConfig { latent_channels: 4, width: 32, heads: 2, blocks: 2, mlp_width: 48, text_width: 12 }
+    }
+
+    fn random_dit(config: &DitConfig) -> Dit {
+        with_random_weights(Dit::new(config, &Device::flex()), 1)
+    }
+
+    fn text(batch: usize, length: usize, seed: u64) -> TextStates {
+        TextStates {
+            tokens: seeded([batch, length, 12], seed),
+            mask: Tensor::zeros([batch, 1, 1, length], &Device::flex()),
+            pooled: seeded([batch, 12], seed + 100),
+        }
+    }
+
+    fn positions(frames: usize, rows: usize, columns: usize) -> LatentPositions {
+        LatentPositions { times_s: (0..frames).map(|frame| frame as f32 / 3.0).collect(), rows, columns }
+    }
+
+    #[test]
+    fn every_grid_and_length_comes_back_in_its_shape() {
+        let dit = random_dit(&tiny());
+        for [rows, columns] in [[5, 9], [9, 5], [7, 7], [1, 1]] {
+            for frames in [1, 2, 4, 13] {
+                let latents = seeded([2, frames, rows, columns, 4], 2);
+                let times = Tensor::full([2, frames], 0.7, &Device::flex());
+                let velocity = dit.forward(latents, times, &text(2, 5, 3), &positions(frames, rows, columns));
+                assert_eq!(velocity.dims(), [2, frames, rows, columns, 4]);
+                assert!(values(velocity).iter().all(|value| value.is_finite()));
+            }
+        }
+    }
+
+    /// Also heads whose channels do not divide evenly among three axes.
+    #[test]
+    fn every_even_head_width_works() {
+        for head_width in (8..=64).step_by(2) {
+            let dit = random_dit(&DitConfig { width: 2 * head_width, blocks: 1, ..tiny() });
+            let times = Tensor::full([1, 2], 0.5, &Device::flex());
+            let velocity = dit.forward(seeded([1, 2, 2, 3, 4], 2), times, &text(1, 3, 3), &positions(2, 2, 3));
+            assert_eq!(velocity.dims(), [1, 2, 2, 3, 4], "heads of {head_width}");
+        }
+    }
+
+    #[test]
+    fn an_untrained_transformer_says_nothing() {
+        let dit = Dit::new(&tiny(), &Device::flex());
+        let times = Tensor::full([1, 3], 0.4, &Device::flex());
+        let velocity = dit.forward(seeded([1, 3, 5, 9, 4], 2), times, &text(1, 5, 3), &positions(3, 5, 9));
+        assert!(values(velocity).iter().all(|value| *value == 0.0));
+    }
+
+    /// Without self-attention nothing passes between frames: what a timestep changes, it changes through
+    /// the modulation of its own frame.
+    #[test]
+    fn a_timestep_modulates_its_own_frame() {
+        let mut dit = random_dit(&tiny());
+        for block in &mut dit.blocks {
+            block.self_output = linear(32, 32, 0.0, &Device::flex());
+        }
+        let latents = seeded::<5>([1, 4, 2, 3, 4], 2);
+        let velocity = |times: [f32; 4]| {
+            let times = Tensor::<1>::from_floats(times, &Device::flex()).reshape([1, 4]);
+            dit.forward(latents.clone(), times, &text(1, 5, 3), &positions(4, 2, 3))
+        };
+        let before = velocity([0.0, 0.3, 0.3, 0.9]);
+        let after = velocity([0.0, 0.3, 0.8, 0.9]);
+        for frame in 0..4 {
+            let apart = difference(before.clone().narrow(1, frame, 1), after.clone().narrow(1, frame, 1));
+            assert!(if frame == 2 { apart > 1e-3 } else { apart == 0.0 }, "frame {frame}: {apart} apart");
+        }
+    }
+
+    #[test]
+    fn every_input_is_heard() {
+        let dit = random_dit(&tiny());
+        let velocity = |latents: u64, time: f32, tokens: u64, pooled: u64, later_s: f32| {
+            let times = Tensor::full([1, 3], time, &Device::flex());
+            let text = TextStates { pooled: seeded([1, 12], pooled), ..text(1, 5, tokens) };
+            let mut positions = positions(3, 2, 3);
+            positions.times_s[2] += later_s;
+            dit.forward(seeded([1, 3, 2, 3, 4], latents), times, &text, &positions)
+        };
+        let plain = || velocity(2, 0.5, 3, 4, 0.0);
+        assert_eq!(difference(plain(), plain()), 0.0);
+        for (what, other) in [
+            ("latents", velocity(20, 0.5, 3, 4, 0.0)),
+            ("timestep", velocity(2, 0.6, 3, 4, 0.0)),
+            ("tokens", velocity(2, 0.5, 30, 4, 0.0)),
+            ("pooled", velocity(2, 0.5, 3, 40, 0.0)),
+            ("time", velocity(2, 0.5, 3, 4, 2.0)),
+        ] {
+            assert!(difference(plain(), other) > 1e-3, "{what} makes no difference");
+        }
+    }
+
+    /// A window of a long clip may be told to start anywhere.
+    #[test]
+    fn only_differences_of_time_matter() {
+        let dit = random_dit(&tiny());
+        let velocity = |from_s: f32| {
+            let mut positions = positions(4, 2, 3);
+            positions.times_s.iter_mut().for_each(|time_s| *time_s += from_s);
+            let times = Tensor::full([1, 4], 0.5, &Device::flex());
+            dit.forward(seeded([1, 4, 2, 3, 4], 2), times, &text(1, 5, 3), &positions)
+        };
+        assert!(difference(velocity(0.0), velocity(8.0)) < 1e-3);
+    }
+
+    #[test]
+    fn padding_of_the_text_does_not_change_the_velocity() {
+        const HIDDEN: f32 = -1e9;
+        let dit = random_dit(&tiny());
+        let latents = seeded::<5>([2, 3, 2, 3, 4], 2);
+        let times = Tensor::<1>::from_floats([0.0, 0.6, 0.6, 0.9, 0.9, 0.9], &Device::flex()).reshape([2, 3]);
+        let (short, long) = (text(1, 3, 3), text(1, 7, 4));
+        // The short prompt is filled up with states that would be heard if they were not hidden.
+        let filled = Tensor::cat(vec![short.tokens.clone(), seeded([1, 4, 12], 5) * 10.0], 1);
+        let hidden = Tensor::full([1, 1, 1, 4], HIDDEN, &Device::flex());
+        let both = TextStates {
+            tokens: Tensor::cat(vec![filled, long.tokens.clone()], 0),
+            mask: Tensor::cat(vec![Tensor::cat(vec![short.mask.clone(), hidden], 3), long.mask.clone()], 0),
+            pooled: Tensor::cat(vec![short.pooled.clone(), long.pooled.clone()], 0),
+        };
+        let together = dit.forward(latents.clone(), times.clone(), &both, &positions(3, 2, 3));
+        for (row, text) in [short, long].iter().enumerate() {
+            let alone = dit.forward(
+                latents.clone().narrow(0, row, 1),
+                times.clone().narrow(0, row, 1),
+                text,
+                &positions(3, 2, 3),
+            );
+            let apart = difference(alone, together.clone().narrow(0, row, 1));
+            assert!(apart < 1e-5, "prompt {row}: {apart} apart");
+        }
+        // And the states are heard when they are not hidden.
+        let shown = TextStates { mask: Tensor::zeros([2, 1, 1, 7], &Device::flex()), ..both };
+        let shown = dit.forward(latents, times, &shown, &positions(3, 2, 3));
+        assert!(difference(shown.narrow(0, 0, 1), together.narrow(0, 0, 1)) > 1e-3);
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! Tensors and prompts in, tensors out: nothing here sees a user, a file format of video or a socket.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may panic"))]
 
 mod dit;
 mod error;
@@ -14,6 +15,9 @@ mod tokenizer;
 mod vae;
 mod weights;
 
+#[cfg(test)]
+mod testing;
+
 pub use dit::{Dit, DitConfig, LatentPositions, TextStates};
 pub use error::{Error, Result};
 pub use flow::{Solver, SolverKind, add_noise, seeded_noise, shifted, timesteps};
@@ -23,5 +27,6 @@ pub use text::{TextConfig, TextEncoder};
 pub use tokenizer::PromptTokenizer;
 pub use vae::{Posterior, Vae, VaeConfig, linear_from};
 pub use weights::{
-    ModelFiles, PaperModel, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, open_network, open_text_encoder, open_vae, save_network,
+    ModelFiles, PaperModel, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, open_network, open_text_encoder, open_vae,
+    save_network,
 };

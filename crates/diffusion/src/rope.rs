@@ -65,10 +65,7 @@ fn push_angles(angles: &mut Vec<f32>, position: f32, count: usize, (shortest, lo
 pub(crate) fn rotate(x: Tensor<4>, (cos, sin): &(Tensor<4>, Tensor<4>)) -> Tensor<4> {
     let half = x.dims()[3] / 2;
     let (a, b) = (x.clone().narrow(3, 0, half), x.narrow(3, half, half));
-    Tensor::cat(
-        vec![a.clone() * cos.clone() - b.clone() * sin.clone(), a * sin.clone() + b * cos.clone()],
-        3,
-    )
+    Tensor::cat(vec![a.clone() * cos.clone() - b.clone() * sin.clone(), a * sin.clone() + b * cos.clone()], 3)
 }
 
 #[cfg(test)]

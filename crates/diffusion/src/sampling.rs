@@ -84,8 +84,7 @@ pub fn sample(
     let mut times_s: Vec<f32> = (0..references).map(reference_time_s).collect();
     times_s.extend(&request.times_s);
     let positions = LatentPositions { times_s, rows: request.rows, columns: request.columns };
-    let clean_references =
-        (references > 0).then(|| Tensor::cat(request.references.clone(), 1));
+    let clean_references = (references > 0).then(|| Tensor::cat(request.references.clone(), 1));
 
     // 3. Walk from `start` to 0.
     let mut solver = Solver::new(request.solver);
@@ -141,4 +140,183 @@ fn check_given(request: &SampleRequest, shape: [usize; 5]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dit::DitConfig;
+    use crate::testing::{difference, seeded, values, with_random_weights};
+
+    const FRAMES: usize = 4;
+    const ROWS: usize = 2;
+    const COLUMNS: usize = 3;
+    const CHANNELS: usize = 4;
+
+    fn random_dit() -> Dit {
+        let config =
+            DitConfig { latent_channels: CHANNELS, width: 32, heads: 2, blocks: 2, mlp_width: 48, text_width: 12 };
+        with_random_weights(Dit::new(&config, &Device::flex()), 1)
+    }
+
+    fn text(length: usize, seed: u64) -> TextStates {
+        TextStates {
+            tokens: seeded([1, length, 12], seed),
+            mask: Tensor::zeros([1, 1, 1, length], &Device::flex()),
+            pooled: seeded([1, 12], seed + 100),
+        }
+    }
+
+    /// Four latent frames from text alone, guided, in five steps.
+    fn request() -> SampleRequest {
+        SampleRequest {
+            text: text(5, 2),
+            negative: text(3, 3),
+            times_s: (0..FRAMES).map(|frame| frame as f32 / 3.0).collect(),
+            rows: ROWS,
+            columns: COLUMNS,
+            given: Vec::new(),
+            references: Vec::new(),
+            edit: None,
+            steps: 5,
+            guidance_scale: 3.0,
+            guidance_interval: (0.0, 1.0),
+            shift: 2.0,
+            solver: SolverKind::AdamsBashforth2,
+            seed: 7,
+        }
+    }
+
+    fn run(request: &SampleRequest) -> Result<Tensor<5>> {
+        sample(&random_dit(), request, &Device::flex(), |_| ControlFlow::Continue(()))
+    }
+
+    fn frame(seed: u64) -> Tensor<5> {
+        seeded([1, 1, ROWS, COLUMNS, CHANNELS], seed)
+    }
+
+    #[test]
+    fn given_frames_come_back_to_the_bit() {
+        for solver in [SolverKind::Euler, SolverKind::AdamsBashforth2] {
+            for indices in [&[0][..], &[3], &[0, 3], &[1, 2], &[0, 1, 2, 3]] {
+                let given: Vec<_> = indices.iter().map(|&index| (index, frame(20 + index as u64))).collect();
+                let references = vec![frame(30), frame(31)];
+                let made = run(&SampleRequest { given: given.clone(), references, solver, ..request() }).unwrap();
+                assert_eq!(made.dims(), [1, FRAMES, ROWS, COLUMNS, CHANNELS]);
+                for (index, clean) in given {
+                    assert_eq!(values(made.clone().narrow(1, index, 1)), values(clean), "{solver:?}, {indices:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_given_is_heard() {
+        let free = |request: &SampleRequest| run(request).unwrap().narrow(1, 1, 3);
+        let with_first = |seed: u64| free(&SampleRequest { given: vec![(0, frame(seed))], ..request() });
+        let with_reference = |seed: u64| free(&SampleRequest { references: vec![frame(seed)], ..request() });
+        assert!(difference(with_first(20), with_first(21)) > 1e-3);
+        assert!(difference(with_reference(20), with_reference(21)) > 1e-3);
+        assert!(difference(with_reference(20), free(&request())) > 1e-3);
+    }
+
+    #[test]
+    fn a_guidance_scale_of_one_is_no_guidance() {
+        let with = |guidance_scale: f32, negative: u64, guidance_interval: (f32, f32)| {
+            run(&SampleRequest { guidance_scale, negative: text(3, negative), guidance_interval, ..request() }).unwrap()
+        };
+        let whole = (0.0, 1.0);
+        let plain = with(1.0, 3, whole);
+        assert_eq!(values(with(1.0, 4, whole)), values(plain.clone()), "the negative prompt is heard");
+        assert_eq!(values(with(3.0, 3, (2.0, 3.0))), values(plain.clone()), "guided outside the interval");
+        assert!(difference(with(1.0001, 3, whole), plain.clone()) < 1e-2);
+        assert!(difference(with(3.0, 3, whole), plain.clone()) > 1e-2);
+        assert!(difference(with(3.0, 3, (0.5, 1.0)), with(3.0, 3, whole)) > 1e-3);
+        assert!(difference(with(3.0, 4, whole), with(3.0, 3, whole)) > 1e-3);
+        // Guided by itself a prompt goes nowhere else.
+        let itself = run(&SampleRequest { negative: text(5, 2), ..request() }).unwrap();
+        assert!(difference(itself, plain) < 1e-4);
+    }
+
+    #[test]
+    fn a_run_stops_when_told() {
+        let dit = random_dit();
+        for stop_at in 0..5 {
+            let mut told = Vec::new();
+            let stopped = sample(&dit, &request(), &Device::flex(), |done| {
+                told.push(done);
+                if done == stop_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            assert!(matches!(stopped, Err(Error::Stopped)), "{stopped:?}");
+            assert_eq!(told, (0..=stop_at).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_the_clip_is_refused() {
+        let check = |what: &str, request: SampleRequest| {
+            let refused = run(&request);
+            assert!(matches!(refused, Err(Error::Given(_))), "{what}: {refused:?}");
+        };
+        let given =
+            |index: usize, shape: [usize; 5]| SampleRequest { given: vec![(index, seeded(shape, 1))], ..request() };
+        check("after the end", given(FRAMES, [1, 1, ROWS, COLUMNS, CHANNELS]));
+        check("two frames in one", given(0, [1, 2, ROWS, COLUMNS, CHANNELS]));
+        check("another shape", given(0, [1, 1, COLUMNS, ROWS, CHANNELS]));
+        check("other channels", given(0, [1, 1, ROWS, COLUMNS, CHANNELS + 1]));
+        check("two clips", given(0, [2, 1, ROWS, COLUMNS, CHANNELS]));
+        check(
+            "the second is wrong",
+            SampleRequest { given: vec![(0, frame(1)), (1, seeded([1, 1, ROWS, 1, CHANNELS], 1))], ..request() },
+        );
+        check(
+            "a wide reference",
+            SampleRequest { references: vec![frame(1), seeded([1, 1, ROWS, COLUMNS + 1, CHANNELS], 1)], ..request() },
+        );
+        let edit =
+            |shape: [usize; 5], strength: f32| SampleRequest { edit: Some((seeded(shape, 1), strength)), ..request() };
+        check("an edit that is too long", edit([1, FRAMES + 1, ROWS, COLUMNS, CHANNELS], 0.5));
+        check("an edit of another shape", edit([1, FRAMES, COLUMNS, ROWS, CHANNELS], 0.5));
+        for strength in [-0.1, 1.1, f32::NAN, f32::INFINITY] {
+            check("strength", edit([1, FRAMES, ROWS, COLUMNS, CHANNELS], strength));
+        }
+    }
+
+    #[test]
+    fn an_edit_goes_as_far_as_its_strength() {
+        let clip = seeded::<5>([1, FRAMES, ROWS, COLUMNS, CHANNELS], 40);
+        let edited = |strength: f32, solver: SolverKind| {
+            run(&SampleRequest { edit: Some((clip.clone(), strength)), solver, ..request() }).unwrap()
+        };
+        for solver in [SolverKind::Euler, SolverKind::AdamsBashforth2] {
+            assert_eq!(values(edited(0.0, solver)), values(clip.clone()), "{solver:?}");
+            let from_noise = run(&SampleRequest { solver, ..request() }).unwrap();
+            assert!(difference(edited(1.0, solver), from_noise) < 1e-5, "{solver:?}");
+            let gentle = difference(edited(0.05, solver), clip.clone());
+            let strong = difference(edited(0.6, solver), clip.clone());
+            assert!(0.0 < gentle && gentle < strong, "{solver:?}: {gentle}, {strong}");
+        }
+    }
+
+    #[test]
+    fn a_seed_is_one_clip() {
+        let with = |seed: u64| run(&SampleRequest { seed, ..request() }).unwrap();
+        assert_eq!(values(with(7)), values(with(7)));
+        assert!(difference(with(7), with(8)) > 1e-2);
+    }
+
+    /// A longer way in more steps ends nearer to the true end.
+    #[test]
+    fn more_steps_come_closer() {
+        let with = |steps: usize| run(&SampleRequest { steps, guidance_scale: 1.0, ..request() }).unwrap();
+        let end = with(256);
+        assert!(difference(with(64), end.clone()) < difference(with(8), end));
+    }
+
+    #[test]
+    fn references_stand_before_the_clip_one_behind_another() {
+        assert!(
+            (0..8).all(|index| reference_time_s(index + 1) < reference_time_s(index) && reference_time_s(index) < 0.0)
+        );
+    }
 }

@@ -142,3 +142,93 @@ impl TextBlock {
         x.clone() + self.mlp.forward(self.mlp_norm.forward(x))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{difference, seeded, values, with_random_weights};
+
+    fn tiny() -> TextConfig {
+        TextConfig { vocabulary: 40, max_tokens: 12, width: 16, heads: 2, blocks: 2, registers: 3 }
+    }
+
+    fn random_encoder() -> TextEncoder {
+        let mut encoder = with_random_weights(TextEncoder::new(&tiny(), &Device::flex()), 1);
+        // As loud as in a new encoder, so that every token and every place is heard.
+        encoder.token_embedding = Param::from_tensor(seeded([40, 16], 50) * 0.5);
+        encoder.position_embedding = Param::from_tensor(seeded([12, 16], 51) * 0.5);
+        encoder
+    }
+
+    fn read(encoder: &TextEncoder, prompts: &[&[u32]]) -> TextStates {
+        let prompts: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.to_vec()).collect();
+        encoder.forward(&prompts, &Device::flex())
+    }
+
+    /// Registers, tokens and the pooled state of one prompt of a batch, its padding left away.
+    fn difference_of(together: &TextStates, row: usize, alone: &TextStates) -> f32 {
+        let length = alone.tokens.dims()[1];
+        let tokens = together.tokens.clone().narrow(0, row, 1).narrow(1, 0, length);
+        let pooled = together.pooled.clone().narrow(0, row, 1);
+        difference(tokens, alone.tokens.clone()).max(difference(pooled, alone.pooled.clone()))
+    }
+
+    #[test]
+    fn padding_does_not_change_the_states() {
+        let encoder = random_encoder();
+        let prompts: [&[u32]; 4] = [&[5, 9, 3], &[7; 12], &[1], &[2, 30, 31, 32, 39, 2, 0]];
+        let together = read(&encoder, &prompts);
+        assert_eq!(together.tokens.dims(), [4, 3 + 12, 16]);
+        assert_eq!(together.pooled.dims(), [4, 16]);
+        for (row, prompt) in prompts.iter().enumerate() {
+            let alone = read(&encoder, &[prompt]);
+            assert_eq!(alone.tokens.dims(), [1, 3 + prompt.len(), 16]);
+            let apart = difference_of(&together, row, &alone);
+            assert!(apart < 1e-5, "{prompt:?}: {apart} apart");
+        }
+    }
+
+    #[test]
+    fn the_mask_shows_registers_and_tokens_and_hides_the_rest() {
+        let states = read(&random_encoder(), &[&[5, 9], &[7, 8, 9, 10], &[]]);
+        assert_eq!(states.mask.dims(), [3, 1, 1, 7]);
+        let shown: Vec<usize> =
+            values(states.mask).chunks(7).map(|row| row.iter().take_while(|value| **value == 0.0).count()).collect();
+        assert_eq!(shown, [5, 7, 3]);
+    }
+
+    #[test]
+    fn an_empty_prompt_is_its_registers() {
+        let encoder = random_encoder();
+        let empty = read(&encoder, &[&[]]);
+        assert_eq!(empty.tokens.dims(), [1, 3 + 1, 16]);
+        assert!(values(empty.tokens.clone()).iter().all(|value| value.is_finite()));
+        let registers = |states: &TextStates, row: usize| states.tokens.clone().narrow(0, row, 1).narrow(1, 0, 3);
+        let together = read(&encoder, &[&[4, 5, 6, 7], &[]]);
+        assert!(difference(registers(&together, 1), registers(&empty, 0)) < 1e-5);
+        assert!(difference(together.pooled.clone().narrow(0, 1, 1), empty.pooled.clone()) < 1e-5);
+        assert!(difference(together.pooled.narrow(0, 0, 1), empty.pooled) > 1e-3);
+    }
+
+    #[test]
+    fn a_prompt_that_is_too_long_is_cut() {
+        let encoder = random_encoder();
+        let long: Vec<u32> = (0..30).collect();
+        let (whole, cut) = (read(&encoder, &[&long]), read(&encoder, &[&long[..12]]));
+        assert_eq!(whole.tokens.dims(), [1, 3 + 12, 16]);
+        assert_eq!(difference_of(&whole, 0, &cut), 0.0);
+        // Not earlier than it must be, also beside others.
+        assert!(difference(whole.pooled, read(&encoder, &[&long[..11]]).pooled) > 1e-4);
+        let together = read(&encoder, &[&long, &[3]]);
+        assert!(difference_of(&together, 0, &cut) < 1e-5);
+    }
+
+    #[test]
+    fn words_and_their_order_are_heard() {
+        let encoder = random_encoder();
+        let pooled = |prompt: &[u32]| read(&encoder, &[prompt]).pooled;
+        assert_eq!(difference(pooled(&[1, 2, 3]), pooled(&[1, 2, 3])), 0.0);
+        assert!(difference(pooled(&[1, 2, 3]), pooled(&[1, 2, 4])) > 1e-3);
+        assert!(difference(pooled(&[1, 2, 3]), pooled(&[3, 2, 1])) > 1e-3);
+    }
+}

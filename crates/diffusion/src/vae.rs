@@ -147,9 +147,8 @@ impl Vae {
     /// An autoencoder with random weights.
     pub fn new(config: &VaeConfig, device: &Device) -> Self {
         let VaeConfig { fine_width, coarse_width, latent_channels, .. } = *config;
-        let blocks = |count: usize, width: usize| {
-            (0..count).map(|_| ShiftBlock::new(width, device)).collect::<Vec<_>>()
-        };
+        let blocks =
+            |count: usize, width: usize| (0..count).map(|_| ShiftBlock::new(width, device)).collect::<Vec<_>>();
         Self {
             encoder: Encoder {
                 patch_embedding: linear(config.block_values(), fine_width, 1.0, device),
@@ -167,8 +166,16 @@ impl Vae {
                 patch_output: linear(fine_width, config.block_values(), 1.0, device),
             },
             config: VaeConfig {
-                latent_mean: if config.latent_mean.is_empty() { vec![0.0; latent_channels] } else { config.latent_mean.clone() },
-                latent_std: if config.latent_std.is_empty() { vec![1.0; latent_channels] } else { config.latent_std.clone() },
+                latent_mean: if config.latent_mean.is_empty() {
+                    vec![0.0; latent_channels]
+                } else {
+                    config.latent_mean.clone()
+                },
+                latent_std: if config.latent_std.is_empty() {
+                    vec![1.0; latent_channels]
+                } else {
+                    config.latent_std.clone()
+                },
                 ..config.clone()
             },
         }
@@ -311,10 +318,13 @@ impl Encoder {
             x = block.forward(x);
         }
         let [batch, frames, rows, columns, width] = x.dims();
-        let merged = x
-            .reshape([batch * frames * (rows / 2), 2, columns / 2, 2 * width])
-            .swap_dims(1, 2)
-            .reshape([batch, frames, rows / 2, columns / 2, 4 * width]);
+        let merged = x.reshape([batch * frames * (rows / 2), 2, columns / 2, 2 * width]).swap_dims(1, 2).reshape([
+            batch,
+            frames,
+            rows / 2,
+            columns / 2,
+            4 * width,
+        ]);
         let mut x = self.merge.forward(merged);
         for block in &self.coarse_blocks {
             x = block.forward(x);
@@ -332,10 +342,13 @@ impl Decoder {
         let [batch, frames, rows, columns, _] = x.dims();
         let x = self.split.forward(x);
         let width = x.dims()[4] / 4;
-        let mut x: Tensor<5> = x
-            .reshape([batch * frames * rows, columns, 2, 2 * width])
-            .swap_dims(1, 2)
-            .reshape([batch, frames, 2 * rows, 2 * columns, width]);
+        let mut x: Tensor<5> = x.reshape([batch * frames * rows, columns, 2, 2 * width]).swap_dims(1, 2).reshape([
+            batch,
+            frames,
+            2 * rows,
+            2 * columns,
+            width,
+        ]);
         for block in &self.fine_blocks {
             x = block.forward(x);
         }
@@ -399,5 +412,239 @@ pub fn linear_from(weight: Vec<f32>, bias: Vec<f32>, device: &Device) -> Linear 
     Linear {
         weight: Param::from_tensor(Tensor::from_data(data, device)),
         bias: Some(Param::from_tensor(Tensor::from_floats(bias.as_slice(), device))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+    use crate::testing::{difference, seeded, values, with_random_weights};
+
+    /// The grid of the real one, with layers that are narrow, and statistics that are not those of nothing.
+    fn narrow() -> VaeConfig {
+        VaeConfig {
+            fine_width: 16,
+            coarse_width: 24,
+            encoder_blocks: 2,
+            decoder_blocks: 2,
+            latent_channels: 6,
+            latent_mean: vec![0.3, -0.2, 0.0, 1.0, 0.5, -1.5],
+            latent_std: vec![1.0, 0.5, 2.0, 0.8, 1.2, 3.0],
+            ..VaeConfig::nano()
+        }
+    }
+
+    /// As [`narrow`], with blocks of few pixels: for long clips.
+    fn tiny() -> VaeConfig {
+        VaeConfig { block_side: 2, ..narrow() }
+    }
+
+    fn random_vae(config: &VaeConfig) -> Vae {
+        with_random_weights(Vae::new(config, &Device::flex()), 1)
+    }
+
+    #[test]
+    fn every_native_shape_and_length_comes_back_in_its_shape() {
+        let vae = random_vae(&narrow());
+        let check = |[height, width]: [usize; 2], frames: usize, expected: [usize; 3]| {
+            let latents = vae.encode(seeded([2, frames, height, width, 3], 2)).unwrap();
+            let [latent_frames, rows, columns] = expected;
+            assert_eq!(latents.dims(), [2, latent_frames, rows, columns, 6], "{frames} of {width}×{height}");
+            assert_eq!(vae.decode(latents).dims(), [2, frames, height, width, 3], "{frames} of {width}×{height}");
+        };
+        check([80, 144], 1, [1, 5, 9]);
+        check([80, 144], 13, [4, 5, 9]);
+        check([144, 80], 1, [1, 9, 5]);
+        check([144, 80], 5, [2, 9, 5]);
+        check([112, 112], 1, [1, 7, 7]);
+        check([112, 112], 9, [3, 7, 7]);
+        check([16, 16], 5, [2, 1, 1]);
+    }
+
+    #[test]
+    fn frames_that_do_not_fill_blocks_are_refused() {
+        let vae = random_vae(&narrow());
+        for count in [2, 3, 4, 6, 8, 12, 48] {
+            let refused = vae.encode(Tensor::zeros([1, count, 16, 16, 3], &Device::flex()));
+            assert!(
+                matches!(refused, Err(Error::FrameCount { frames, block: 4 }) if frames == count),
+                "{count}: {refused:?}"
+            );
+        }
+        assert!(matches!(narrow().latent_frames(0), Err(Error::FrameCount { frames: 0, block: 4 })));
+    }
+
+    #[test]
+    fn sides_off_the_grid_are_refused() {
+        let vae = random_vae(&narrow());
+        for [height, width] in [[8, 16], [16, 24], [17, 16], [90, 160], [79, 143]] {
+            let refused = vae.posterior(Tensor::zeros([1, 1, height, width, 3], &Device::flex()));
+            let Err(Error::NotDivisible { height: told_height, width: told_width, grid: 16 }) = refused else {
+                panic!("{width}×{height}: {refused:?}");
+            };
+            assert_eq!([told_height, told_width], [height, width]);
+        }
+    }
+
+    #[test]
+    fn what_comes_later_does_not_change_the_latents_before() {
+        let vae = random_vae(&tiny());
+        let video = seeded::<5>([1, 17, 8, 12, 3], 3);
+        let latents = vae.posterior(video.clone()).unwrap();
+        // Latent frame n ends with frame 4·n.
+        for known in 1..5 {
+            let frames = 1 + 4 * (known - 1);
+            let later = seeded([1, 17 - frames, 8, 12, 3], 4);
+            let changed = vae.posterior(Tensor::cat(vec![video.clone().narrow(1, 0, frames), later], 1)).unwrap();
+            for (before, after) in [(&latents.mean, &changed.mean), (&latents.log_variance, &changed.log_variance)] {
+                let part = |x: &Tensor<5>, first: usize, count: usize| x.clone().narrow(1, first, count);
+                assert!(difference(part(before, 0, known), part(after, 0, known)) < 1e-5, "{known} known");
+                assert!(difference(part(before, known, 1), part(after, known, 1)) > 1e-3, "{known} known");
+            }
+        }
+    }
+
+    #[test]
+    fn what_comes_later_does_not_change_the_frames_before() {
+        let vae = random_vae(&tiny());
+        let latents = seeded::<5>([1, 5, 2, 3, 6], 5);
+        let video = vae.decode(latents.clone());
+        for known in 1..5 {
+            let frames = 1 + 4 * (known - 1);
+            let later = seeded([1, 5 - known, 2, 3, 6], 6);
+            let changed = vae.decode(Tensor::cat(vec![latents.clone().narrow(1, 0, known), later], 1));
+            let part = |x: &Tensor<5>, first: usize, count: usize| x.clone().narrow(1, first, count);
+            assert!(difference(part(&video, 0, frames), part(&changed, 0, frames)) < 1e-5, "{known} known");
+            assert!(difference(part(&video, frames, 4), part(&changed, frames, 4)) > 1e-3, "{known} known");
+        }
+    }
+
+    /// Otherwise causality would be no merit, and decoding in pieces no difficulty.
+    #[test]
+    fn what_came_before_is_looked_at_as_far_as_there_are_blocks() {
+        let vae = random_vae(&tiny());
+        let latents = seeded::<5>([1, 8, 2, 3, 6], 7);
+        let other = Tensor::cat(vec![seeded([1, 1, 2, 3, 6], 8), latents.clone().narrow(1, 1, 7)], 1);
+        let (video, changed) = (vae.decode(latents), vae.decode(other));
+        // Two stages of two blocks look back four latent frames.
+        for latent_frame in 1..8 {
+            let part = |x: &Tensor<5>| x.clone().narrow(1, 1 + 4 * (latent_frame - 1), 4);
+            assert_eq!(
+                difference(part(&video), part(&changed)) > 1e-5,
+                latent_frame <= 4,
+                "latent frame {latent_frame}"
+            );
+        }
+    }
+
+    #[test]
+    fn decoding_in_pieces_equals_decoding_the_whole() {
+        let vae = random_vae(&tiny());
+        let check = |latent_frames: usize, piece: usize| {
+            let latents = seeded::<5>([1, latent_frames, 2, 3, 6], 9);
+            let whole = vae.decode(latents.clone());
+            let mut pieces = Vec::new();
+            vae.decode_in_pieces(latents, piece, |frames| {
+                pieces.push(frames);
+                Ok::<_, Infallible>(())
+            })
+            .unwrap();
+            assert_eq!(pieces.len(), latent_frames.div_ceil(piece));
+            let apart = difference(Tensor::cat(pieces, 1), whole);
+            assert!(apart < 1e-4, "{latent_frames} latent frames, {piece} at a time: {apart} apart");
+        };
+        for piece in [1, 2, 3, 4, 5, 7, 12, 13, 20] {
+            check(13, piece);
+        }
+        check(1, 1);
+        check(1, 4);
+        check(2, 1);
+    }
+
+    #[test]
+    fn decoding_in_pieces_stops_when_told() {
+        let vae = random_vae(&tiny());
+        let mut emitted = 0;
+        let stopped = vae.decode_in_pieces(seeded([1, 9, 2, 3, 6], 10), 2, |_| {
+            emitted += 1;
+            if emitted == 2 { Err("enough") } else { Ok(()) }
+        });
+        assert_eq!((stopped, emitted), (Err("enough"), 2));
+    }
+
+    #[test]
+    fn cutting_into_blocks_and_back_keeps_every_pixel() {
+        let vae = random_vae(&narrow());
+        for [frames, height, width] in [[1, 16, 16], [5, 32, 48], [13, 48, 16], [9, 80, 144]] {
+            let video = seeded::<5>([2, frames, height, width, 3], 11);
+            let blocks = vae.patchify(video.clone()).unwrap();
+            assert_eq!(values(vae.frames_of_blocks(blocks.clone(), true)), values(video.clone()));
+            if frames > 1 {
+                let later = blocks.clone().narrow(1, 1, blocks.dims()[1] - 1);
+                assert_eq!(values(vae.frames_of_blocks(later, false)), values(video.narrow(1, 1, frames - 1)));
+            }
+        }
+    }
+
+    /// A clip that is black but for one pixel has one block that is not.
+    #[test]
+    fn a_pixel_lies_in_the_block_of_its_place() {
+        let vae = random_vae(&narrow());
+        for (frame, row, column, expected) in [
+            (0, 0, 0, [0, 0, 0]),
+            (1, 7, 8, [1, 0, 1]),
+            (4, 8, 7, [1, 1, 0]),
+            (5, 31, 47, [2, 3, 5]),
+            (8, 16, 24, [2, 2, 3]),
+        ] {
+            let range = [0..1, frame..frame + 1, row..row + 1, column..column + 1, 0..3];
+            let video = Tensor::<5>::zeros([1, 9, 32, 48, 3], &Device::flex())
+                .slice_assign(range, Tensor::ones([1, 1, 1, 1, 3], &Device::flex()));
+            let lit: Vec<_> = values(vae.patchify(video).unwrap().sum_dim(4))
+                .into_iter()
+                .enumerate()
+                .filter(|(_, sum)| *sum > 0.0)
+                .map(|(index, _)| [index / 24, index / 6 % 4, index % 6])
+                .collect();
+            assert_eq!(lit, [expected], "frame {frame}, row {row}, column {column}");
+        }
+    }
+
+    /// Before training every latent cell sees its own pixels alone, so a wrong order of cells would show.
+    #[test]
+    fn an_untrained_latent_cell_is_its_own_square_of_pixels() {
+        let vae = Vae::new(&narrow(), &Device::flex());
+        let latents = Tensor::<5>::zeros([1, 3, 2, 3, 6], &Device::flex());
+        let black = vae.decode(latents.clone());
+        let one = latents.slice_assign([0..1, 2..3, 1..2, 0..1, 0..6], Tensor::ones([1, 1, 1, 1, 6], &Device::flex()));
+        let moved = values((vae.decode(one.clone()) - black).abs().sum_dim(4));
+        let (mut first, mut last, mut count) = ([usize::MAX; 3], [0; 3], 0);
+        for (index, _) in moved.iter().enumerate().filter(|(_, moved)| **moved > 0.0) {
+            let place = [index / (32 * 48), index / 48 % 32, index % 48];
+            first = std::array::from_fn(|axis| first[axis].min(place[axis]));
+            last = std::array::from_fn(|axis| last[axis].max(place[axis]));
+            count += 1;
+        }
+        assert_eq!((first, last, count), ([5, 16, 0], [8, 31, 15], 4 * 16 * 16));
+    }
+
+    #[test]
+    fn latents_are_normalised_by_the_statistics() {
+        let config = narrow();
+        let vae = random_vae(&config);
+        let video = seeded::<5>([1, 5, 16, 16, 3], 12);
+        let mean = values(vae.posterior(video.clone()).unwrap().mean);
+        let latents = vae.encode(video).unwrap();
+        let expected: Vec<f32> = mean
+            .iter()
+            .enumerate()
+            .map(|(index, value)| (value - config.latent_mean[index % 6]) / config.latent_std[index % 6])
+            .collect();
+        let apart = values(latents.clone()).iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(apart < 1e-5, "{apart}");
+        let raw = Tensor::<1>::from_floats(mean.as_slice(), &Device::flex()).reshape([1, 2, 1, 1, 6]);
+        assert!(difference(vae.decode(latents), vae.reconstruct(raw)) < 1e-4);
     }
 }

@@ -205,6 +205,9 @@ pub(crate) struct EvalOptions {
     /// Which ones.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+    /// How many clips for each of: reference pictures, first frames, extensions; two of them for drift.
+    #[arg(long, default_value_t = 24)]
+    pub details: usize,
     /// Folder for the JSON and the contact sheet of failures.
     #[arg(short, long, value_name = "FOLDER", default_value = "eval")]
     pub output: PathBuf,

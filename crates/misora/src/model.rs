@@ -99,6 +99,14 @@ impl PaperVideoModel {
         &self.model
     }
 
+    /// The latents of a whole clip of any size, `[1, T, H, W, C]`.
+    ///
+    /// # Errors
+    /// Never for a clip that was read; the type says it because encoding can.
+    pub(crate) fn encode_whole(&self, clip: &Clip) -> Result<Tensor<5>> {
+        Ok(self.encode_clip(clip, native_size(clip.size()), None)?)
+    }
+
     /// The latent of one picture, `[1, 1, H, W, C]`, brought to the native size.
     fn encode_picture(&self, picture: &Frame, size: Size) -> diffusion::Result<Tensor<5>> {
         let frame = media::cover(picture, size);

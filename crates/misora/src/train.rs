@@ -42,15 +42,18 @@ pub(crate) fn run(options: &TrainOptions) -> Result<ExitCode> {
             };
             let start = options
                 .continue_weights
-                .then(|| open_network(&model.join(TRANSFORMER), |config: &DitConfig| Dit::new(config, &device.clone().autodiff())))
+                .then(|| {
+                    open_network(&model.join(TRANSFORMER), |config: &DitConfig| {
+                        Dit::new(config, &device.clone().autodiff())
+                    })
+                })
                 .transpose()?;
             let dit = train_dit(&config, around, start, run)?;
             save_network(&model.join(TRANSFORMER), dit.config(), &dit)?;
         }
         TrainStage::Captioner => {
             let config = read_config(&options.config)?;
-            let captioner = train_captioner(&config, open_vae(model, &device)?, run)?;
-            save_network(&model.join("captioner"), captioner.config(), &captioner)?;
+            train_captioner(&config, open_vae(model, &device)?, run)?.save(model)?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -6,26 +6,78 @@ use training::paper::{ActorKind, known_words};
 
 /// Words that carry no picture of their own.
 const FUNCTION_WORDS: &[&str] = &[
-    "a", "an", "the", "and", "or", "of", "on", "in", "at", "to", "from", "by", "with", "while", "then", "over", "under",
-    "is", "are", "it", "its", "it's", "there", "this", "that", "into", "across", "for", "as", "up", "very", "some",
-    "through", "near", "next", "his", "her", "their", "my", "i", "one", "be", "has", "have",
+    "a", "an", "the", "and", "or", "of", "on", "in", "at", "to", "from", "by", "with", "while", "then", "over",
+    "under", "is", "are", "it", "its", "it's", "there", "this", "that", "into", "across", "for", "as", "up", "very",
+    "some", "through", "near", "next", "his", "her", "their", "my", "i", "one", "be", "has", "have",
 ];
 
 /// What people ask for, and what in the paper world comes closest.
 const CLOSEST: &[(&str, &str)] = &[
-    ("dog", "cat"), ("puppy", "cat"), ("lion", "cat"), ("tiger", "cat"), ("horse", "cat"), ("rabbit", "cat"),
-    ("animal", "cat"), ("whale", "fish"), ("shark", "fish"), ("dolphin", "fish"), ("eagle", "bird"), ("duck", "bird"),
-    ("owl", "bird"), ("butterfly", "bird"), ("dragon", "bird"), ("plane", "rocket"), ("airplane", "rocket"),
-    ("spaceship", "rocket"), ("ship", "boat"), ("truck", "car"), ("bus", "car"), ("train", "car"), ("bike", "car"),
-    ("castle", "house"), ("tower", "house"), ("bridge", "house"), ("forest", "tree"), ("rose", "flower"),
-    ("man", "person"), ("woman", "person"), ("boy", "person"), ("girl", "person"), ("child", "person"),
-    ("astronaut", "person"), ("robot", "person"), ("beach", "sea"), ("lake", "sea"), ("river", "sea"),
-    ("forest", "meadow"), ("garden", "meadow"), ("field", "meadow"), ("street", "city"), ("town", "city"),
-    ("space", "night sky"), ("moon", "night sky"), ("ice", "snow field"), ("storm", "rain"), ("fog", "rain"),
-    ("sunset", "dusk"), ("sunrise", "dusk"), ("evening", "dusk"), ("morning", "day"), ("midnight", "night"),
-    ("runs", "moves"), ("jumps", "bounces"), ("dances", "sways"), ("rotates", "spins"), ("flies", "moves up"),
-    ("chasing", "moves"), ("gold", "yellow"), ("silver", "grey"), ("turquoise", "blue"), ("frisbee", "ball"),
-    ("football", "ball"), ("sun", "star"),
+    ("dog", "cat"),
+    ("puppy", "cat"),
+    ("lion", "cat"),
+    ("tiger", "cat"),
+    ("horse", "cat"),
+    ("rabbit", "cat"),
+    ("animal", "cat"),
+    ("whale", "fish"),
+    ("shark", "fish"),
+    ("dolphin", "fish"),
+    ("eagle", "bird"),
+    ("duck", "bird"),
+    ("owl", "bird"),
+    ("butterfly", "bird"),
+    ("dragon", "bird"),
+    ("plane", "rocket"),
+    ("airplane", "rocket"),
+    ("spaceship", "rocket"),
+    ("ship", "boat"),
+    ("truck", "car"),
+    ("bus", "car"),
+    ("train", "car"),
+    ("bike", "car"),
+    ("castle", "house"),
+    ("tower", "house"),
+    ("bridge", "house"),
+    ("forest", "tree"),
+    ("rose", "flower"),
+    ("man", "person"),
+    ("woman", "person"),
+    ("boy", "person"),
+    ("girl", "person"),
+    ("child", "person"),
+    ("astronaut", "person"),
+    ("robot", "person"),
+    ("beach", "sea"),
+    ("lake", "sea"),
+    ("river", "sea"),
+    ("forest", "meadow"),
+    ("garden", "meadow"),
+    ("field", "meadow"),
+    ("street", "city"),
+    ("town", "city"),
+    ("space", "night sky"),
+    ("moon", "night sky"),
+    ("ice", "snow field"),
+    ("storm", "rain"),
+    ("fog", "rain"),
+    ("sunset", "dusk"),
+    ("sunrise", "dusk"),
+    ("evening", "dusk"),
+    ("morning", "day"),
+    ("midnight", "night"),
+    ("runs", "moves"),
+    ("jumps", "bounces"),
+    ("dances", "sways"),
+    ("rotates", "spins"),
+    ("flies", "moves up"),
+    ("chasing", "moves"),
+    ("gold", "yellow"),
+    ("silver", "grey"),
+    ("turquoise", "blue"),
+    ("frisbee", "ball"),
+    ("football", "ball"),
+    ("sun", "star"),
 ];
 
 /// The words of a prompt that the paper world does not know, and a sentence about them if there are any.
@@ -76,11 +128,12 @@ fn stem(word: &str) -> String {
 
 fn closest(word: &str, known: &BTreeSet<String>) -> Option<String> {
     let meant = CLOSEST.iter().find(|(asked, _)| stem(asked) == stem(word)).map(|(_, close)| (*close).to_owned());
-    meant.or_else(|| {
-        // A slip of the finger: one letter off.
-        known_words().iter().map(|known| known.word.clone()).find(|known| one_letter_off(word, known))
-    })
-    .filter(|_| !known.is_empty())
+    meant
+        .or_else(|| {
+            // A slip of the finger: one letter off.
+            known_words().iter().map(|known| known.word.clone()).find(|known| one_letter_off(word, known))
+        })
+        .filter(|_| !known.is_empty())
 }
 
 /// Whether one word becomes the other by adding, leaving out or changing one letter.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use training::{CaptionerStageConfig, train_captioner};
+use training::{Captioner, CaptionerStageConfig, EvaluationOptions, evaluate, train_captioner};
 
 fn main() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().collect();
@@ -12,13 +12,40 @@ fn main() -> anyhow::Result<()> {
         "train" => {
             let config: CaptionerStageConfig = serde_json::from_str(&std::fs::read_to_string(&args[2])?)?;
             let vae = diffusion::open_vae(models, &Device::flex())?;
-            train_captioner(&config, &vae, Path::new(&args[3]))?.save(models)?;
+            train_captioner(&config, vae, Path::new(&args[3]))?.save(models)?;
         }
         // A random autoencoder: only how long a step takes can be learned from this.
         "time" => {
             let config: CaptionerStageConfig = serde_json::from_str(&std::fs::read_to_string(&args[2])?)?;
             let vae = diffusion::Vae::new(&diffusion::VaeConfig::nano(), &Device::flex());
-            train_captioner(&config, &vae, Path::new(&args[3]))?;
+            train_captioner(&config, vae, Path::new(&args[3]))?;
+        }
+        "eval" => {
+            let device = Device::flex();
+            let files = diffusion::ModelFiles::Folder(models.to_owned());
+            let model = diffusion::PaperModel::open(&files, &device)?;
+            let captioner = Captioner::open(&files, &device)?;
+            let small = args.get(3).map(|n| n.parse()).transpose()?.unwrap_or(12);
+            let options = EvaluationOptions {
+                count: args[2].parse()?,
+                references: small,
+                first_frames: small,
+                extensions: small,
+                drifts: small.min(2),
+                ..EvaluationOptions::default()
+            };
+            let found = evaluate(&model, &captioner, &options, |progress| {
+                if progress.done % 10 == 0 {
+                    eprintln!("{} {}/{}", progress.part, progress.done, progress.total);
+                }
+            })?;
+            println!("{found}");
+            let folder = Path::new("runs/nano/eval");
+            std::fs::create_dir_all(folder)?;
+            std::fs::write(folder.join("evaluation.json"), serde_json::to_string_pretty(&found)?)?;
+            if let Some(sheet) = found.failures_sheet() {
+                sheet.save(folder.join("failures.png"))?;
+            }
         }
         other => anyhow::bail!("no such mode: {other}"),
     }

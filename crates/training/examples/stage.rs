@@ -1,6 +1,6 @@
-use std::path::Path;
 use burn::tensor::Device;
 use diffusion::*;
+use std::path::Path;
 use training::*;
 fn main() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().collect();
@@ -23,12 +23,27 @@ fn main() -> anyhow::Result<()> {
             let config: DitStageConfig = serde_json::from_str(&text)?;
             let device = Device::flex();
             let start = match args.get(4) {
-                Some(path) => Some(open_network(Path::new(path), |c: &DitConfig| Dit::new(c, &Device::flex().autodiff()))?),
+                Some(path) => {
+                    Some(open_network(Path::new(path), |c: &DitConfig| Dit::new(c, &Device::flex().autodiff()))?)
+                }
                 None => None,
             };
-            let around = Surroundings { tokenizer: PromptTokenizer::read(&ModelFiles::Folder(models.into()))?, text_encoder: open_text_encoder(models, &device)?, vae: open_vae(models, &device)? };
+            let around = Surroundings {
+                tokenizer: PromptTokenizer::read(&ModelFiles::Folder(models.into()))?,
+                text_encoder: open_text_encoder(models, &device)?,
+                vae: open_vae(models, &device)?,
+            };
             let dit = train_dit(&config, around, start, folder)?;
             save_network(&models.join(TRANSFORMER), dit.config(), &dit)?;
+        }
+        "init" => {
+            let device = Device::flex();
+            let config: DitStageConfig = serde_json::from_str(&text)?;
+            let dit = Dit::new(&config.model, &device);
+            save_network(&models.join(TRANSFORMER), dit.config(), &dit)?;
+            let config: CaptionerStageConfig =
+                serde_json::from_str(&std::fs::read_to_string("configs/nano/captioner.json")?)?;
+            Captioner::new(&config.model, &device).save(models)?;
         }
         _ => panic!(),
     }

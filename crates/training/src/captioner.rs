@@ -754,9 +754,9 @@ pub struct CaptionerStageConfig {
     pub inspected: usize,
 }
 
-struct CaptionerStage<'a> {
+struct CaptionerStage {
     config: CaptionerStageConfig,
-    vae: &'a Vae,
+    vae: Vae,
     pools: Vec<Mutex<Pools>>,
     held_out: OnceLock<Vec<Entry>>,
 }
@@ -787,7 +787,7 @@ enum Cell {
 ///
 /// # Errors
 /// Whatever the file system says, or a loss that is no number.
-pub fn train_captioner(config: &CaptionerStageConfig, vae: &Vae, folder: &Path) -> Result<Captioner> {
+pub fn train_captioner(config: &CaptionerStageConfig, vae: Vae, folder: &Path) -> Result<Captioner> {
     let device = training_device();
     device.seed(config.trainer.seed);
     let model = Captioner::new(&config.model, &device);
@@ -796,7 +796,7 @@ pub fn train_captioner(config: &CaptionerStageConfig, vae: &Vae, folder: &Path) 
     Trainer::new(config.trainer.clone(), folder)?.run(&stage, model)
 }
 
-impl CaptionerStage<'_> {
+impl CaptionerStage {
     fn draw_entry(&self, split: Split, mixture: &Mixture, size: usize, random: &mut Pcg64) -> Result<Entry> {
         let scene = Scene::sample(random.random(), split, mixture);
         let block = self.vae.config().block_frames;
@@ -832,7 +832,7 @@ impl CaptionerStage<'_> {
     }
 }
 
-impl Stage for CaptionerStage<'_> {
+impl Stage for CaptionerStage {
     type Model = Captioner;
 
     fn loss(&self, model: &Captioner, step: usize, worker: usize) -> Result<StageLoss> {
@@ -964,4 +964,173 @@ fn cover(scene: &Scene, size: usize, times_s: &[f32], rows: usize, columns: usiz
         }
     }
     cells
+}
+
+#[cfg(test)]
+impl Reading {
+    /// What a captioner reads that is right about everything.
+    pub(crate) fn of(scene: &Scene) -> Self {
+        let shares: Vec<Vec<f32>> = Question::ALL
+            .iter()
+            .map(|question| {
+                let mut shares = vec![0.0; question.classes()];
+                question.truth(scene).into_iter().for_each(|class| shares[class] = 1.0);
+                shares
+            })
+            .collect();
+        Self::new(|question| &shares[question as usize])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diffusion::VaeConfig;
+
+    fn tiny() -> CaptionerConfig {
+        CaptionerConfig { latent_channels: 4, time_patch: 2, width: 16, heads: 2, blocks: 2, mlp_width: 16 }
+    }
+
+    fn tiny_vae(device: &Device) -> Vae {
+        let config = VaeConfig {
+            fine_width: 16,
+            coarse_width: 16,
+            latent_channels: 4,
+            encoder_blocks: 0,
+            decoder_blocks: 0,
+            ..VaeConfig::nano()
+        };
+        Vae::new(&config, device)
+    }
+
+    #[test]
+    fn questions_stand_at_their_place() {
+        for (index, question) in Question::ALL.into_iter().enumerate() {
+            assert_eq!(question as usize, index);
+        }
+    }
+
+    #[test]
+    fn every_size_and_length_is_read() {
+        let device = Device::flex();
+        let captioner = Captioner::new(&tiny(), &device);
+        let check = |shape: [usize; 5]| {
+            let latents = Tensor::random(shape, Distribution::Normal(0.0, 1.0), &device);
+            let readings = captioner.read(latents);
+            assert_eq!(readings.len(), shape[0], "{shape:?}");
+            for reading in readings {
+                assert!((1..=MOST_ACTORS).contains(&reading.count.value) && !reading.actors.is_empty());
+                assert!((0.0..=1.0).contains(&reading.motion.probability));
+            }
+        };
+        check([2, 13, 5, 9, 4]);
+        check([1, 13, 9, 5, 4]);
+        check([1, 13, 7, 7, 4]);
+        check([1, 1, 5, 9, 4]);
+        check([3, 4, 5, 9, 4]);
+        check([1, 30, 5, 9, 4]);
+    }
+
+    #[test]
+    fn the_first_frame_is_a_patch_of_its_own() {
+        assert_eq!(patch_frames(5, 2), [[0, 0], [1, 2], [3, 4]]);
+        assert_eq!(patch_frames(4, 2), [[0, 0], [1, 2], [3, 3]]);
+        assert_eq!(patch_frames(1, 2), [[0, 0]]);
+        assert_eq!(cell_times_s(3, 1), latent_times_s(0, 3));
+    }
+
+    #[test]
+    fn a_right_reading_has_the_attributes_and_the_words_of_its_scene() {
+        for seed in 0..300 {
+            let scene = Scene::sample(seed, Split::Train, &Mixture::default());
+            let reading = Reading::of(&scene);
+            assert_eq!(reading.attributes(), scene.attributes(), "seed {seed}");
+            let again = reading.scene(seed);
+            assert_eq!(again.attributes(), scene.attributes(), "seed {seed}");
+            for &style in CaptionStyle::ALL {
+                let caption = reading.caption(style, seed).to_lowercase();
+                let said = |words: &[&str]| words.iter().any(|word| caption.contains(word));
+                if style != CaptionStyle::Paraphrase {
+                    assert!(said(&[scene.shots[0].main().colour.name()]), "{caption}");
+                    assert!(said(&[scene.shots[0].main().kind.name(), "person"]), "{caption}");
+                }
+                assert_eq!(scene.shots.len() > 1, said(&[", then", "cut to", "followed by"]), "{caption}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cell_is_covered_by_who_stands_there() {
+        let scenes = (0..200).map(|seed| Scene::sample(seed, Split::Train, &Mixture::simple()));
+        for scene in scenes {
+            let main = scene.shots[0].main().clone();
+            let cells = cover(&scene, 0, &[2.0], 5, 9);
+            assert_eq!(cells.len(), 45);
+            let covered = cells.iter().filter(|cell| **cell == Cell::Covered(main.kind, main.colour)).count();
+            assert!(covered < 45, "{main:?} covers everything");
+            assert!(cells.iter().all(|cell| !matches!(cell, Cell::Covered(kind, _) if *kind != main.kind)));
+        }
+    }
+
+    #[test]
+    fn a_short_run_learns() {
+        let folder = std::env::temp_dir().join(format!("misora-captioner-run-{}", std::process::id()));
+        let config = CaptionerStageConfig {
+            model: tiny(),
+            trainer: TrainerConfig {
+                seed: 1,
+                steps: 30,
+                workers: 1,
+                learning_rate: 0.01,
+                warmup_steps: 3,
+                decay_share: 0.2,
+                weight_decay: 0.0,
+                clip_norm: 10.0,
+                muon: false,
+                ema_decay: 0.9,
+                checkpoint_every: 30,
+                log_every: 30,
+            },
+            clips: 4,
+            latent_frames: 2,
+            pool: 6,
+            fresh: 0,
+            noise: 0.1,
+            cell_weight: 1.0,
+            mixture: Mixture::simple(),
+            inspected: 2,
+        };
+        train_captioner(&config, tiny_vae(&Device::flex()), &folder).unwrap();
+        let curves = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
+        let curves = curves.into_iter().find(|path| path.extension().is_some_and(|e| e == "csv")).unwrap();
+        let text = std::fs::read_to_string(curves).unwrap();
+        let losses: Vec<f32> =
+            text.lines().filter_map(|line| line.split_once(",loss,")).map(|(_, loss)| loss.parse().unwrap()).collect();
+        let mean = |losses: &[f32]| losses.iter().sum::<f32>() / losses.len() as f32;
+        assert!(mean(&losses[25..]) < 0.8 * mean(&losses[..5]), "{losses:?}");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_is_saved_is_opened_again() {
+        let folder = std::env::temp_dir().join(format!("misora-captioner-{}", std::process::id()));
+        let device = Device::flex();
+        let latents = Tensor::random([2, 5, 5, 9, 4], Distribution::Normal(0.0, 1.0), &device);
+        let logits = |captioner: &Captioner| {
+            let answers = captioner.forward(latents.clone()).answers;
+            Tensor::cat(answers, 1).into_data().try_to_vec::<f32>().unwrap()
+        };
+        let files = ModelFiles::Folder(folder.clone());
+        let captioner = Captioner::new(&tiny(), &device);
+        captioner.save(&folder).unwrap();
+        let once = Captioner::open(&files, &device).unwrap();
+        once.save(&folder).unwrap();
+        let twice = Captioner::open(&files, &device).unwrap();
+        // The first time the weights are rounded to 16 bits, after that nothing changes.
+        assert_eq!(logits(&once), logits(&twice));
+        for (a, b) in logits(&captioner).into_iter().zip(logits(&once)) {
+            assert!((a - b).abs() < 0.02, "{a} {b}");
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }

@@ -1,7 +1,7 @@
 //! The figures of a run: a CSV that grows by a line a step, and a picture of its curves.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ pub(crate) struct Curves {
     folder: PathBuf,
     file: File,
     series: Vec<(String, Vec<(usize, f32)>)>,
+    /// Lines of the board that stands in the terminal.
+    board_lines: usize,
 }
 
 /// Figures are shown as the mean of this many last steps.
@@ -34,7 +36,7 @@ impl Curves {
             .append(true)
             .open(&path)
             .with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self { folder: folder.to_owned(), file, series })
+        Ok(Self { folder: folder.to_owned(), file, series, board_lines: 0 })
     }
 
     /// Adds the figures of one step; the file has a line `step,name,value` for each.
@@ -47,15 +49,27 @@ impl Curves {
         self.file.write_all(lines.as_bytes()).context("curves.csv cannot be written")
     }
 
-    /// One line: where the run is, how long it will take, every figure smoothed.
-    pub(crate) fn status(&self, step: usize, steps: usize, left: Duration) -> String {
-        let mut line = format!("{step}/{steps}  {:.0} min left", left.as_secs_f64() / 60.0);
-        for (name, values) in &self.series {
-            let last = &values[values.len().saturating_sub(SMOOTHING)..];
-            let mean = last.iter().map(|(_, value)| value).sum::<f32>() / last.len() as f32;
-            line += &format!("  {name} {mean:.4}");
+    /// Tells on standard error where the run is: a board of curves that is drawn over itself in a terminal, one line
+    /// each time anywhere else.
+    pub(crate) fn tell(&mut self, step: usize, steps: usize, left: Duration) {
+        let head = format!("{step}/{steps}  {:.0} min left", left.as_secs_f64() / 60.0);
+        if !std::io::stderr().is_terminal() {
+            let figures: String =
+                self.series.iter().map(|(name, values)| format!("  {name} {:.4}", recent(values))).collect();
+            eprintln!("{head}{figures}");
+            return;
         }
-        line
+        let mut board = String::new();
+        if self.board_lines > 0 {
+            // Up over the last board, and clear what it wrote.
+            board += &format!("\x1b[{}A\x1b[J", self.board_lines);
+        }
+        board += &format!("{head}\n");
+        for (name, values) in &self.series {
+            board += &format!("{name:>16} {:10.4}  {}\n", recent(values), sparkline(values));
+        }
+        self.board_lines = self.series.len() + 1;
+        eprint!("{board}");
     }
 }
 
@@ -92,9 +106,54 @@ impl Curves {
     }
 }
 
+/// The mean of the last values.
+fn recent(values: &[(usize, f32)]) -> f32 {
+    let last = &values[values.len().saturating_sub(SMOOTHING)..];
+    last.iter().map(|(_, value)| value).sum::<f32>() / last.len().max(1) as f32
+}
+
+/// A curve of one line: the whole run in 60 columns of eight heights.
+fn sparkline(values: &[(usize, f32)]) -> String {
+    const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    const COLUMNS: usize = 60;
+    let smooth = smoothed(values);
+    let (low, high) = smooth.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
+    let columns = COLUMNS.min(smooth.len());
+    (0..columns)
+        .map(|column| {
+            let value = smooth[column * smooth.len() / columns];
+            HEIGHTS[((value - low) / (high - low).max(1e-9) * 7.0).round() as usize]
+        })
+        .collect()
+}
+
 fn smoothed(values: &[(usize, f32)]) -> Vec<f32> {
     values
         .windows(SMOOTHING.min(values.len()).max(1))
         .map(|window| window.iter().map(|(_, value)| value).sum::<f32>() / window.len() as f32)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_falling_figure_falls_in_the_sparkline() {
+        let values: Vec<(usize, f32)> = (0..200).map(|step| (step, 200.0 - step as f32)).collect();
+        let line = sparkline(&values);
+        assert!(line.starts_with('█') && line.ends_with('▁') && line.chars().count() == 60, "{line}");
+    }
+
+    #[test]
+    fn curves_go_on_where_an_earlier_run_stopped() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for step in 0..3 {
+            let mut curves = Curves::open(folder.path()).expect("curves");
+            curves.push(step, &[("loss", 1.0 / (step + 1) as f32)]).expect("a line");
+            assert_eq!(curves.series[0].1.len(), step + 1);
+            curves.draw().expect("a picture");
+        }
+        assert!(folder.path().join("curves.png").exists());
+    }
 }

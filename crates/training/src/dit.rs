@@ -15,16 +15,14 @@ use std::sync::Mutex;
 use anyhow::Result;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use diffusion::{
-    Dit, DitConfig, LatentPositions, PromptTokenizer, SampleRequest, SolverKind, TextEncoder, Vae, add_noise,
-    reference_time_s, sample, shifted,
+    Dit, DitConfig, LatentPositions, PromptTokenizer, SampleRequest, SolverKind, TRANSFORMER, TextEncoder, Vae,
+    add_noise, reference_time_s, sample, save_network, shifted,
 };
 use rand::RngExt as _;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
-use crate::clips::{
-    NATIVE_SIZES, clips_to_tensor, draw_start, generator, latent_times_s, render, tensor_to_frames,
-};
+use crate::clips::{NATIVE_SIZES, clips_to_tensor, generator, latent_times_s, render, tensor_to_frames};
 use crate::paper::{Mixture, Scene, Split};
 use crate::sheet::contact_sheet;
 use crate::text::draw_caption;
@@ -37,9 +35,9 @@ pub struct DitStageConfig {
     pub model: DitConfig,
     /// The loop.
     pub trainer: TrainerConfig,
-    /// Clips a worker and step.
-    pub clips: usize,
-    /// Latent frames of the scenes in the pool.
+    /// Latent frames a worker and step: a batch of shorter clips has more of them.
+    pub batch_frames: usize,
+    /// Latent frames of the scenes in the pool: the whole scene.
     pub latent_frames: usize,
     /// Lengths of a batch in latent frames; each is as likely as it is often here.
     pub batch_lengths: Vec<usize>,
@@ -49,7 +47,7 @@ pub struct DitStageConfig {
     pub fresh: usize,
     /// Share of scenes from the simple world: one actor, one shot.
     pub simple_share: f64,
-    /// Share of scenes with two shots; only useful where a batch is as long as the scene.
+    /// Share of scenes with two shots; they are seen whole or not at all.
     pub two_shots: f64,
     /// Share of captions that are dropped, for guidance.
     pub drop_text: f64,
@@ -113,8 +111,7 @@ impl DitStage {
         };
         let scene = Scene::sample(random.random(), Split::Train, &mixture);
         let frames = 1 + (self.config.latent_frames - 1) * self.around.vae.config().block_frames;
-        let start_s = draw_start(&scene, frames, random);
-        let clip = render(&scene, NATIVE_SIZES[size], start_s, frames);
+        let clip = render(&scene, NATIVE_SIZES[size], 0.0, frames);
         let portrait = scene.portrait(0, NATIVE_SIZES[size]);
         Ok(Entry {
             latents: self.around.vae.encode(clips_to_tensor(&[clip], &plain))?,
@@ -123,10 +120,10 @@ impl DitStage {
         })
     }
 
-    /// Tops the pool up and lets the oldest go.
+    /// Adds new scenes to the pool and lets the oldest go.
     fn refresh(&self, pool: &mut VecDeque<Entry>, size: usize, random: &mut Pcg64) -> Result<()> {
-        let missing = (self.config.clips * 2).saturating_sub(pool.len());
-        for _ in 0..missing.max(self.config.fresh) {
+        const FEWEST: usize = 16;
+        for _ in 0..FEWEST.saturating_sub(pool.len()).max(self.config.fresh) {
             pool.push_back(self.draw_entry(size, random)?);
             if pool.len() > self.config.pool {
                 pool.pop_front();
@@ -176,11 +173,14 @@ impl Stage for DitStage {
         // One length, one place in time and one decision about references for the whole batch.
         let length = self.config.batch_lengths[random.random_range(0..self.config.batch_lengths.len())];
         let spare = self.config.latent_frames - length;
-        let first = if spare == 0 || random.random_bool(0.6) { 0 } else { random.random_range(1..=spare) };
+        let first = if spare == 0 || random.random_bool(0.4) { 0 } else { random.random_range(1..=spare) };
         let with_reference = random.random_bool(self.config.references);
 
-        let chosen: Vec<&Entry> =
-            (0..self.config.clips).map(|_| &pools[size][random.random_range(0..pools[size].len())]).collect();
+        let whole = spare == 0;
+        let fitting: Vec<&Entry> = pools[size].iter().filter(|entry| whole || entry.scene.shots.len() == 1).collect();
+        anyhow::ensure!(!fitting.is_empty(), "no scene of the pool has one shot: lower two_shots");
+        let clips = (self.config.batch_frames / length).max(1);
+        let chosen: Vec<&Entry> = (0..clips).map(|_| fitting[random.random_range(0..fitting.len())]).collect();
         let prompts: Vec<_> = chosen.iter().map(|entry| self.prompt(&entry.scene, &mut random)).collect();
         let text = self.around.text_encoder.forward(&prompts, &Device::flex());
         let clean = Tensor::cat(chosen.iter().map(|e| e.latents.clone().narrow(1, first, length)).collect(), 0);
@@ -207,6 +207,7 @@ impl Stage for DitStage {
             input_times = Tensor::cat(vec![Tensor::zeros([batch, 1], &plain), input_times], 1);
             times_s.insert(0, reference_time_s(0));
         }
+        drop(fitting);
         drop(chosen);
         drop(pools);
 
@@ -224,8 +225,9 @@ impl Stage for DitStage {
         Ok(StageLoss { loss: error.square().sum() / values, figures: Vec::new() })
     }
 
-    /// Clips for a few prompts of which some are withheld compositions, at a fixed seed.
+    /// The averaged weights as a network, and clips for a few prompts, some of withheld compositions, at a fixed seed.
     fn inspect(&self, model: &Dit, _step: usize, folder: &Path) -> Result<()> {
+        save_network(&folder.join(TRANSFORMER), model.config(), model)?;
         const PROMPTS: [&str; 8] = [
             "a red boat sails right on the sea at dusk",
             "a yellow star spins, night sky",
@@ -236,7 +238,8 @@ impl Stage for DitStage {
             "a pink fish swims left in the sea",
             "an orange house on a snow field, it snows",
         ];
-        let length = *self.config.batch_lengths.iter().max().expect("at least one length");
+        // Long enough to see what moves where.
+        let length = self.config.latent_frames.min(6);
         let mut frames = Vec::new();
         for prompt in PROMPTS {
             let clip = self.sample(model, prompt, length)?;
@@ -262,7 +265,7 @@ impl DitStage {
             given: Vec::new(),
             references: Vec::new(),
             edit: None,
-            steps: 20,
+            steps: 12,
             guidance_scale: 4.0,
             guidance_interval: (0.0, 1.0),
             shift: self.config.shift,
@@ -281,4 +284,105 @@ fn normal(random: &mut Pcg64) -> f32 {
 
 fn logistic(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
+}
+
+#[cfg(test)]
+mod tests {
+    use diffusion::{TextConfig, VaeConfig};
+
+    use super::*;
+    use crate::text::{TextStageConfig, train_tokenizer};
+
+    fn trainer(steps: usize) -> TrainerConfig {
+        TrainerConfig {
+            seed: 5,
+            steps,
+            workers: 2,
+            learning_rate: 0.01,
+            warmup_steps: 4,
+            decay_share: 0.2,
+            weight_decay: 0.0,
+            clip_norm: 1.0,
+            muon: true,
+            ema_decay: 0.9,
+            checkpoint_every: 1000,
+            log_every: 1000,
+        }
+    }
+
+    fn surroundings(folder: &Path) -> Surroundings {
+        let device = Device::flex();
+        device.seed(5);
+        let model = TextConfig { vocabulary: 400, max_tokens: 64, width: 16, heads: 2, blocks: 1, registers: 8 };
+        let stage =
+            TextStageConfig { model: model.clone(), trainer: trainer(1), vocabulary_captions: 200, captions: 4 };
+        Surroundings {
+            tokenizer: train_tokenizer(&stage, &folder.join("tokenizer.json")).expect("a tokenizer"),
+            text_encoder: TextEncoder::new(&model, &device),
+            vae: Vae::new(
+                &VaeConfig {
+                    fine_width: 16,
+                    coarse_width: 24,
+                    encoder_blocks: 1,
+                    decoder_blocks: 1,
+                    latent_channels: 8,
+                    ..VaeConfig::nano()
+                },
+                &device,
+            ),
+        }
+    }
+
+    fn config() -> DitStageConfig {
+        DitStageConfig {
+            model: DitConfig { latent_channels: 8, width: 32, heads: 2, blocks: 2, mlp_width: 64, text_width: 16 },
+            trainer: trainer(40),
+            batch_frames: 12,
+            latent_frames: 3,
+            batch_lengths: vec![1, 3],
+            pool: 32,
+            fresh: 1,
+            simple_share: 0.5,
+            two_shots: 0.1,
+            drop_text: 0.1,
+            references: 0.2,
+            nothing_given: 0.5,
+            shift: 2.0,
+        }
+    }
+
+    #[test]
+    fn a_short_run_learns_and_leaves_weights_and_samples() {
+        let folder = tempfile::tempdir().expect("a folder");
+        train_dit(&config(), surroundings(folder.path()), None, folder.path()).expect("a run");
+        let curves = std::fs::read_to_string(folder.path().join("curves.csv")).expect("curves");
+        let losses: Vec<f32> = curves
+            .lines()
+            .filter_map(|line| line.split_once(",loss,"))
+            .map(|(_, value)| value.parse().expect("a number"))
+            .collect();
+        let mean = |values: &[f32]| values.iter().sum::<f32>() / values.len() as f32;
+        assert!(mean(&losses[30..]) < 0.9 * mean(&losses[..5]), "{losses:?}");
+        assert!(folder.path().join("samples.png").exists());
+        assert!(folder.path().join(TRANSFORMER).join("model.safetensors").exists());
+    }
+
+    #[test]
+    fn masks_leave_something_to_make_and_cover_every_job() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let stage = DitStage { config: config(), around: surroundings(folder.path()), pools: Vec::new() };
+        let mut random = generator(1, 0, 0);
+        let masks: Vec<Vec<bool>> = (0..400).map(|_| stage.mask(5, &mut random)).collect();
+        assert!(masks.iter().all(|mask| mask.iter().any(|given| !given)));
+        for job in [
+            [true, false, false, false, false],
+            [true, true, true, false, false],
+            [false, false, true, true, true],
+            [true, false, false, false, true],
+            [false, false, false, false, false],
+        ] {
+            assert!(masks.iter().any(|mask| mask[..] == job), "{job:?}");
+        }
+        assert_eq!(stage.mask(1, &mut random), [false]);
+    }
 }

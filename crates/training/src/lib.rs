@@ -7,14 +7,20 @@ mod captioner;
 mod clips;
 mod curves;
 mod dit;
+mod evaluate;
 mod sheet;
 mod text;
 mod trainer;
 mod vae;
 
-pub use captioner::{Answer, CAPTIONER, Captioner, CaptionerConfig, CaptionerStageConfig, NextShot, Reading, train_captioner};
+pub use captioner::{
+    Answer, CAPTIONER, Captioner, CaptionerConfig, CaptionerStageConfig, NextShot, Reading, train_captioner,
+};
 pub use clips::{FRAME_RATE, NATIVE_SIZES, clips_to_tensor, latent_times_s, tensor_to_frames};
 pub use dit::{DitStageConfig, Surroundings, train_dit};
+pub use evaluate::{
+    Attribute, AttributeScore, Evaluation, EvaluationOptions, EvaluationProgress, Failure, Figure, Tally, evaluate,
+};
 pub use sheet::contact_sheet;
 pub use text::{TextStageConfig, train_text, train_tokenizer};
 pub use trainer::TrainerConfig;

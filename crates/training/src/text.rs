@@ -53,12 +53,13 @@ pub fn train_tokenizer(config: &TextStageConfig, path: &Path) -> Result<PromptTo
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
         .special_tokens(vec![AddedToken::from("<pad>", true)])
         .build();
-    let mut tokenizer = TokenizerBuilder::<BPE, NormalizerWrapper, ByteLevel, PostProcessorWrapper, DecoderWrapper>::new()
-        .with_model(BPE::default())
-        .with_normalizer(Some(NormalizerWrapper::Lowercase(Lowercase)))
-        .with_pre_tokenizer(Some(ByteLevel::new(true, true, true)))
-        .build()
-        .map_err(failed)?;
+    let mut tokenizer =
+        TokenizerBuilder::<BPE, NormalizerWrapper, ByteLevel, PostProcessorWrapper, DecoderWrapper>::new()
+            .with_model(BPE::default())
+            .with_normalizer(Some(NormalizerWrapper::Lowercase(Lowercase)))
+            .with_pre_tokenizer(Some(ByteLevel::new(true, true, true)))
+            .build()
+            .map_err(failed)?;
     let seed = config.trainer.seed;
     let captions = (0..config.vocabulary_captions).map(|index| {
         let mut random = generator(seed, index, usize::MAX - 2);
@@ -161,13 +162,20 @@ impl Stage for TextStage {
         let right = |question: usize| {
             let said = answers[question].clone().argmax(1).into_data().iter::<i64>().collect::<Vec<_>>();
             let asked = truths[question].iter().filter(|class| class.is_some()).count();
-            let right = said.iter().zip(&truths[question]).filter(|(said, truth)| Some(**said as usize) == **truth).count();
+            let right =
+                said.iter().zip(&truths[question]).filter(|(said, truth)| Some(**said as usize) == **truth).count();
             100.0 * right as f32 / asked as f32
         };
         let actor = SCENE_CLASSES.len();
         eprintln!(
             "held-out captions at step {step}: background {:.1} %, weather {:.1} %, count {:.1} %, actor {:.1} %, colour {:.1} %, motion {:.1} %, second actor {:.1} %",
-            right(0), right(2), right(5), right(actor), right(actor + 1), right(actor + 3), right(actor + ACTOR_CLASSES.len()),
+            right(0),
+            right(2),
+            right(5),
+            right(actor),
+            right(actor + 1),
+            right(actor + 3),
+            right(actor + ACTOR_CLASSES.len()),
         );
         Ok(())
     }

@@ -105,7 +105,6 @@ impl Trainer {
     /// # Errors
     /// Whatever the stage or the file system says.
     pub(crate) fn run<S: Stage>(&self, stage: &S, mut model: S::Model) -> Result<S::Model> {
-        let mut optimizer = self.optimizer(&model);
         let mut average = model.valid();
         let mut curves = Curves::open(&self.folder)?;
         let (mut first_step, mut seconds_before) = (0, 0.0);
@@ -118,11 +117,15 @@ impl Trainer {
             average = average
                 .try_load_file(self.folder.join("average.bpk"))
                 .map_err(|e| anyhow::anyhow!("the checkpoint cannot be read: {e}"))?;
+            (first_step, seconds_before) = (progress.step, progress.seconds);
+            eprintln!("goes on from step {first_step}");
+        }
+        // Made from the parameters that were loaded: its groups and its state go by their identities.
+        let mut optimizer = self.optimizer(&model);
+        if first_step > 0 {
             optimizer = optimizer
                 .load(self.folder.join("optimizer.bpk"))
                 .map_err(|e| anyhow::anyhow!("the optimiser state cannot be read: {e}"))?;
-            (first_step, seconds_before) = (progress.step, progress.seconds);
-            eprintln!("goes on from step {first_step}");
         }
 
         let started = Instant::now();
@@ -144,7 +147,7 @@ impl Trainer {
             if done % self.config.log_every == 0 {
                 let elapsed = started.elapsed();
                 let left = elapsed.div_f64((done - first_step) as f64).mul_f64((self.config.steps - done) as f64);
-                eprintln!("{}", curves.status(done, self.config.steps, left));
+                curves.tell(done, self.config.steps, left);
             }
             if done % self.config.checkpoint_every == 0 || done == self.config.steps {
                 let seconds = seconds_before + started.elapsed().as_secs_f64();
@@ -204,11 +207,8 @@ impl Trainer {
     }
 
     fn optimizer<M: Module>(&self, model: &M) -> ModuleOptimizer {
-        let adam = AdamWConfig::new()
-            .with_beta_2(0.99)
-            .with_epsilon(1e-8)
-            .with_weight_decay(self.config.weight_decay)
-            .init();
+        let adam =
+            AdamWConfig::new().with_beta_2(0.99).with_epsilon(1e-8).with_weight_decay(self.config.weight_decay).init();
         if !self.config.muon {
             return adam;
         }
@@ -341,4 +341,99 @@ fn blend<M: Module>(average: M, model: &M, decay: f64) -> M {
     let mut weights = Weights::default();
     model.visit(&mut weights);
     average.map(&mut Blend { weights, decay })
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::nn::Linear;
+    use burn::tensor::TensorData;
+    use diffusion::linear;
+
+    use super::*;
+
+    /// Learns a fixed linear map; one matrix inside `blocks`, so that Muon has something to do.
+    struct Toy;
+
+    #[derive(Module, Debug)]
+    struct ToyModel {
+        blocks: Vec<Linear>,
+    }
+
+    impl Stage for Toy {
+        type Model = ToyModel;
+
+        fn loss(&self, model: &ToyModel, step: usize, worker: usize) -> Result<StageLoss> {
+            let device = training_device();
+            let values: Vec<f32> = (0..32).map(|i| ((i * 7 + step * 3 + worker) % 11) as f32 / 11.0 - 0.5).collect();
+            let input = Tensor::<2>::from_data(TensorData::new(values, [8, 4]), &device);
+            let wanted = input.clone().flip([1]);
+            let loss = (model.blocks[0].forward(input) - wanted).square().mean();
+            Ok(StageLoss { loss, figures: vec![("worker", worker as f32)] })
+        }
+
+        fn inspect(&self, _model: &ToyModel, _step: usize, _folder: &Path) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    fn model() -> ToyModel {
+        ToyModel { blocks: vec![linear(4, 4, 0.0, &training_device())] }
+    }
+
+    fn config(steps: usize) -> TrainerConfig {
+        TrainerConfig {
+            seed: 1,
+            steps,
+            workers: 2,
+            learning_rate: 0.05,
+            warmup_steps: 1,
+            decay_share: 0.0,
+            weight_decay: 0.0,
+            clip_norm: 10.0,
+            muon: true,
+            ema_decay: 0.9,
+            checkpoint_every: 10,
+            log_every: 1000,
+        }
+    }
+
+    fn losses(folder: &Path) -> Vec<f32> {
+        let text = std::fs::read_to_string(folder.join("curves.csv")).expect("curves");
+        let of_loss = text.lines().filter_map(|line| line.split_once(",loss,"));
+        of_loss.map(|(_, value)| value.parse().expect("a number")).collect()
+    }
+
+    #[test]
+    fn the_loss_falls_and_a_resumed_run_goes_the_same_way() {
+        let (whole, parts) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        Trainer::new(config(20), whole.path()).expect("a trainer").run(&Toy, model()).expect("a run");
+        let losses_whole = losses(whole.path());
+        assert!(losses_whole[19] < 0.2 * losses_whole[0], "{losses_whole:?}");
+
+        for steps in [10, 20] {
+            Trainer::new(config(steps), parts.path()).expect("a trainer").run(&Toy, model()).expect("a run");
+        }
+        let losses_parts = losses(parts.path());
+        assert_eq!(losses_parts.len(), 20);
+        for (a, b) in losses_whole.iter().zip(&losses_parts) {
+            assert!((a - b).abs() < 1e-5, "{losses_whole:?}\n{losses_parts:?}");
+        }
+    }
+
+    #[test]
+    fn figures_are_the_mean_over_the_workers() {
+        let folder = tempfile::tempdir().expect("a folder");
+        Trainer::new(config(1), folder.path()).expect("a trainer").run(&Toy, model()).expect("a run");
+        let text = std::fs::read_to_string(folder.path().join("curves.csv")).expect("curves");
+        assert!(text.contains("0,worker,0.5"), "{text}");
+    }
+
+    #[test]
+    fn the_rate_rises_stays_and_falls() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = TrainerConfig { warmup_steps: 10, decay_share: 0.5, ..config(100) };
+        let trainer = Trainer::new(config, folder.path()).expect("a trainer");
+        let rates: Vec<f64> = [0, 9, 49, 75, 99].map(|step| trainer.learning_rate(step) / 0.05).to_vec();
+        assert_eq!(rates, [0.1, 1.0, 1.0, 0.5, 0.05]);
+    }
 }

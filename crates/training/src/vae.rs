@@ -88,7 +88,8 @@ impl Stage for VaeStage {
         let across = (some.clone().narrow(3, 1, width - 1) - some.clone().narrow(3, 0, width - 1)).abs().mean();
         let down = (some.clone().narrow(2, 1, height - 1) - some.narrow(2, 0, height - 1)).abs().mean();
         let edges = across + down;
-        let kl = (posterior.mean.square() + posterior.log_variance.clone().exp() - posterior.log_variance - 1.0).mean() * 0.5;
+        let kl = (posterior.mean.square() + posterior.log_variance.clone().exp() - posterior.log_variance - 1.0).mean()
+            * 0.5;
 
         let figures = vec![
             ("pixels", pixels.clone().into_scalar::<f32>()),

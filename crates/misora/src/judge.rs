@@ -1,0 +1,79 @@
+//! `misora caption` and `misora eval`: the captioner reads clips, and judges those of the model.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use burn::tensor::Device;
+use diffusion::ModelFiles;
+use indicatif::{ProgressBar, ProgressStyle};
+use media::{ReadLimits, read_mp4};
+use training::paper::{CaptionStyle, Split};
+use training::{Captioner, EvaluationOptions, evaluate as measure};
+
+use crate::arguments::{CaptionOptions, EvalOptions, EvalSplit};
+use crate::model::{PaperVideoModel, model_files};
+use crate::output::{read_limited, usage, write_whole};
+
+/// Says in the four styles of the world what a clip shows.
+pub(crate) fn caption(options: &CaptionOptions) -> Result<ExitCode> {
+    let limits = ReadLimits::default();
+    let bytes = read_limited(&options.file, limits.max_bytes as u64)?;
+    let clip =
+        read_mp4(&bytes, &limits).with_context(|| format!("{} cannot be read as a clip", options.file.display()))?;
+    let model = PaperVideoModel::open(options.places.model.as_deref())?;
+    let captioner = open_captioner(&model_files(options.places.model.as_deref()))?;
+    let reading = captioner.read(model.encode_whole(&clip)?).pop().context("the clip gave no reading")?;
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&reading)?);
+    } else {
+        for &style in CaptionStyle::ALL {
+            println!("{}", reading.caption(style, 0));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes clips for captions of the world and counts how many show what was asked.
+pub(crate) fn evaluate(options: &EvalOptions) -> Result<ExitCode> {
+    if options.count == 0 {
+        return Err(usage("-n must be at least 1"));
+    }
+    let model = PaperVideoModel::open(options.places.model.as_deref())?;
+    let captioner = open_captioner(&model_files(options.places.model.as_deref()))?;
+    std::fs::create_dir_all(&options.output).with_context(|| format!("{} cannot be made", options.output.display()))?;
+    let bar = ProgressBar::new(options.count as u64);
+    if let Ok(style) = ProgressStyle::with_template("{msg:20} {wide_bar} {pos}/{len}  {eta} left") {
+        bar.set_style(style);
+    }
+    let measured = EvaluationOptions {
+        split: match options.split {
+            EvalSplit::HeldOut => Split::HeldOut,
+            EvalSplit::Train => Split::Train,
+        },
+        count: options.count,
+        seed: options.seed,
+        references: options.details,
+        first_frames: options.details,
+        extensions: options.details,
+        drifts: options.details.min(2),
+        ..EvaluationOptions::default()
+    };
+    let evaluation = measure(model.networks(), &captioner, &measured, |progress| {
+        bar.set_message(progress.part);
+        bar.set_length(progress.total as u64);
+        bar.set_position(progress.done as u64);
+    })?;
+    bar.finish_and_clear();
+    println!("{evaluation}");
+    write_whole(&options.output.join("evaluation.json"), &serde_json::to_vec_pretty(&evaluation)?)?;
+    if let Some(sheet) = evaluation.failures_sheet() {
+        let mut png = std::io::Cursor::new(Vec::new());
+        sheet.write_to(&mut png, image::ImageFormat::Png)?;
+        write_whole(&options.output.join("failures.png"), &png.into_inner())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn open_captioner(files: &ModelFiles) -> Result<Captioner> {
+    Captioner::open(files, &Device::flex()).context("the captioner cannot be used: give another model with --model")
+}
