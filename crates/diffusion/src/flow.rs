@@ -77,7 +77,8 @@ impl Solver {
     pub fn step(&mut self, x: Tensor<5>, velocity: Tensor<5>, from: f32, to: f32) -> Tensor<5> {
         let step = to - from;
         let direction = match (self.kind, self.previous.take()) {
-            (SolverKind::AdamsBashforth2, Some((step_before, before))) => {
+            // An edit of strength 0 has steps of no length: they have no slope to speak of.
+            (SolverKind::AdamsBashforth2, Some((step_before, before))) if step_before != 0.0 => {
                 let ratio = step / (2.0 * step_before);
                 velocity.clone() * (1.0 + ratio) - before * ratio
             }

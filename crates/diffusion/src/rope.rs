@@ -21,10 +21,11 @@ const TIME_WAVELENGTHS: (f32, f32) = (1.5, 200.0);
 const SPACE_WAVELENGTHS: (f32, f32) = (2.5, 120.0);
 
 impl RopeAxes {
-    /// A quarter of the head for time, the rest shared by rows and columns.
+    /// A quarter of an even head for time, or a little more where the rest does not divide evenly; the rest
+    /// shared by rows and columns.
     pub(crate) fn for_head(head_width: usize) -> Self {
-        let time = head_width / 4 / 2 * 2;
-        Self { time, space: (head_width - time) / 2 }
+        let space = head_width * 3 / 8 / 2 * 2;
+        Self { time: head_width - 2 * space, space }
     }
 }
 

@@ -99,7 +99,10 @@ impl ModelFiles {
         // Stored in 16 bits, computed in 32: the CPU has no faster 16-bit arithmetic.
         let mut store =
             SafetensorsStore::from_bytes(Some(bytes.into_owned())).with_from_adapter(FloatCastAdapter::to(DType::F32));
-        network.load_from(&mut store).map_err(|e| self.damaged(&weights_path, &e))?;
+        let loaded = network.load_from(&mut store).map_err(|e| self.damaged(&weights_path, &e))?;
+        if let Some(tensor) = loaded.unused.first() {
+            return Err(self.damaged(&weights_path, &format!("the network has no {tensor}")));
+        }
         Ok(network)
     }
 
