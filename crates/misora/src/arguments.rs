@@ -60,7 +60,7 @@ pub(crate) struct GenerateOptions {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=200))]
     pub steps: Option<u16>,
     /// How strictly the prompt is followed; 1 is not at all strict.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub guidance: Option<f32>,
     /// What the clip should not look like.
     #[arg(long, default_value = "", value_name = "TEXT")]
@@ -78,7 +78,7 @@ pub(crate) struct GenerateOptions {
     #[arg(long, value_name = "FILE")]
     pub edit: Option<PathBuf>,
     /// How far an edit may go: 0 leaves the clip alone, 1 replaces it.
-    #[arg(long, default_value_t = 0.7, requires = "edit")]
+    #[arg(long, default_value_t = 0.7, requires = "edit", allow_negative_numbers = true)]
     pub strength: f32,
     /// How many variations to make, with seeds one after the other.
     #[arg(short = 'n', long = "count", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]

@@ -34,7 +34,7 @@ pub enum RequestError {
 }
 
 /// What a clip starts from besides its prompt.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub enum Source {
     /// Nothing.
     #[default]
