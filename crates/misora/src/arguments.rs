@@ -160,9 +160,9 @@ pub(crate) struct TrainOptions {
     /// The model folder that the trained weights are written to, and the other parts read from.
     #[arg(long, value_name = "FOLDER", default_value = "models/paper-1-nano")]
     pub model: PathBuf,
-    /// Checkpoints and curves; a run that was stopped goes on from here.
+    /// Checkpoints and curves; a run that was stopped goes on from here. Usually runs/nano and the stage's name.
     #[arg(long, value_name = "FOLDER")]
-    pub run: PathBuf,
+    pub run: Option<PathBuf>,
     /// Start the transformer from the weights in the model folder.
     #[arg(long)]
     pub continue_weights: bool,

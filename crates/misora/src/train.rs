@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use burn::tensor::Device;
+use clap::ValueEnum as _;
 use diffusion::{
     Dit, DitConfig, ModelFiles, PromptTokenizer, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, open_network,
     open_text_encoder, open_vae, save_network,
@@ -19,7 +20,12 @@ use crate::arguments::{TrainOptions, TrainStage};
 
 /// Trains one stage to its end and writes its weights.
 pub(crate) fn run(options: &TrainOptions) -> Result<ExitCode> {
-    let (model, run) = (options.model.as_path(), options.run.as_path());
+    let model = options.model.as_path();
+    let run = options.run.clone().unwrap_or_else(|| {
+        let stage = options.stage.to_possible_value().map(|value| value.get_name().to_owned());
+        Path::new("runs/nano").join(stage.unwrap_or_default())
+    });
+    let run = run.as_path();
     let device = Device::flex();
     match options.stage {
         TrainStage::Vae => {

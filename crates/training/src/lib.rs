@@ -1,5 +1,6 @@
 //! How weights are learned: the paper world, captions, losses, optimisers, checkpoints and evaluation.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
 pub mod paper;
 
