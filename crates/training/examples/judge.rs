@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anyhow::Context as _;
 use burn::tensor::Device;
 use training::{Captioner, CaptionerStageConfig, EvaluationOptions, evaluate, train_captioner};
 
@@ -12,7 +13,9 @@ fn main() -> anyhow::Result<()> {
         "train" => {
             let config: CaptionerStageConfig = serde_json::from_str(&std::fs::read_to_string(&args[2])?)?;
             let vae = diffusion::open_vae(models, &Device::flex())?;
-            train_captioner(&config, vae, Path::new(&args[3]))?.save(models)?;
+            // Where the weights go is said on the command line, so that a trial never replaces the shipped ones.
+            let destination = Path::new(args.get(4).context("say which model folder gets the weights")?);
+            train_captioner(&config, vae, Path::new(&args[3]))?.save(destination)?;
         }
         // A random autoencoder: only how long a step takes can be learned from this.
         "time" => {
