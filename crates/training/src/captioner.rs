@@ -867,12 +867,11 @@ impl Stage for CaptionerStage {
             };
             cells().map(class).collect()
         };
-        let kinds = question_loss(logits.cell_kinds, &classes(ActorKind::ALL.len(), |kind, _| kind.index()), false);
-        let colours =
-            question_loss(logits.cell_colours, &classes(Colour::ALL.len(), |_, colour| colour.index()), false);
-        let cell_loss = kinds + colours;
-        let figures = vec![("cells", cell_loss.clone().into_scalar::<f32>())];
-        Ok(StageLoss { loss: loss + cell_loss * self.config.cell_weight, figures })
+        let kinds = cell_loss(logits.cell_kinds, &classes(ActorKind::ALL.len(), |kind, _| kind.index()));
+        let colours = cell_loss(logits.cell_colours, &classes(Colour::ALL.len(), |_, colour| colour.index()));
+        let cells = kinds + colours;
+        let figures = vec![("cells", cells.clone().into_scalar::<f32>())];
+        Ok(StageLoss { loss: loss + cells * self.config.cell_weight, figures })
     }
 
     /// How often the captioner is right about true renders of withheld compositions.
@@ -907,24 +906,36 @@ impl Stage for CaptionerStage {
     }
 }
 
-/// Mean cross-entropy over the rows that have an answer, or mean binary cross-entropy where many may be right.
+/// Cross-entropy, or binary cross-entropy where many may be right, as a mean over all clips: a question that
+/// only one of them answers weighs little, or its noise would drown the others.
 fn question_loss(logits: Tensor<2>, truths: &[Vec<usize>], many: bool) -> Tensor<1> {
     let [rows, classes] = logits.dims();
-    let device = logits.device();
-    let mut targets = vec![0.0_f32; rows * classes];
-    let mut answered = 0;
-    for (row, truth) in truths.iter().enumerate() {
-        answered += usize::from(!truth.is_empty());
-        truth.iter().for_each(|class| targets[row * classes + class] = 1.0);
-    }
-    let targets = Tensor::<2>::from_data(TensorData::new(targets, [rows, classes]), &device);
+    let targets = one_hot(truths, classes, |_| 1.0 / rows as f32, &logits.device());
     if many {
-        let absent = targets.clone().neg() + 1.0;
-        let likelihood = targets * log_sigmoid(logits.clone()) + absent * log_sigmoid(logits.neg());
+        let absent = targets.clone().neg() + 1.0 / rows as f32;
         // The sum over the classes: each is a question of its own.
-        return likelihood.sum().mul_scalar(-1.0 / rows as f32);
+        return -(targets * log_sigmoid(logits.clone()) + absent * log_sigmoid(logits.neg())).sum();
     }
-    (targets * log_softmax(logits, 1)).sum().mul_scalar(-1.0 / answered.max(1) as f32)
+    -(targets * log_softmax(logits, 1)).sum()
+}
+
+/// Cross-entropy of the cells: half of it is about those that an actor covers, few as they are.
+fn cell_loss(logits: Tensor<2>, truths: &[Vec<usize>]) -> Tensor<1> {
+    let classes = logits.dims()[1];
+    let empty = truths.iter().filter(|truth| truth.contains(&(classes - 1))).count();
+    let covered = truths.iter().filter(|truth| !truth.is_empty()).count() - empty;
+    let weight = |class: usize| 0.5 / if class == classes - 1 { empty } else { covered }.max(1) as f32;
+    let targets = one_hot(truths, classes, weight, &logits.device());
+    -(targets * log_softmax(logits, 1)).sum()
+}
+
+/// The weight of its class where a class is right, zero elsewhere.
+fn one_hot(truths: &[Vec<usize>], classes: usize, weight: impl Fn(usize) -> f32, device: &Device) -> Tensor<2> {
+    let mut targets = vec![0.0_f32; truths.len() * classes];
+    for (row, truth) in truths.iter().enumerate() {
+        truth.iter().for_each(|&class| targets[row * classes + class] = weight(class));
+    }
+    Tensor::from_data(TensorData::new(targets, [truths.len(), classes]), device)
 }
 
 /// Who covers each cell, in the order of the latents.
