@@ -75,5 +75,7 @@ pub(crate) fn evaluate(options: &EvalOptions) -> Result<ExitCode> {
 }
 
 fn open_captioner(files: &ModelFiles) -> Result<Captioner> {
-    Captioner::open(files, &Device::flex()).context("the captioner cannot be used: give another model with --model")
+    Captioner::open(files, &Device::flex()).context(
+        "this model has no captioner that can be used: train one with `misora train captioner` and give its folder with --model",
+    )
 }

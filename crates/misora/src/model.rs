@@ -22,8 +22,6 @@ const BUILT_IN: ModelFiles = ModelFiles::Embedded(&[
     ("transformer/model.safetensors", include_bytes!("../../../models/paper-1-nano/transformer/model.safetensors")),
     ("vae/config.json", include_bytes!("../../../models/paper-1-nano/vae/config.json")),
     ("vae/model.safetensors", include_bytes!("../../../models/paper-1-nano/vae/model.safetensors")),
-    ("captioner/config.json", include_bytes!("../../../models/paper-1-nano/captioner/config.json")),
-    ("captioner/model.safetensors", include_bytes!("../../../models/paper-1-nano/captioner/model.safetensors")),
 ]);
 
 /// The built-in model's name.
