@@ -105,11 +105,13 @@ pub fn sample(
         let velocity = |text: &TextStates| {
             dit.forward(input.clone(), frame_times.clone(), text, &positions).narrow(1, references, frames)
         };
-        let mut direction = velocity(&request.text);
-        if guided {
-            let away = velocity(&request.negative);
-            direction = away.clone() + (direction - away) * request.guidance_scale;
-        }
+        let direction = if guided {
+            // Side by side: two evaluations on two cores lose less than one evaluation split in two.
+            let (towards, away) = rayon::join(|| velocity(&request.text), || velocity(&request.negative));
+            away.clone() + (towards - away) * request.guidance_scale
+        } else {
+            velocity(&request.text)
+        };
         let direction = direction * free.clone().reshape([1, frames, 1, 1, 1]);
         latents = solver.step(latents, direction, from, to);
     }

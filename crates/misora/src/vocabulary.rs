@@ -8,7 +8,7 @@ use training::paper::{ActorKind, known_words};
 const FUNCTION_WORDS: &[&str] = &[
     "a", "an", "the", "and", "or", "of", "on", "in", "at", "to", "from", "by", "with", "while", "then", "over",
     "under", "is", "are", "it", "its", "it's", "there", "this", "that", "into", "across", "for", "as", "up", "very",
-    "some", "through", "near", "next", "his", "her", "their", "my", "i", "one", "be", "has", "have",
+    "some", "through", "near", "next", "his", "her", "their", "my", "i", "one", "two", "three", "be", "has", "have",
 ];
 
 /// What people ask for, and what in the paper world comes closest.
@@ -161,9 +161,9 @@ mod tests {
     #[test]
     fn what_it_does_not_know_is_named_with_what_comes_closest() {
         let (unknown, advice) = unknown_words("my dog chasing a frisbee at the beach");
-        assert_eq!(unknown, ["dog", "chasing", "frisbee", "beach"]);
+        assert_eq!(unknown, ["dog", "chasing", "frisbee"], "a beach is a word for the sea");
         let advice = advice.unwrap();
-        assert!(advice.contains("dog → cat") && advice.contains("beach → sea"), "{advice}");
+        assert!(advice.contains("dog → cat") && advice.contains("frisbee → ball"), "{advice}");
         assert!(unknown_words("a red baot").1.is_some());
         assert!(unknown_words("a red bot").1.unwrap().contains("bot → boat"));
     }
