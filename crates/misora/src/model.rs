@@ -142,12 +142,6 @@ impl VideoModel for PaperVideoModel {
     }
 
     fn recipe(&self, request: &VideoRequest) -> Recipe {
-        let (source, strength) = match &request.source {
-            Source::Text => ("text", None),
-            Source::FirstFrame(_) => ("first_frame", None),
-            Source::Extend(_) => ("extend", None),
-            Source::Edit { strength, .. } => ("edit", Some(*strength)),
-        };
         Recipe {
             model: NAME.into(),
             weights_hash: self.weights_hash.clone(),
@@ -159,8 +153,8 @@ impl VideoModel for PaperVideoModel {
             solver: "adams_bashforth_2".into(),
             size: request.size.to_string(),
             seconds: request.seconds.get(),
-            source: source.into(),
-            strength,
+            source: request.source.name().into(),
+            strength: request.source.strength(),
             references: request.references.len(),
         }
     }

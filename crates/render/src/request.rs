@@ -75,6 +75,26 @@ pub struct VideoRequest {
     pub references: Vec<Frame>,
 }
 
+impl Source {
+    /// Its word in a recipe.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::FirstFrame(_) => "first_frame",
+            Self::Extend(_) => "extend",
+            Self::Edit { .. } => "edit",
+        }
+    }
+
+    /// How far an edit may go; nothing for the others.
+    pub fn strength(&self) -> Option<f32> {
+        match self {
+            Self::Edit { strength, .. } => Some(*strength),
+            _ => None,
+        }
+    }
+}
+
 impl Prompt {
     /// The longest prompt, in characters.
     pub const MAX_CHARACTERS: usize = 32_000;

@@ -6,7 +6,7 @@ use media::{Frame, FrameRate, Size};
 
 use crate::model::{ModelError, Progress, Stage, VideoModel};
 use crate::recipe::Recipe;
-use crate::request::{Source, VideoRequest};
+use crate::request::VideoRequest;
 
 /// Draws sliding bars; the same seed gives the same frames.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,12 +26,6 @@ impl VideoModel for TestCard {
     }
 
     fn recipe(&self, request: &VideoRequest) -> Recipe {
-        let (source, strength) = match &request.source {
-            Source::Text => ("text", None),
-            Source::FirstFrame(_) => ("first_frame", None),
-            Source::Extend(_) => ("extend", None),
-            Source::Edit { strength, .. } => ("edit", Some(*strength)),
-        };
         Recipe {
             model: self.name().into(),
             weights_hash: String::new(),
@@ -43,8 +37,8 @@ impl VideoModel for TestCard {
             solver: "none".into(),
             size: request.size.to_string(),
             seconds: request.seconds.get(),
-            source: source.into(),
-            strength,
+            source: request.source.name().into(),
+            strength: request.source.strength(),
             references: request.references.len(),
         }
     }
