@@ -263,7 +263,7 @@ fn timestep_features(timesteps: Tensor<2>) -> Tensor<3> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{difference, seeded, values, with_random_weights};
+    use crate::testing::{difference, rounding, seeded, values, with_random_weights};
 
     fn tiny() -> DitConfig {
         DitConfig { latent_channels: 4, width: 32, heads: 2, blocks: 2, mlp_width: 48, text_width: 12 }
@@ -372,7 +372,8 @@ mod tests {
             let times = Tensor::full([1, 4], 0.5, &Device::flex());
             dit.forward(seeded([1, 4, 2, 3, 4], 2), times, &text(1, 5, 3), &positions)
         };
-        assert!(difference(velocity(0.0), velocity(8.0)) < 1e-3);
+        let apart = difference(velocity(0.0), velocity(8.0));
+        assert!(apart < rounding(1e-3, 0.1), "{apart} apart");
     }
 
     #[test]

@@ -589,3 +589,130 @@ impl Kernel<4> for ApartAttention {
         [by_query, by_key_value, by_query_gamma, by_key_gamma]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::rope::{RopeAxes, rope_tables};
+    use crate::testing::{rounding, seeded, values};
+
+    /// Result and gradients of both ways of computing something from the same inputs, of which one is the kernel.
+    fn check<const R: usize, const N: usize>(
+        what: &str,
+        shapes: [&[usize]; N],
+        kernel: impl Fn(&[Tensor<1>; N]) -> Tensor<R>,
+        plain: impl Fn(&[Tensor<1>; N]) -> Tensor<R>,
+    ) {
+        let device = Device::flex().autodiff();
+        let run = |function: &dyn Fn(&[Tensor<1>; N]) -> Tensor<R>| {
+            let inputs: [Tensor<1>; N] = std::array::from_fn(|index| {
+                let count = shapes[index].iter().product();
+                let data = seeded::<1>([count], index as u64).into_data();
+                Tensor::<1>::from_data(data, &device).require_grad()
+            });
+            let result = function(&inputs);
+            let weights = Tensor::<R>::from_data(seeded::<R>(result.dims(), 99).into_data(), &device);
+            let gradients = (result.clone() * weights).sum().backward();
+            let mut all = vec![values(result.inner())];
+            all.extend(inputs.iter().map(|input| values(input.grad(&gradients).expect("every input has a gradient"))));
+            all
+        };
+        for (index, (fused, composed)) in run(&kernel).iter().zip(run(&plain)).enumerate() {
+            let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>().sqrt();
+            let apart = norm(&mut fused.iter().zip(&composed).map(|(a, b)| a - b));
+            let share = apart / norm(&mut composed.iter().copied()).max(1e-6);
+            assert!(share < rounding(1e-4, 2e-2), "{what}, {index} (0 is the result): {share} apart");
+        }
+    }
+
+    #[test]
+    fn kernels_compute_what_their_compositions_compute() {
+        check(
+            "linear",
+            [&[2, 5, 12], &[12, 7], &[7]],
+            |[x, w, b]| linear(x.clone().reshape([2, 5, 12]), w.clone().reshape([12, 7]), b.clone()),
+            |[x, w, b]| {
+                burn::tensor::module::linear(x.clone().reshape([2, 5, 12]), w.clone().reshape([12, 7]), Some(b.clone()))
+            },
+        );
+        check(
+            "gelu",
+            [&[3, 8]],
+            |[x]| gelu(x.clone().reshape([3, 8])),
+            |[x]| burn::tensor::activation::gelu(x.clone().reshape([3, 8])),
+        );
+        check(
+            "rms_norm",
+            [&[4, 10], &[10]],
+            |[x, g]| rms_norm(x.clone().reshape([4, 10]), g.clone()),
+            |[x, g]| rms_normalize(x.clone().reshape([4, 10])) * g.clone().unsqueeze::<2>(),
+        );
+        let (four, three) = ([2, 3, 4, 6], [2, 3, 6]);
+        check(
+            "modulate",
+            [&four, &three, &three],
+            |[x, a, b]| modulate(x.clone().reshape(four), a.clone().reshape(three), b.clone().reshape(three)),
+            |[x, a, b]| {
+                let [shift, scale] = [a, b].map(|part| part.clone().reshape(three).unsqueeze_dim::<4>(2));
+                rms_normalize(x.clone().reshape(four)) * (scale + 1.0) + shift
+            },
+        );
+        check(
+            "gated_add",
+            [&four, &four, &three],
+            |[x, h, g]| gated_add(x.clone().reshape(four), h.clone().reshape(four), g.clone().reshape(three)),
+            |[x, h, g]| {
+                let gate = g.clone().reshape(three).unsqueeze_dim::<4>(2);
+                x.clone().reshape(four) + h.clone().reshape(four) * (gate + 1.0)
+            },
+        );
+        let five = [2, 3, 2, 4, 19];
+        check("shift", [&five], |[x]| shift(x.clone().reshape(five)), |[x]| shift_plain(x.clone().reshape(five)));
+    }
+
+    #[test]
+    fn attention_is_its_composition_with_norms_rotation_and_mask() {
+        let device = Device::flex().autodiff();
+        let (heads, head_width) = (2, 8);
+        let width = heads * head_width;
+        let tables = rope_tables(RopeAxes::for_head(head_width), &[0.0, 0.5], 1, 3, &device);
+        let norms = |g: &Tensor<1>, h: &Tensor<1>| Some([g.clone(), h.clone()]);
+        check(
+            "self",
+            [&[2, 6, 3 * width], &[head_width], &[head_width]],
+            |[qkv, g, h]| {
+                let preparation = Preparation { norms: norms(g, h), rotation: Some(&tables), mask: None };
+                self_attention(qkv.clone().reshape([2, 6, 3 * width]), heads, preparation)
+            },
+            |[qkv, g, h]| {
+                let qkv = qkv.clone().reshape([2, 6, 3 * width]);
+                let part = |index: usize| qkv.clone().narrow(2, index * width, width);
+                let preparation = Preparation { norms: norms(g, h), rotation: Some(&tables), mask: None };
+                attention_plain([part(0), part(1), part(2)], heads, preparation)
+            },
+        );
+        let mask = Tensor::<1>::from_floats([0.0, 0.0, 0.0, -1e9, 0.0, 0.0, -1e9, -1e9], &device);
+        let mask = mask.reshape([2, 1, 1, 4]);
+        check(
+            "cross",
+            [&[2, 6, width], &[2, 4, 2 * width], &[head_width], &[head_width]],
+            |[q, kv, g, h]| {
+                let preparation = Preparation { norms: norms(g, h), rotation: None, mask: Some(mask.clone()) };
+                cross_attention(
+                    q.clone().reshape([2, 6, width]),
+                    kv.clone().reshape([2, 4, 2 * width]),
+                    heads,
+                    preparation,
+                )
+            },
+            |[q, kv, g, h]| {
+                let kv = kv.clone().reshape([2, 4, 2 * width]);
+                let part = |index: usize| kv.clone().narrow(2, index * width, width);
+                let preparation = Preparation { norms: norms(g, h), rotation: None, mask: Some(mask.clone()) };
+                attention_plain([q.clone().reshape([2, 6, width]), part(0), part(1)], heads, preparation)
+            },
+        );
+    }
+}

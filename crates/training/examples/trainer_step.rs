@@ -11,6 +11,8 @@
 
 #[path = "../src/curves.rs"]
 mod curves;
+#[path = "../src/muon.rs"]
+mod muon;
 #[path = "../src/trainer.rs"]
 mod trainer;
 
