@@ -18,11 +18,13 @@ use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use diffusion::{
     Linear, Mlp, ModelFiles, Preparation, RmsNorm, Vae, cross_attention, linear, save_network, self_attention,
 };
+use media::Frame;
 use rand::RngExt as _;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
-use crate::clips::{NATIVE_SIZES, clips_to_tensor, generator, latent_times_s, render};
+use crate::clips::{FRAME_RATE, NATIVE_SIZES, clips_to_tensor, generator, latent_times_s, render};
+use crate::cover::{Cell, cover};
 use crate::paper::{
     Actor, ActorKind, ActorSize, Attributes, Background, Camera, CaptionStyle, Colour, HairColour, HairStyle, Hat,
     Mixture, Motion, Pace, Placement, Puppet, Relation, Scene, Shot, Skin, Split, TimeOfDay, Weather,
@@ -433,6 +435,23 @@ impl Question {
         }
     }
 
+    /// Whether two latent frames of the first shot are enough to answer it.
+    fn at_a_glimpse(self) -> bool {
+        !matches!(
+            self,
+            Self::Motion
+                | Self::Pace
+                | Self::Camera
+                | Self::Cut
+                | Self::NextKind
+                | Self::NextColour
+                | Self::NextMotion
+                | Self::NextBackground
+                | Self::NextWeather
+                | Self::NextTimeOfDay
+        )
+    }
+
     /// The right classes; empty where the question has no answer for the scene.
     fn truth(self, scene: &Scene) -> Vec<usize> {
         let shot = &scene.shots[0];
@@ -723,6 +742,10 @@ pub struct CaptionerStageConfig {
     pub pool: usize,
     /// New scenes a worker and step.
     pub fresh: usize,
+    /// Glimpses a worker and step: two latent frames of a scene that is never seen again, asked only what needs no
+    /// more. They are cheap to draw, and kinds of actors want to be seen in many scenes.
+    #[serde(default)]
+    pub glimpses: usize,
     /// Noise up to this deviation is added to the latents, so that those of the model are read well too.
     pub noise: f32,
     /// Weight of the questions about every cell.
@@ -751,17 +774,6 @@ struct Entry {
     cells: Vec<Cell>,
 }
 
-/// What covers a cell of the latent grid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cell {
-    /// Only the landscape.
-    Empty,
-    /// A bit of an actor: nobody is asked.
-    Unclear,
-    /// An actor.
-    Covered(ActorKind, Colour),
-}
-
 /// Trains the captioner in `folder` on latents of `vae`.
 ///
 /// # Errors
@@ -785,6 +797,49 @@ impl CaptionerStage {
         let times_s = cell_times_s(self.config.latent_frames, self.config.model.time_patch);
         let cells = cover(&scene, size, &times_s, rows, columns);
         Ok(Entry { scene, latents, cells })
+    }
+
+    /// Two latent frames from somewhere in a scene of one shot; its latents are encoded with those of others later.
+    fn draw_glimpse(&self, size: usize, random: &mut Pcg64) -> (Scene, Vec<Frame>, f32) {
+        let mixture = Mixture { two_shots: 0.0, ..self.config.mixture.clone() };
+        let scene = Scene::sample(random.random(), Split::Train, &mixture);
+        // An actor that fades in is not there from the beginning.
+        let earliest = if scene.shots[0].main().motion == Motion::FadesIn { 0.5 } else { 0.0 } * scene.duration_s;
+        let frames = 1 + self.vae.config().block_frames;
+        let latest = (scene.duration_s - frames as f32 / FRAME_RATE as f32).max(earliest + 1e-3);
+        let start_s = random.random_range(earliest..latest);
+        let frames = render(&scene, NATIVE_SIZES[size], start_s, frames);
+        (scene, frames, start_s)
+    }
+
+    /// What glimpses teach, none of them seen before or again.
+    fn glimpse_loss(&self, model: &Captioner, size: usize, random: &mut Pcg64) -> Result<Tensor<1>> {
+        const GLIMPSE: usize = 2;
+        let glimpses: Vec<_> = (0..self.config.glimpses).map(|_| self.draw_glimpse(size, random)).collect();
+        let clips: Vec<_> = glimpses.iter().map(|(_, frames, _)| frames.clone()).collect();
+        let latents = self.vae.encode(clips_to_tensor(&clips, &Device::flex()))?;
+        let [_, _, rows, columns, _] = latents.dims();
+        let times_s = cell_times_s(GLIMPSE, self.config.model.time_patch);
+        let cells: Vec<Cell> = glimpses
+            .iter()
+            .flat_map(|(scene, _, start_s)| {
+                let times_s: Vec<f32> = times_s.iter().map(|time_s| time_s + start_s).collect();
+                cover(scene, size, &times_s, rows, columns)
+            })
+            .collect();
+        let logits = model.forward(Tensor::from_inner(self.with_noise(latents, random)));
+        let scenes: Vec<&Scene> = glimpses.iter().map(|(scene, ..)| scene).collect();
+        let cells = cells_loss(logits.cell_kinds, logits.cell_colours, &cells);
+        Ok(answers_loss(logits.answers, &scenes, Question::at_a_glimpse) + cells * self.config.cell_weight)
+    }
+
+    /// Latents with noise of a different strength in each clip.
+    fn with_noise(&self, latents: Tensor<5>, random: &mut Pcg64) -> Tensor<5> {
+        let plain = Device::flex();
+        let clips = latents.dims()[0];
+        let amounts: Vec<f32> = (0..clips).map(|_| random.random_range(0.0..self.config.noise.max(1e-6))).collect();
+        let amounts = Tensor::from_data(TensorData::new(amounts, [clips, 1, 1, 1, 1]), &plain);
+        latents.clone() + Tensor::random(latents.dims(), Distribution::Normal(0.0, 1.0), &plain) * amounts
     }
 
     /// Tops the pool up and lets the oldest go.
@@ -822,35 +877,19 @@ impl Stage for CaptionerStage {
         let pool = &pools[size];
         let chosen: Vec<&Entry> = (0..self.config.clips).map(|_| &pool[random.random_range(0..pool.len())]).collect();
 
-        let plain = Device::flex();
         let latents = Tensor::cat(chosen.iter().map(|entry| entry.latents.clone()).collect(), 0);
-        let amounts: Vec<f32> =
-            (0..self.config.clips).map(|_| random.random_range(0.0..self.config.noise.max(1e-6))).collect();
-        let amounts = Tensor::from_data(TensorData::new(amounts, [self.config.clips, 1, 1, 1, 1]), &plain);
-        let latents =
-            latents.clone() + Tensor::random(latents.dims(), Distribution::Normal(0.0, 1.0), &plain) * amounts;
-        let logits = model.forward(Tensor::from_inner(latents));
-
-        let device = logits.cell_kinds.device();
-        let mut loss = Tensor::<1>::zeros([1], &device);
-        for (logits, question) in logits.answers.into_iter().zip(Question::ALL) {
-            let truths: Vec<Vec<usize>> = chosen.iter().map(|entry| question.truth(&entry.scene)).collect();
-            loss = loss + question_loss(logits, &truths, question.many());
+        let logits = model.forward(Tensor::from_inner(self.with_noise(latents, &mut random)));
+        let scenes: Vec<&Scene> = chosen.iter().map(|entry| &entry.scene).collect();
+        let cells: Vec<Cell> = chosen.iter().flat_map(|entry| entry.cells.iter().copied()).collect();
+        let cells = cells_loss(logits.cell_kinds, logits.cell_colours, &cells);
+        let mut figures = vec![("cells", cells.clone().into_scalar::<f32>())];
+        let mut loss = answers_loss(logits.answers, &scenes, |_| true) + cells * self.config.cell_weight;
+        if self.config.glimpses > 0 {
+            let glimpses = self.glimpse_loss(model, size, &mut random)?;
+            figures.push(("glimpses", glimpses.clone().into_scalar::<f32>()));
+            loss = loss + glimpses;
         }
-        let cells = || chosen.iter().flat_map(|entry| &entry.cells);
-        let classes = |none: usize, of: fn(ActorKind, Colour) -> usize| -> Vec<Vec<usize>> {
-            let class = |cell: &Cell| match *cell {
-                Cell::Empty => vec![none],
-                Cell::Unclear => vec![],
-                Cell::Covered(kind, colour) => vec![of(kind, colour)],
-            };
-            cells().map(class).collect()
-        };
-        let kinds = cell_loss(logits.cell_kinds, &classes(ActorKind::ALL.len(), |kind, _| kind.index()));
-        let colours = cell_loss(logits.cell_colours, &classes(Colour::ALL.len(), |_, colour| colour.index()));
-        let cells = kinds + colours;
-        let figures = vec![("cells", cells.clone().into_scalar::<f32>())];
-        Ok(StageLoss { loss: loss + cells * self.config.cell_weight, figures })
+        Ok(StageLoss { loss, figures })
     }
 
     /// How often the captioner is right about true renders of withheld compositions.
@@ -885,6 +924,30 @@ impl Stage for CaptionerStage {
     }
 }
 
+/// The losses of all questions that are asked.
+fn answers_loss(answers: Vec<Tensor<2>>, scenes: &[&Scene], asked: impl Fn(Question) -> bool) -> Tensor<1> {
+    let mut loss = Tensor::<1>::zeros([1], &answers[0].device());
+    for (logits, question) in answers.into_iter().zip(Question::ALL).filter(|(_, question)| asked(*question)) {
+        let truths: Vec<Vec<usize>> = scenes.iter().map(|scene| question.truth(scene)).collect();
+        loss = loss + question_loss(logits, &truths, question.many());
+    }
+    loss
+}
+
+/// The losses of kind and colour of what covers each cell.
+fn cells_loss(kinds: Tensor<2>, colours: Tensor<2>, cells: &[Cell]) -> Tensor<1> {
+    let classes = |none: usize, of: fn(ActorKind, Colour) -> usize| -> Vec<Vec<usize>> {
+        let class = |cell: &Cell| match *cell {
+            Cell::Empty => vec![none],
+            Cell::Unclear => vec![],
+            Cell::Covered(kind, colour) => vec![of(kind, colour)],
+        };
+        cells.iter().map(class).collect()
+    };
+    cell_loss(kinds, &classes(ActorKind::ALL.len(), |kind, _| kind.index()))
+        + cell_loss(colours, &classes(Colour::ALL.len(), |_, colour| colour.index()))
+}
+
 /// Cross-entropy, or binary cross-entropy where many may be right, as a mean over all clips: a question that
 /// only one of them answers weighs little, or its noise would drown the others.
 fn question_loss(logits: Tensor<2>, truths: &[Vec<usize>], many: bool) -> Tensor<1> {
@@ -915,45 +978,6 @@ fn one_hot(truths: &[Vec<usize>], classes: usize, weight: impl Fn(usize) -> f32,
         truth.iter().for_each(|&class| targets[row * classes + class] = weight(class));
     }
     Tensor::from_data(TensorData::new(targets, [truths.len(), classes]), device)
-}
-
-/// Who covers each cell, in the order of the latents.
-fn cover(scene: &Scene, size: usize, times_s: &[f32], rows: usize, columns: usize) -> Vec<Cell> {
-    let truth = scene.truth(NATIVE_SIZES[size]);
-    let mut cells = Vec::with_capacity(times_s.len() * rows * columns);
-    for &time_s in times_s {
-        let shot = truth.shots.iter().rev().find(|shot| shot.start_s <= time_s).unwrap_or(&truth.shots[0]);
-        // The extra that comes first in the list wins a draw with those behind it.
-        let seen: Vec<_> = shot
-            .actors
-            .iter()
-            .filter_map(|actor| {
-                let at = ((time_s - shot.start_s) * 12.0) as usize;
-                let point = actor.track.get(at).or(actor.track.last())?;
-                (point.opacity > 0.3).then_some((&actor.actor, point.area))
-            })
-            .collect();
-        for row in 0..rows {
-            for column in 0..columns {
-                let share = |from: f32, length: f32, at: usize, count: usize| {
-                    let (low, high) = (at as f32 / count as f32, (at + 1) as f32 / count as f32);
-                    ((from + length).min(high) - from.max(low)).max(0.0) * count as f32
-                };
-                let best = seen
-                    .iter()
-                    .map(|(actor, area)| {
-                        (actor, share(area.x, area.w, column, columns) * share(area.y, area.h, row, rows))
-                    })
-                    .max_by(|a, b| a.1.total_cmp(&b.1));
-                cells.push(match best {
-                    Some((actor, covered)) if covered > 0.4 => Cell::Covered(actor.kind, actor.colour),
-                    Some((_, covered)) if covered > 0.1 => Cell::Unclear,
-                    _ => Cell::Empty,
-                });
-            }
-        }
-    }
-    cells
 }
 
 #[cfg(test)]
@@ -1085,6 +1109,7 @@ mod tests {
             latent_frames: 2,
             pool: 6,
             fresh: 0,
+            glimpses: 2,
             noise: 0.1,
             cell_weight: 1.0,
             mixture: Mixture::simple(),

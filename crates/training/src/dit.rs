@@ -23,6 +23,7 @@ use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
 use crate::clips::{NATIVE_SIZES, clips_to_tensor, generator, latent_times_s, render, tensor_to_frames};
+use crate::cover::{Cell, cover};
 use crate::paper::{Mixture, Scene, Split};
 use crate::sheet::contact_sheet;
 use crate::text::draw_caption;
@@ -57,6 +58,14 @@ pub struct DitStageConfig {
     pub nothing_given: f64,
     /// Timestep shift of training and sampling.
     pub shift: f32,
+    /// Weight of a cell that an actor is in, against one of the landscape: actors are few cells and most of what is
+    /// asked for.
+    #[serde(default = "one")]
+    pub actor_weight: f32,
+}
+
+fn one() -> f32 {
+    1.0
 }
 
 /// The frozen networks around the one that learns.
@@ -85,6 +94,8 @@ struct Entry {
     latents: Tensor<5>,
     /// The main actor on a card, `[1, 1, H, W, C]`.
     portrait: Tensor<5>,
+    /// What each cell weighs in the loss, `[1, T, H, W, 1]`.
+    weights: Tensor<5>,
 }
 
 /// Trains the transformer in `folder`.
@@ -113,8 +124,15 @@ impl DitStage {
         let frames = 1 + (self.config.latent_frames - 1) * self.around.vae.config().block_frames;
         let clip = render(&scene, NATIVE_SIZES[size], 0.0, frames);
         let portrait = scene.portrait(0, NATIVE_SIZES[size]);
+        let latents = self.around.vae.encode(clips_to_tensor(&[clip], &plain))?;
+        let [_, time, rows, columns, _] = latents.dims();
+        let weights: Vec<f32> = cover(&scene, size, &latent_times_s(0, time), rows, columns)
+            .into_iter()
+            .map(|cell| if cell == Cell::Empty { 1.0 } else { self.config.actor_weight })
+            .collect();
         Ok(Entry {
-            latents: self.around.vae.encode(clips_to_tensor(&[clip], &plain))?,
+            latents,
+            weights: Tensor::from_data(TensorData::new(weights, [1, time, rows, columns, 1]), &plain),
             portrait: self.around.vae.encode(clips_to_tensor(&[vec![portrait]], &plain))?,
             scene,
         })
@@ -184,6 +202,7 @@ impl Stage for DitStage {
         let prompts: Vec<_> = chosen.iter().map(|entry| self.prompt(&entry.scene, &mut random)).collect();
         let text = self.around.text_encoder.forward(&prompts, &Device::flex());
         let clean = Tensor::cat(chosen.iter().map(|e| e.latents.clone().narrow(1, first, length)).collect(), 0);
+        let weights = Tensor::cat(chosen.iter().map(|e| e.weights.clone().narrow(1, first, length)).collect(), 0);
         let [batch, _, rows, columns, channels] = clean.dims();
 
         // Noise, except where a frame is given.
@@ -220,9 +239,11 @@ impl Stage for DitStage {
         let velocity = model
             .forward(Tensor::from_inner(input), Tensor::from_inner(input_times), &text, &positions)
             .narrow(1, usize::from(with_reference), length);
-        let error = (velocity - Tensor::from_inner(noise - clean)) * Tensor::from_inner(free.clone());
-        let values = free.sum().into_scalar::<f32>() * (rows * columns * channels) as f32;
-        Ok(StageLoss { loss: error.square().sum() / values, figures: Vec::new() })
+        // A frame that is given has nothing to predict.
+        let weights = weights * free;
+        let values = weights.clone().sum().into_scalar::<f32>() * channels as f32;
+        let error = (velocity - Tensor::from_inner(noise - clean)).square() * Tensor::from_inner(weights);
+        Ok(StageLoss { loss: error.sum() / values, figures: Vec::new() })
     }
 
     /// The averaged weights as a network, and clips for a few prompts, some of withheld compositions, at a fixed seed.
@@ -348,6 +369,7 @@ mod tests {
             references: 0.2,
             nothing_given: 0.5,
             shift: 2.0,
+            actor_weight: 2.0,
         }
     }
 

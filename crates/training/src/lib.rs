@@ -6,6 +6,7 @@ pub mod paper;
 
 mod captioner;
 mod clips;
+mod cover;
 mod curves;
 mod dit;
 mod evaluate;
