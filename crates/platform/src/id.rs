@@ -126,6 +126,8 @@ ids! {
     ApiKeyId = "key_", check false;
     /// A session of a browser.
     SessionId = "sess_", check false;
+    /// A line of the ledger.
+    LedgerEntryId = "led_", check false;
     /// A decision that limits someone, or its record.
     DecisionId = "dec_", check false;
 }

@@ -42,7 +42,7 @@ pub use generation::{
     extended,
 };
 pub use id::{
-    ApiKeyId, BatchId, CharacterId, DecisionId, EventId, FileId, IdError, IdentityId, ProjectId, SessionId, VideoId,
+    ApiKeyId, BatchId, CharacterId, DecisionId, EventId, FileId, IdError, IdentityId, LedgerEntryId, ProjectId, SessionId, VideoId,
     WebhookEndpointId,
 };
 pub use idempotency::{Fingerprint, IdempotencyKey};
