@@ -42,8 +42,8 @@ pub use generation::{
     extended,
 };
 pub use id::{
-    ApiKeyId, BatchId, CharacterId, DecisionId, EventId, FileId, IdError, IdentityId, LedgerEntryId, ProjectId, SessionId, VideoId,
-    WebhookEndpointId,
+    ApiKeyId, BatchId, CharacterId, DecisionId, EventId, FileId, IdError, IdentityId, LedgerEntryId, ProjectId,
+    SessionId, VideoId, WebhookEndpointId,
 };
 pub use idempotency::{Fingerprint, IdempotencyKey};
 pub use job::{AttemptFailure, HEARTBEAT, LEASE, MAX_ATTEMPTS, Place, Retry, Route, VirtualTime, after_failure, place};

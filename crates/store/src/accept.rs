@@ -131,7 +131,8 @@ impl Store {
 
         // 4. The clips, each with its place in the queue and its hold.
         let clock = tx.first("SELECT virtual_time FROM queue_clock WHERE one = 1", args![]).await?;
-        let queue_clock = VirtualTime::from_units(clock.ok_or_else(|| corrupt("virtual_time", "nothing"))?.int("virtual_time")?);
+        let queue_clock =
+            VirtualTime::from_units(clock.ok_or_else(|| corrupt("virtual_time", "nothing"))?.int("virtual_time")?);
         let mut project_clock = VirtualTime::from_units(project.int("virtual_time")?);
         for generation in request.generations {
             let place = place(project_clock, queue_clock, request.parameters.seconds, tier.quotas.weight);
@@ -141,8 +142,11 @@ impl Store {
             let sql = "INSERT INTO jobs (id, project, model, route, state, priority, virtual_start, run_at)
                        VALUES ($1, $2, $3, $4, 'queued', $5, $6, $7)";
             let priority = tier.quotas.priority;
-            tx.execute(sql, args![generation.id, request.project, request.model.as_str(), route, priority, place.start, now])
-                .await?;
+            tx.execute(
+                sql,
+                args![generation.id, request.project, request.model.as_str(), route, priority, place.start, now],
+            )
+            .await?;
             let sql = "INSERT INTO ledger (id, project, generation, kind, amount, note, at)
                        VALUES ($1, $2, $3, 'hold', $4, '', $5)";
             let entry = LedgerEntryId::derived(generation.id.bytes(), "hold");
@@ -152,7 +156,8 @@ impl Store {
         // 5. The project's counters.
         let sql = "UPDATE projects SET virtual_time = $2, held = held + $3 WHERE id = $1";
         tx.execute(sql, args![request.project, project_clock, price]).await?;
-        let sql = "INSERT INTO usage_days (project, day, accepted, completed, seconds, charged) VALUES ($1, $2, $3, 0, $4, 0)
+        let sql =
+            "INSERT INTO usage_days (project, day, accepted, completed, seconds, charged) VALUES ($1, $2, $3, 0, $4, 0)
                    ON CONFLICT (project, day) DO UPDATE SET accepted = usage_days.accepted + excluded.accepted,
                    seconds = usage_days.seconds + excluded.seconds";
         let seconds = i64::from(request.parameters.seconds.get()) * i64::from(clips);
@@ -225,7 +230,8 @@ async fn remember(
 
 async fn usage(tx: &mut Tx, project: ProjectId, now: Timestamp) -> Result<Usage, StoreError> {
     let jobs = tx.first("SELECT COUNT(*) AS jobs FROM jobs WHERE project = $1", args![project]).await?;
-    let day = tx.first("SELECT seconds FROM usage_days WHERE project = $1 AND day = $2", args![project, now.day()]).await?;
+    let day =
+        tx.first("SELECT seconds FROM usage_days WHERE project = $1 AND day = $2", args![project, now.day()]).await?;
     Ok(Usage {
         unfinished_jobs: jobs.map_or(Ok(0), |row| number(&row, "jobs"))?,
         seconds_today: day.map_or(Ok(0), |row| number(&row, "seconds"))?,

@@ -5,18 +5,23 @@ use std::borrow::Cow;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgPool, PgPoolOptions, PgRow};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, Postgres, Row as _, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, Postgres, Row as _, SqlSafeStr, Sqlite, Transaction};
 use uuid::Uuid;
 
 use crate::error::StoreError;
 
-static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
-static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+/// The migrations, forward only: number, name, and the SQL of each engine. One that was released is never changed.
+const MIGRATIONS: &[(i64, &str, &str, &str)] = &[(
+    1,
+    "start",
+    include_str!("../migrations/sqlite/0001_start.sql"),
+    include_str!("../migrations/postgres/0001_start.sql"),
+)];
 
 /// A database of one of two kinds. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -61,14 +66,16 @@ impl Database {
     /// Opens a database without touching its tables.
     pub(crate) async fn open(url: &str) -> Result<Self, StoreError> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            let pool = PgPoolOptions::new().max_connections(16).acquire_timeout(Duration::from_secs(10)).connect(url).await?;
+            let pool =
+                PgPoolOptions::new().max_connections(16).acquire_timeout(Duration::from_secs(10)).connect(url).await?;
             return Ok(Self::Postgres(pool));
         }
         let Some(path) = url.strip_prefix("sqlite:") else { return Err(StoreError::DatabaseUrl(shown(url))) };
         if path == ":memory:" {
             let options = SqliteConnectOptions::from_str("sqlite::memory:")?;
             // The database lives in its connection, so there is one, and it never goes.
-            let pool = SqlitePoolOptions::new().min_connections(1).max_connections(1).idle_timeout(None).max_lifetime(None);
+            let pool =
+                SqlitePoolOptions::new().min_connections(1).max_connections(1).idle_timeout(None).max_lifetime(None);
             let writer = pool.connect_with(options).await?;
             return Ok(Self::Sqlite { readers: writer.clone(), writer });
         }
@@ -90,9 +97,14 @@ impl Database {
 
     /// Brings the tables up to date. Running it again changes nothing.
     pub(crate) async fn migrate(&self) -> Result<(), StoreError> {
+        let migration = |&(number, name, sqlite, postgres): &(i64, &'static str, &'static str, &'static str)| {
+            let sql = if matches!(self, Self::Sqlite { .. }) { sqlite } else { postgres };
+            Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+        };
+        let migrator = Migrator::with_migrations(MIGRATIONS.iter().map(migration).collect());
         match self {
-            Self::Sqlite { writer, .. } => SQLITE_MIGRATIONS.run(writer).await?,
-            Self::Postgres(pool) => POSTGRES_MIGRATIONS.run(pool).await?,
+            Self::Sqlite { writer, .. } => migrator.run(writer).await?,
+            Self::Postgres(pool) => migrator.run(pool).await?,
         }
         Ok(())
     }
@@ -197,9 +209,7 @@ impl Tx {
     ) -> Result<Vec<Row>, StoreError> {
         let sql = sql.into();
         Ok(match self {
-            Self::Sqlite(tx) => {
-                sqlite(sql, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
-            }
+            Self::Sqlite(tx) => sqlite(sql, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect(),
             Self::Postgres(tx) => {
                 postgres(sql, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Postgres).collect()
             }

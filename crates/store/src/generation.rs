@@ -156,7 +156,8 @@ impl Store {
         let mut tx = self.database.begin().await?;
         let sql = format!("SELECT state FROM jobs WHERE id = $1 AND project = $2{}", tx.for_update());
         let Some(job) = tx.first(sql, args![id, project]).await? else {
-            let known = tx.first("SELECT id FROM generations WHERE id = $1 AND project = $2", args![id, project]).await?;
+            let known =
+                tx.first("SELECT id FROM generations WHERE id = $1 AND project = $2", args![id, project]).await?;
             return known.map(|_| Cancellation::AlreadyEnded).ok_or(StoreError::NotFound("video"));
         };
         let cancellation = if job.text("state")? == "queued" {
@@ -177,10 +178,12 @@ impl Store {
     /// [`StoreError::NotFound`].
     pub async fn delete_generation(&self, project: ProjectId, id: VideoId, now: Timestamp) -> Result<(), StoreError> {
         let mut tx = self.database.begin().await?;
+        // The job's row is taken before the generation's, as everywhere.
+        let sql = format!("SELECT id FROM jobs WHERE id = $1 AND project = $2{}", tx.for_update());
+        let job = tx.first(sql, args![id, project]).await?;
         let sql = format!("SELECT id FROM generations WHERE id = $1 AND project = $2{}", tx.for_update());
         tx.first(sql, args![id, project]).await?.ok_or(StoreError::NotFound("video"))?;
-        let sql = format!("SELECT id FROM jobs WHERE id = $1{}", tx.for_update());
-        if tx.first(sql, args![id]).await?.is_some() {
+        if job.is_some() {
             end_unpublished(&mut tx, id, &Ending::cancelled(), now).await?;
         }
         tx.execute("DELETE FROM generations WHERE id = $1", args![id]).await?;
@@ -201,7 +204,8 @@ impl Store {
         let rows = tx.all(sql, args![now, limit]).await?;
         for row in &rows {
             let id = VideoId::from_bytes(row.id("id")?);
-            let sql = "UPDATE generations SET video_key = NULL, thumbnail_key = NULL, spritesheet_key = NULL WHERE id = $1";
+            let sql =
+                "UPDATE generations SET video_key = NULL, thumbnail_key = NULL, spritesheet_key = NULL WHERE id = $1";
             tx.execute(sql, args![id]).await?;
             delete_objects(&mut tx, &ObjectKey::renders_prefix(id), now).await?;
         }

@@ -107,7 +107,8 @@ impl Store {
         if routes.is_empty() {
             return Ok(None);
         }
-        let (mut models, mut sized, mut args): (Vec<_>, Vec<_>, Vec<Value>) = (Vec::new(), Vec::new(), vec![now.into()]);
+        let (mut models, mut sized, mut args): (Vec<_>, Vec<_>, Vec<Value>) =
+            (Vec::new(), Vec::new(), vec![now.into()]);
         for route in routes {
             args.push(route.to_string().into());
             let list = if route.size.is_some() { &mut sized } else { &mut models };
@@ -126,10 +127,12 @@ impl Store {
         let Some(job) = tx.first(sql, &args).await? else { return Ok(None) };
         let id = VideoId::from_bytes(job.id("id")?);
         let attempt = number::<u32>(&job, "attempt")? + 1;
-        let sql = "UPDATE jobs SET state = 'leased', attempt = $2, worker = $3, lease_until = $4, progress = 0 WHERE id = $1";
+        let sql =
+            "UPDATE jobs SET state = 'leased', attempt = $2, worker = $3, lease_until = $4, progress = 0 WHERE id = $1";
         tx.execute(sql, args![id, attempt, worker, now + LEASE]).await?;
         advance(&mut tx, id, GenerationEvent::Claim).await?;
-        tx.execute("UPDATE generations SET started_at = COALESCE(started_at, $2) WHERE id = $1", args![id, now]).await?;
+        tx.execute("UPDATE generations SET started_at = COALESCE(started_at, $2) WHERE id = $1", args![id, now])
+            .await?;
         let sql = "UPDATE queue_clock SET virtual_time = $1 WHERE one = 1 AND virtual_time < $1";
         tx.execute(sql, args![job.int("virtual_start")?]).await?;
         let row = tx.first(format!("SELECT {COLUMNS} FROM {TABLES} WHERE g.id = $1"), args![id]).await?;
@@ -190,7 +193,8 @@ impl Store {
         let sql = "UPDATE projects SET balance = balance - $2, held = held - $2 WHERE id = $1";
         tx.execute(sql, args![project, price]).await?;
         settle(&mut tx, project, lease.id, "charge", price, now).await?;
-        let sql = "UPDATE usage_days SET completed = completed + 1, charged = charged + $3 WHERE project = $1 AND day = $2";
+        let sql =
+            "UPDATE usage_days SET completed = completed + 1, charged = charged + $3 WHERE project = $1 AND day = $2";
         let day = Timestamp::from_micros(row.int("created_at")?).day();
         tx.execute(sql, args![project, day, price]).await?;
         tx.execute("DELETE FROM jobs WHERE id = $1", args![lease.id]).await?;
@@ -304,7 +308,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`] if there is no such project.
     pub async fn queue_place(&self, project: ProjectId, model: &platform::ModelName) -> Result<QueuePlace, StoreError> {
-        let sql = "SELECT p.virtual_time, t.priority, c.virtual_time AS clock FROM projects p JOIN tiers t ON t.name = p.tier
+        let sql =
+            "SELECT p.virtual_time, t.priority, c.virtual_time AS clock FROM projects p JOIN tiers t ON t.name = p.tier
                    JOIN queue_clock c ON c.one = 1 WHERE p.id = $1";
         let row = self.database.first(sql, args![project]).await?.ok_or(StoreError::NotFound("project"))?;
         let start = row.int("virtual_time")?.max(row.int("clock")?);
@@ -372,7 +377,8 @@ async fn after_attempt(
 
 async fn requeue(tx: &mut Tx, id: VideoId, failures: u32, run_at: Timestamp) -> Result<(), StoreError> {
     advance(tx, id, GenerationEvent::Return).await?;
-    let sql = "UPDATE jobs SET state = 'queued', failures = $2, run_at = $3, worker = NULL, lease_until = NULL, progress = 0
+    let sql =
+        "UPDATE jobs SET state = 'queued', failures = $2, run_at = $3, worker = NULL, lease_until = NULL, progress = 0
                WHERE id = $1";
     tx.execute(sql, args![id, failures, run_at]).await.map(|_| ())
 }
@@ -386,7 +392,12 @@ async fn advance(tx: &mut Tx, id: VideoId, event: GenerationEvent) -> Result<(),
 }
 
 /// Ends a generation that has a job and gets no video: the hold is released, the day's seconds are given back, webhooks are written.
-pub(crate) async fn end_unpublished(tx: &mut Tx, id: VideoId, ending: &Ending, now: Timestamp) -> Result<(), StoreError> {
+pub(crate) async fn end_unpublished(
+    tx: &mut Tx,
+    id: VideoId,
+    ending: &Ending,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     let Ending::Unpublished { state, error } = ending else { return Ok(()) };
     let event = if *state == GenerationState::Cancelled { GenerationEvent::Cancel } else { GenerationEvent::Fail };
     advance(tx, id, event).await?;
@@ -413,7 +424,8 @@ async fn settle(
     price: i64,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let sql = "INSERT INTO ledger (id, project, generation, kind, amount, note, at) VALUES ($1, $2, $3, $4, $5, '', $6)";
+    let sql =
+        "INSERT INTO ledger (id, project, generation, kind, amount, note, at) VALUES ($1, $2, $3, $4, $5, '', $6)";
     let entry = LedgerEntryId::derived(id.bytes(), kind);
     tx.execute(sql, args![entry, project, id, kind, price, now]).await.map(|_| ())
 }
