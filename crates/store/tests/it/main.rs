@@ -20,6 +20,7 @@ mod webhooks;
 
 mod backups;
 mod objects;
+mod speed;
 
 /// Makes a test of each function, on each database.
 macro_rules! on_both {

@@ -15,7 +15,8 @@ async fn two_servers_may_migrate_at_once() {
     let url = postgres_database().await;
     let (a, b) = (Store::open(&url).await.unwrap(), Store::open(&url).await.unwrap());
     let (first, second) = tokio::join!(a.migrate(), b.migrate());
-    (first.unwrap(), second.unwrap());
+    first.unwrap();
+    second.unwrap();
     assert!(a.tiers().await.unwrap().is_empty());
 }
 

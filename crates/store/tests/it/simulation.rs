@@ -50,6 +50,7 @@ async fn schedule(bed: &Bed, seed: u64) {
     let skews: Vec<i64> = (0..3).map(|_| random.random_range(-20..20)).collect();
     let (mut now, mut jobs, mut leases): (Timestamp, Vec<VideoId>, Vec<Lease>) = (bed.now, Vec::new(), Vec::new());
     let mut published: HashMap<VideoId, u32> = HashMap::new();
+    let mut latest: HashMap<VideoId, u32> = HashMap::new();
     let error = GenerationError { code: GenerationErrorCode::ModelFailed, message: "no".into() };
 
     for _ in 0..random.random_range(10..40) {
@@ -58,22 +59,36 @@ async fn schedule(bed: &Bed, seed: u64) {
         let lease = if leases.is_empty() { None } else { Some(&leases[random.random_range(0..leases.len())]) };
         match (random.random_range(0..12), lease) {
             (0 | 1, _) if jobs.len() < 5 => jobs.push(bed.accept(project).await.id),
-            (2..=4, _) => leases.extend(bed.store.claim("w", &paper(), clock).await.unwrap().map(|(lease, _)| lease)),
+            (2..=4, _) => {
+                if let Some((lease, _)) = bed.store.claim("w", &paper(), clock).await.unwrap() {
+                    assert_eq!(lease.attempt(), latest.get(&lease.id()).copied().unwrap_or(0) + 1);
+                    latest.insert(lease.id(), lease.attempt());
+                    leases.push(lease);
+                }
+            }
             (5, Some(lease)) => {
                 let heartbeat = bed.store.heartbeat(lease, Progress::of(1, 2), clock).await.unwrap();
+                assert!(heartbeat == Heartbeat::Lost || latest[&lease.id()] == lease.attempt(), "a stale lease lives");
                 // A deaf worker goes on.
                 if heartbeat == Heartbeat::Cancel && random.random_bool(0.7) {
                     bed.store.end_cancelled(lease, clock).await.unwrap();
                 }
             }
             // Any lease, old ones too: ends are repeated and late.
-            (6 | 7, Some(lease)) => finish(bed, lease, clock, &mut published).await,
+            (6 | 7, Some(lease)) => finish(bed, lease, clock, &latest, &mut published).await,
             (8, Some(lease)) => {
                 let failure =
                     if random.random_bool(0.2) { AttemptFailure::Permanent } else { AttemptFailure::Transient };
-                bed.store.fail(lease, failure, &error, clock).await.unwrap();
+                let ending = bed.store.fail(lease, failure, &error, clock).await.unwrap();
+                assert!(ending == Ending::LeaseLost || latest[&lease.id()] == lease.attempt(), "a stale lease failed");
             }
-            (9, Some(lease)) => drop(bed.store.give_back(lease, clock).await.unwrap()),
+            (9, Some(lease)) => {
+                let ending = bed.store.give_back(lease, clock).await.unwrap();
+                assert!(
+                    ending == Ending::LeaseLost || latest[&lease.id()] == lease.attempt(),
+                    "a stale lease was given"
+                );
+            }
             (10, _) if !jobs.is_empty() && random.random_bool(0.4) => {
                 let id = jobs[random.random_range(0..jobs.len())];
                 bed.store.cancel(project, id, clock).await.unwrap();
@@ -91,7 +106,8 @@ async fn schedule(bed: &Bed, seed: u64) {
         now = now + Duration::from_secs(200);
         bed.store.reap(Duration::ZERO, 100, now).await.unwrap();
         while let Some((lease, _)) = bed.store.claim("w", &paper(), now).await.unwrap() {
-            finish(bed, &lease, now, &mut published).await;
+            latest.insert(lease.id(), lease.attempt());
+            finish(bed, &lease, now, &latest, &mut published).await;
         }
         let depth = bed.store.queue_depth().await.unwrap();
         if depth.queued + depth.leased == 0 {
@@ -100,17 +116,24 @@ async fn schedule(bed: &Bed, seed: u64) {
     }
     // The dead come back once more.
     for lease in &leases {
-        finish(bed, lease, now, &mut published).await;
+        finish(bed, lease, now, &latest, &mut published).await;
         bed.store.fail(lease, AttemptFailure::Permanent, &error, now).await.unwrap();
     }
     check(bed, project, &jobs, &published).await;
     drop(shown);
 }
 
-async fn finish(bed: &Bed, lease: &Lease, clock: Timestamp, published: &mut HashMap<VideoId, u32>) {
+async fn finish(
+    bed: &Bed,
+    lease: &Lease,
+    clock: Timestamp,
+    latest: &HashMap<VideoId, u32>,
+    published: &mut HashMap<VideoId, u32>,
+) {
     let outputs = bed.outputs(lease.id(), lease.attempt()).await;
     if bed.store.finish(lease, &outputs, clock).await.unwrap() == Ending::Published {
         *published.entry(lease.id()).or_default() += 1;
+        assert_eq!(latest[&lease.id()], lease.attempt(), "a stale lease published");
     }
 }
 
