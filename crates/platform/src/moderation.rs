@@ -93,7 +93,8 @@ const SEXUAL: &[&str] = &[
     "oral_sex",
     "sexually_explicit",
     "nsfw",
-    "xxx",
+    "xxx_video*",
+    "xxx_rated",
     "nudes",
     "topless",
     "striptease",
@@ -136,7 +137,9 @@ const SEXUALISED: &[&str] = &[
     "fetish*",
     "striptease",
     "molest*",
-    "rape*",
+    "rape",
+    "rapes",
+    "raped",
     "raping",
     "penis*",
     "vagina*",
@@ -206,29 +209,29 @@ const GROUPS: &[&str] = &[
 ];
 const DEGRADING: &[&str] = &[
     "subhuman*",
-    "vermin",
-    "inferior",
-    "parasites",
-    "cockroaches",
-    "filthy",
-    "scum",
-    "disgusting_animals",
+    "are_vermin",
+    "are_inferior",
+    "are_parasites",
+    "are_cockroaches",
+    "are_filth",
+    "are_filthy",
+    "are_scum",
+    "are_animals",
     "should_die",
     "deserve_death",
-    "go_back_to",
+    "deserve_to_die",
 ];
 const KILLING: &[&str] = &[
     "kill",
-    "kills",
     "killing",
     "murder*",
     "exterminat*",
-    "gas",
+    "gas_the",
     "gassing",
     "lynch*",
     "slaughter*",
     "genocide",
-    "execut*",
+    "executing",
 ];
 const SELF: &[&str] = &["myself", "himself", "herself", "themselves", "themself", "yourself"];
 const HARMING: &[&str] = &["kill", "kills", "killing", "hang", "hangs", "hanging", "hurt", "hurts", "hurting", "harm"];
@@ -237,20 +240,21 @@ const DRUGS: &[&str] =
     &["meth", "methamphetamine", "heroin", "fentanyl", "cocaine", "crack_cocaine", "counterfeit", "ransomware"];
 const WEAPONS: &[&str] = &[
     "pipe_bomb*",
-    "bomb",
-    "bombs",
-    "explosive*",
+    "nail_bomb*",
+    "a_bomb",
+    "make_bombs",
+    "explosives",
     "nerve_agent*",
     "sarin",
     "ricin",
     "molotov*",
     "bioweapon*",
     "ghost_gun*",
-    "silencer",
 ];
 const GORE: &[&str] = &[
-    "gore",
     "gory",
+    "blood_and_gore",
+    "gore_scene",
     "beheading*",
     "behead*",
     "decapitat*",
@@ -284,8 +288,25 @@ const PEOPLE: &[&str] = &[
     "students",
     "worshippers",
 ];
-const ATTACKING: &[&str] =
-    &["stab*", "shooting", "shoots", "murder*", "strangl*", "tortur*", "lynch*", "execut*", "massacr*", "beats"];
+const ATTACKING: &[&str] = &[
+    "stab",
+    "stabs",
+    "stabbing",
+    "stabbed",
+    "shooting_at",
+    "shoots_at",
+    "mass_shooting",
+    "shooting_into",
+    "murder*",
+    "strangl*",
+    "tortur*",
+    "lynch*",
+    "executing",
+    "executes",
+    "massacr*",
+    "beating_up",
+    "beats_up",
+];
 const THREATS: &[&str] = &["i_will", "im_going", "we_will", "you_will", "going_to"];
 const YOU: &[&str] = &["you", "your", "him", "her", "them"];
 const INSULTS: &[&str] =
@@ -303,8 +324,8 @@ const RULES: &[Rule] = &[
     rule("sexual/assault", Category::Sexual, &[&["rape", "raped", "rapes", "raping", "molest*"]], 1),
     rule("hate/degrading-a-group", Category::Hate, &[GROUPS, DEGRADING], 6),
     rule("hate/symbols-praised", Category::Hate, &[&["heil_hitler", "white_power", "sieg_heil", "white_supremac*"]], 1),
-    rule("hate/killing-a-group", Category::HateThreatening, &[GROUPS, KILLING], 4),
-    rule("harassment/insults", Category::Harassment, &[YOU, INSULTS], 5),
+    rule("hate/killing-a-group", Category::HateThreatening, &[GROUPS, KILLING], 2),
+    rule("harassment/insults", Category::Harassment, &[&["you", "your", "youre"], INSULTS], 5),
     rule("harassment/threats", Category::HarassmentThreatening, &[THREATS, KILLING, YOU], 5),
     rule("illicit/how-to-drugs-or-fraud", Category::Illicit, &[INSTRUCTIONS, DRUGS], 8),
     rule("illicit/how-to-weapons", Category::IllicitViolent, &[INSTRUCTIONS, WEAPONS], 8),
@@ -501,6 +522,7 @@ mod tests {
         check("naked children", Category::SexualMinors);
         check("a schoolgirl in lingerie", Category::SexualMinors);
         check("jews are vermin", Category::Hate);
+        check("a crowd, a man shooting at people", Category::Violence);
         check("kill all muslims", Category::HateThreatening);
         check("you are a worthless loser", Category::Harassment);
         check("i will kill you", Category::HarassmentThreatening);
@@ -529,6 +551,15 @@ mod tests {
             "grandmother shares her recipe for cocoa",
             "a breast-feeding cat and her kittens",
             "knights shoot arrows at a straw target",
+            "a man leads horses from a stable, two people watch",
+            "women at a gas station fill the tank of a red car",
+            "women executives shake hands in a glass tower",
+            "women wash a filthy van",
+            "children run through a field of rapeseed",
+            "how to make a bath bomb, a tutorial",
+            "hikers in Gore-Tex jackets cross a ridge",
+            "she beats him at chess, he laughs",
+            "a pathetic little fire warms her hands",
             "a tutorial on how to fold a paper crane",
             "women dance at a wedding in Mexico",
             "a gas station at night, neon, refugees of the rain",
