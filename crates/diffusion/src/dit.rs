@@ -9,12 +9,12 @@
 //! Chen et al. 2024 (arXiv:2407.01392).
 
 use burn::module::{Initializer, Module, Param};
-use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Mlp, RmsNorm, attention, linear, merge_heads, rms_normalize, split_heads};
-use crate::rope::{RopeAxes, rope_tables, rotate};
+use crate::fused::{Preparation, cross_attention, gated_add, modulate, self_attention};
+use crate::layers::{Linear, Mlp, RmsNorm, linear};
+use crate::rope::{RopeAxes, RopeTables, rope_tables};
 
 /// The shape of a [`Dit`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -173,7 +173,7 @@ impl Dit {
         }
 
         let modulation = self.output_modulation.forward(condition);
-        let x = modulate(x, &modulation, 0, width);
+        let x = modulate(x, part(&modulation, 0, width), part(&modulation, 1, width));
         self.output.forward(x).reshape([batch, frames, rows, columns, channels])
     }
 }
@@ -209,47 +209,46 @@ impl Block {
         modulation: &Tensor<3>,
         text: &Tensor<3>,
         text_mask: &Tensor<4>,
-        tables: &(Tensor<4>, Tensor<4>),
+        tables: &RopeTables,
         heads: usize,
     ) -> Tensor<4> {
         let [batch, frames, cells, width] = x.dims();
         let length = frames * cells;
         let modulation = modulation.clone() + self.modulation_offset.val().unsqueeze::<3>();
 
+        let modulation = |index: usize| part(&modulation, index, width);
+
         // Self-attention over all latent cells of all frames.
-        let h = modulate(x.clone(), &modulation, 0, width).reshape([batch, length, width]);
-        let qkv = self.self_qkv.forward(h);
-        let part = |index: usize| split_heads(qkv.clone().narrow(2, index * width, width), heads);
-        let query = rotate(self.self_query_norm.forward(part(0)), tables);
-        let key = rotate(self.self_key_norm.forward(part(1)), tables);
-        let h = self.self_output.forward(merge_heads(attention(query, key, part(2), None)));
-        let x = x + h.reshape([batch, frames, cells, width]) * gate(&modulation, 2, width);
+        let h = modulate(x.clone(), modulation(0), modulation(1)).reshape([batch, length, width]);
+        let preparation = Preparation {
+            norms: Some([self.self_query_norm.gamma.val(), self.self_key_norm.gamma.val()]),
+            rotation: Some(tables),
+            mask: None,
+        };
+        let h = self.self_output.forward(self_attention(self.self_qkv.forward(h), heads, preparation));
+        let x = gated_add(x, h.reshape([batch, frames, cells, width]), modulation(2));
 
         // Cross-attention to the text.
         let h = self.cross_norm.forward(x.clone()).reshape([batch, length, width]);
-        let query = self.cross_query_norm.forward(split_heads(self.cross_query.forward(h), heads));
-        let key_value = self.cross_key_value.forward(text.clone());
-        let key = self.cross_key_norm.forward(split_heads(key_value.clone().narrow(2, 0, width), heads));
-        let value = split_heads(key_value.narrow(2, width, width), heads);
-        let h = merge_heads(attention(query, key, value, Some(text_mask.clone())));
-        let x = x + self.cross_output.forward(h).reshape([batch, frames, cells, width]);
+        let preparation = Preparation {
+            norms: Some([self.cross_query_norm.gamma.val(), self.cross_key_norm.gamma.val()]),
+            rotation: None,
+            mask: Some(text_mask.clone()),
+        };
+        let (query, key_value) = (self.cross_query.forward(h), self.cross_key_value.forward(text.clone()));
+        let h = self.cross_output.forward(cross_attention(query, key_value, heads, preparation));
+        let x = x + h.reshape([batch, frames, cells, width]);
 
         // Feed-forward.
-        let h = self.mlp.forward(modulate(x.clone(), &modulation, 3, width));
-        x + h * gate(&modulation, 5, width)
+        let h = self.mlp.forward(modulate(x.clone(), modulation(3), modulation(4)));
+        gated_add(x, h, modulation(5))
     }
 }
 
-/// Norm, then `· (1 + scale) + shift`, the two parts of `modulation` that start at `index`.
-fn modulate(x: Tensor<4>, modulation: &Tensor<3>, index: usize, width: usize) -> Tensor<4> {
-    let shift = modulation.clone().narrow(2, index * width, width).unsqueeze_dim(2);
-    let scale = modulation.clone().narrow(2, (index + 1) * width, width).unsqueeze_dim(2);
-    rms_normalize(x) * (scale + 1.0) + shift
-}
-
-/// One gate of `modulation`, `[B, T, 1, D]`; a gate of 1 + g so that blocks learn from the first step.
-fn gate(modulation: &Tensor<3>, index: usize, width: usize) -> Tensor<4> {
-    modulation.clone().narrow(2, index * width, width).unsqueeze_dim(2) + 1.0
+/// One of the shifts, scales and gates side by side in `modulation`, `[B, T, D]`. Blocks learn from the first step: a
+/// gate of g lets 1 + g through.
+fn part(modulation: &Tensor<3>, index: usize, width: usize) -> Tensor<3> {
+    modulation.clone().narrow(2, index * width, width)
 }
 
 /// `[B, T] → [B, T, 128]`: cosines and sines of the timestep at frequencies from 1 to 1,000.

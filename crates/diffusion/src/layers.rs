@@ -1,8 +1,25 @@
 //! Layers that are the same by definition in every model of the family.
 
 use burn::module::{Initializer, Module, Param};
-use burn::nn::{Linear, LinearConfig};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::fused;
+
+/// `x · weight + bias` over the last axis.
+#[derive(Module, Debug)]
+pub struct Linear {
+    /// `[d_input, d_output]`.
+    pub weight: Param<Tensor<2>>,
+    /// `[d_output]`.
+    pub bias: Param<Tensor<1>>,
+}
+
+impl Linear {
+    /// `[…, d_input] → […, d_output]`.
+    pub fn forward<const R: usize>(&self, x: Tensor<R>) -> Tensor<R> {
+        fused::linear(x, self.weight.val(), self.bias.val())
+    }
+}
 
 /// Divides by the root mean square over the last axis, then scales by `gamma`.
 ///
@@ -21,28 +38,25 @@ impl RmsNorm {
 
     /// `[…, D] → […, D]`.
     pub fn forward<const R: usize>(&self, x: Tensor<R>) -> Tensor<R> {
-        rms_normalize(x) * self.gamma.val().unsqueeze::<R>()
+        fused::rms_norm(x, self.gamma.val())
     }
-}
-
-/// [`RmsNorm`] without a learned scale: what a modulated layer starts from.
-pub(crate) fn rms_normalize<const R: usize>(x: Tensor<R>) -> Tensor<R> {
-    const EPSILON: f32 = 1e-6;
-    let inverse = (x.clone().square().mean_dim(R - 1) + EPSILON).sqrt().recip();
-    x * inverse
 }
 
 /// A linear layer with normal weights of standard deviation `gain / √d_input` and zero bias.
 pub fn linear(d_input: usize, d_output: usize, gain: f64, device: &Device) -> Linear {
     let std = gain / (d_input as f64).sqrt();
-    let mut layer = LinearConfig::new(d_input, d_output).init(device);
-    layer.weight = if gain == 0.0 {
-        Initializer::Zeros.init([d_input, d_output], device)
-    } else {
-        Initializer::Normal { mean: 0.0, std }.init([d_input, d_output], device)
-    };
-    layer.bias = Some(Initializer::Zeros.init([d_output], device));
-    layer
+    let initializer = if gain == 0.0 { Initializer::Zeros } else { Initializer::Normal { mean: 0.0, std } };
+    Linear { weight: initializer.init([d_input, d_output], device), bias: Initializer::Zeros.init([d_output], device) }
+}
+
+/// A linear layer whose weight and bias are given: `weight` is `[d_input, d_output]`, row by row.
+pub fn linear_from(weight: Vec<f32>, bias: Vec<f32>, device: &Device) -> Linear {
+    let d_output = bias.len();
+    let d_input = weight.len() / d_output;
+    Linear {
+        weight: Param::from_tensor(Tensor::from_data(TensorData::new(weight, [d_input, d_output]), device)),
+        bias: Param::from_tensor(Tensor::from_floats(bias.as_slice(), device)),
+    }
 }
 
 /// Two linear layers with a GELU between them. The second starts at zero, so that a residual block
@@ -63,35 +77,6 @@ impl Mlp {
 
     /// `[…, D] → […, D]`.
     pub fn forward<const R: usize>(&self, x: Tensor<R>) -> Tensor<R> {
-        self.down.forward(burn::tensor::activation::gelu(self.up.forward(x)))
+        self.down.forward(fused::gelu(self.up.forward(x)))
     }
-}
-
-/// Scaled dot-product attention over `[B, N, L, D/N]` heads.
-///
-/// `mask`, `[B, 1, 1, Lk]`, is added to the scores: 0 keeps a key, a large negative number hides it.
-pub(crate) fn attention(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, mask: Option<Tensor<4>>) -> Tensor<4> {
-    // The library's fused attention has no backward pass of its own and wants a mask of full size.
-    if mask.is_none() && !query.is_autodiff() {
-        return burn::tensor::module::attention(query, key, value, None, None, Default::default());
-    }
-    let head_width = query.dims()[3];
-    let scores = query.mul_scalar((head_width as f32).powf(-0.5)).matmul(key.swap_dims(2, 3));
-    let scores = match mask {
-        Some(mask) => scores + mask,
-        None => scores,
-    };
-    burn::tensor::activation::softmax(scores, 3).matmul(value)
-}
-
-/// `[B, L, D] → [B, N, L, D/N]`.
-pub(crate) fn split_heads(x: Tensor<3>, heads: usize) -> Tensor<4> {
-    let [batch, length, width] = x.dims();
-    x.reshape([batch, length, heads, width / heads]).swap_dims(1, 2)
-}
-
-/// `[B, N, L, D/N] → [B, L, D]`.
-pub(crate) fn merge_heads(x: Tensor<4>) -> Tensor<3> {
-    let [batch, heads, length, head_width] = x.dims();
-    x.swap_dims(1, 2).reshape([batch, length, heads * head_width])
 }

@@ -7,6 +7,7 @@
 mod dit;
 mod error;
 mod flow;
+mod fused;
 mod layers;
 mod rope;
 mod sampling;
@@ -21,11 +22,12 @@ mod testing;
 pub use dit::{Dit, DitConfig, LatentPositions, TextStates};
 pub use error::{Error, Result};
 pub use flow::{Solver, SolverKind, add_noise, seeded_noise, shifted, timesteps};
-pub use layers::{Mlp, RmsNorm, linear};
+pub use fused::{Preparation, cross_attention, self_attention};
+pub use layers::{Linear, Mlp, RmsNorm, linear, linear_from};
 pub use sampling::{SampleRequest, reference_time_s, sample};
 pub use text::{TextConfig, TextEncoder};
 pub use tokenizer::PromptTokenizer;
-pub use vae::{Posterior, Vae, VaeConfig, linear_from};
+pub use vae::{Posterior, Vae, VaeConfig};
 pub use weights::{
     ModelFiles, PaperModel, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, open_network, open_text_encoder, open_vae,
     save_network,

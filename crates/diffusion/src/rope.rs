@@ -29,14 +29,15 @@ impl RopeAxes {
     }
 }
 
-/// Cosines and sines, `[1, 1, T·H·W, head/2]`, for latent frames at `times_s` on a grid of `rows × columns`.
-pub(crate) fn rope_tables(
-    axes: RopeAxes,
-    times_s: &[f32],
-    rows: usize,
-    columns: usize,
-    device: &Device,
-) -> (Tensor<4>, Tensor<4>) {
+/// Cosines and sines of the angles that heads are turned by, `[1, 1, L, head/2]` each.
+#[derive(Clone, Debug)]
+pub(crate) struct RopeTables {
+    pub cos: Tensor<4>,
+    pub sin: Tensor<4>,
+}
+
+/// The tables for latent frames at `times_s` on a grid of `rows × columns`; L = T·H·W.
+pub(crate) fn rope_tables(axes: RopeAxes, times_s: &[f32], rows: usize, columns: usize, device: &Device) -> RopeTables {
     let half = axes.time / 2 + axes.space;
     let mut angles = Vec::with_capacity(times_s.len() * rows * columns * half);
     let centred = |index: usize, count: usize| index as f32 - (count as f32 - 1.0) / 2.0;
@@ -51,7 +52,7 @@ pub(crate) fn rope_tables(
     }
     let length = times_s.len() * rows * columns;
     let angles = Tensor::<1>::from_floats(angles.as_slice(), device).reshape([1, 1, length, half]);
-    (angles.clone().cos(), angles.sin())
+    RopeTables { cos: angles.clone().cos(), sin: angles.sin() }
 }
 
 fn push_angles(angles: &mut Vec<f32>, position: f32, count: usize, (shortest, longest): (f32, f32)) {
@@ -63,7 +64,7 @@ fn push_angles(angles: &mut Vec<f32>, position: f32, count: usize, (shortest, lo
 }
 
 /// Rotates the two halves of each head by the tables: `[B, N, L, head]`, same shape out.
-pub(crate) fn rotate(x: Tensor<4>, (cos, sin): &(Tensor<4>, Tensor<4>)) -> Tensor<4> {
+pub(crate) fn rotate(x: Tensor<4>, RopeTables { cos, sin }: &RopeTables) -> Tensor<4> {
     let half = x.dims()[3] / 2;
     let (a, b) = (x.clone().narrow(3, 0, half), x.narrow(3, half, half));
     Tensor::cat(vec![a.clone() * cos.clone() - b.clone() * sin.clone(), a * sin.clone() + b * cos.clone()], 3)

@@ -7,12 +7,12 @@
 //! Darcet et al. 2023 (arXiv:2309.16588).
 
 use burn::module::{Initializer, Module, Param};
-use burn::nn::Linear;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::dit::TextStates;
-use crate::layers::{Mlp, RmsNorm, attention, linear, merge_heads, split_heads};
+use crate::fused::{Preparation, self_attention};
+use crate::layers::{Linear, Mlp, RmsNorm, linear};
 
 /// The shape of a [`TextEncoder`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -134,10 +134,8 @@ impl TextEncoder {
 
 impl TextBlock {
     fn forward(&self, x: Tensor<3>, mask: &Tensor<4>, heads: usize) -> Tensor<3> {
-        let width = x.dims()[2];
         let qkv = self.qkv.forward(self.attention_norm.forward(x.clone()));
-        let part = |index: usize| split_heads(qkv.clone().narrow(2, index * width, width), heads);
-        let h = merge_heads(attention(part(0), part(1), part(2), Some(mask.clone())));
+        let h = self_attention(qkv, heads, Preparation { mask: Some(mask.clone()), ..Preparation::default() });
         let x = x + self.output.forward(h);
         x.clone() + self.mlp.forward(self.mlp_norm.forward(x))
     }

@@ -11,12 +11,12 @@
 //! Sources: Kingma & Welling 2013 (arXiv:1312.6114); causal first frame as in Yu et al. 2023
 //! (arXiv:2310.05737); channel shifts as in Lin et al. 2018 (arXiv:1811.08383), with space added.
 
-use burn::module::{Module, Param};
-use burn::nn::Linear;
+use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Mlp, RmsNorm, linear};
+use crate::fused::shift;
+use crate::layers::{Linear, Mlp, RmsNorm, linear};
 use crate::{Error, Result};
 
 /// The shape of a [`Vae`].
@@ -366,53 +366,8 @@ impl ShiftBlock {
     }
 }
 
-/// Moves groups of an eighth of the channels by one cell: right, left, down, up and one step later in
-/// time; three eighths stay. Cells without a neighbour get zeros. `[B, T, H, W, C]`, same shape out.
-fn shift(x: Tensor<5>) -> Tensor<5> {
-    let group = x.dims()[4] / 8;
-    let rest = x.dims()[4] - 5 * group;
-    let from = |index: usize| x.clone().narrow(4, index * group, group);
-    Tensor::cat(
-        vec![
-            shifted(from(0), 3, true),
-            shifted(from(1), 3, false),
-            shifted(from(2), 2, true),
-            shifted(from(3), 2, false),
-            shifted(from(4), 1, true),
-            x.clone().narrow(4, 5 * group, rest),
-        ],
-        4,
-    )
-}
-
-fn shifted(x: Tensor<5>, dim: usize, forward: bool) -> Tensor<5> {
-    let length = x.dims()[dim];
-    let mut edge = x.dims();
-    edge[dim] = 1;
-    let edge = Tensor::zeros(edge, &x.device());
-    if length == 1 {
-        return edge;
-    }
-    if forward {
-        Tensor::cat(vec![edge, x.narrow(dim, 0, length - 1)], dim)
-    } else {
-        Tensor::cat(vec![x.narrow(dim, 1, length - 1), edge], dim)
-    }
-}
-
 fn channel_vector(values: &[f32], device: &Device) -> Tensor<5> {
     Tensor::<1>::from_floats(values, device).reshape([1, 1, 1, 1, values.len()])
-}
-
-/// A linear layer whose weight and bias are given: `weight` is `[d_input, d_output]`, row by row.
-pub fn linear_from(weight: Vec<f32>, bias: Vec<f32>, device: &Device) -> Linear {
-    let d_output = bias.len();
-    let d_input = weight.len() / d_output;
-    let data = burn::tensor::TensorData::new(weight, [d_input, d_output]);
-    Linear {
-        weight: Param::from_tensor(Tensor::from_data(data, device)),
-        bias: Some(Param::from_tensor(Tensor::from_floats(bias.as_slice(), device))),
-    }
 }
 
 #[cfg(test)]

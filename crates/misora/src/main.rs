@@ -18,6 +18,10 @@ use clap::Parser;
 
 use crate::arguments::{Arguments, Command};
 
+/// Tensors come and go by the megabyte; the system's allocator gives each back to the kernel and asks for it again.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {

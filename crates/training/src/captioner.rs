@@ -13,10 +13,11 @@ use std::sync::{Mutex, OnceLock};
 
 use anyhow::Result;
 use burn::module::{Initializer, Module, Param};
-use burn::nn::Linear;
 use burn::tensor::activation::{log_sigmoid, log_softmax, relu, sigmoid, softmax};
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
-use diffusion::{Mlp, ModelFiles, RmsNorm, Vae, linear, save_network};
+use diffusion::{
+    Linear, Mlp, ModelFiles, Preparation, RmsNorm, Vae, cross_attention, linear, save_network, self_attention,
+};
 use rand::RngExt as _;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
@@ -68,10 +69,8 @@ pub struct Captioner {
     pub norm: RmsNorm,
     /// One register a question, `[questions, D]`.
     pub registers: Param<Tensor<2>>,
-    /// Keys of the cells for the registers.
-    pub register_key: Linear,
-    /// Values of the cells for the registers.
-    pub register_value: Linear,
+    /// Keys and values of the cells for the registers.
+    pub register_key_value: Linear,
     /// After reading.
     pub register_norm: RmsNorm,
     /// Thinks over what was read.
@@ -94,12 +93,8 @@ pub struct Captioner {
 pub struct CaptionerBlock {
     /// Before both branches.
     pub norm: RmsNorm,
-    /// Queries.
-    pub query: Linear,
-    /// Keys.
-    pub key: Linear,
-    /// Values.
-    pub value: Linear,
+    /// Queries, keys and values.
+    pub qkv: Linear,
     /// After attention.
     pub output: Linear,
     /// Into the MLP.
@@ -128,9 +123,7 @@ impl Captioner {
             blocks: (0..config.blocks)
                 .map(|_| CaptionerBlock {
                     norm: RmsNorm::new(width, device),
-                    query: linear(width, width, 1.0, device),
-                    key: linear(width, width, 1.0, device),
-                    value: linear(width, width, 1.0, device),
+                    qkv: linear(width, 3 * width, 1.0, device),
                     output: linear(width, width, 0.0, device),
                     up: linear(width, config.mlp_width, 1.0, device),
                     down: linear(config.mlp_width, width, 0.0, device),
@@ -138,8 +131,7 @@ impl Captioner {
                 .collect(),
             norm: RmsNorm::new(width, device),
             registers: Initializer::Normal { mean: 0.0, std: 0.5 }.init([Question::ALL.len(), width], device),
-            register_key: linear(width, width, 1.0, device),
-            register_value: linear(width, width, 1.0, device),
+            register_key_value: linear(width, 2 * width, 1.0, device),
             register_norm: RmsNorm::new(width, device),
             register_mlp: Mlp::new(width, 2 * width, device),
             heads: Question::ALL.iter().map(|question| linear(width, question.classes(), 0.2, device)).collect(),
@@ -215,8 +207,8 @@ impl Captioner {
         let x = self.norm.forward(x).reshape([batch, cells, width]);
 
         let queries = self.registers.val().unsqueeze::<3>().repeat_dim(0, batch);
-        let (keys, values) = (self.register_key.forward(x.clone()), self.register_value.forward(x.clone()));
-        let read = attention(queries, keys, values, self.config.heads);
+        let key_value = self.register_key_value.forward(x.clone());
+        let read = cross_attention(queries, key_value, self.config.heads, Preparation::default());
         let read = read.clone() + self.register_mlp.forward(self.register_norm.forward(read));
         let answers = self
             .heads
@@ -241,8 +233,7 @@ impl CaptionerBlock {
         } else {
             h.reshape([batch * time, places, width])
         };
-        let h = attention(self.query.forward(h.clone()), self.key.forward(h.clone()), self.value.forward(h), heads);
-        let h = self.output.forward(h);
+        let h = self.output.forward(self_attention(self.qkv.forward(h), heads, Preparation::default()));
         let h = if along_time {
             h.reshape([batch, places, time, width]).swap_dims(1, 2)
         } else {
@@ -250,18 +241,6 @@ impl CaptionerBlock {
         };
         x + h + mlp
     }
-}
-
-/// Scaled dot-product attention of several heads: `[B, Lq, D]` and `[B, Lk, D]` to `[B, Lq, D]`.
-fn attention(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>, heads: usize) -> Tensor<3> {
-    let [batch, length, width] = query.dims();
-    let head_width = width / heads;
-    let split = |x: Tensor<3>| {
-        let [batch, length, _] = x.dims();
-        x.reshape([batch, length, heads, head_width]).swap_dims(1, 2)
-    };
-    let scores = split(query.mul_scalar((head_width as f32).powf(-0.5))).matmul(split(key).swap_dims(2, 3));
-    softmax(scores, 3).matmul(split(value)).swap_dims(1, 2).reshape([batch, length, width])
 }
 
 /// The latent frames of each patch of time: the first frame alone, then `patch` at a time; a frame that is

@@ -9,6 +9,7 @@ mod clips;
 mod curves;
 mod dit;
 mod evaluate;
+mod muon;
 mod sheet;
 mod text;
 mod trainer;

@@ -8,10 +8,9 @@ use std::path::Path;
 
 use anyhow::Result;
 use burn::module::Module;
-use burn::nn::Linear;
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use diffusion::{PromptTokenizer, TextConfig, TextEncoder, TextStates, linear};
+use diffusion::{Linear, PromptTokenizer, TextConfig, TextEncoder, TextStates, linear};
 use rand::RngExt as _;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};

@@ -9,14 +9,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamGroup, ParamId};
-use burn::optim::{
-    AdamWConfig, AdjustLrFn, GradientsAccumulator, GradientsParams, ModuleOptimizer, MuonConfig,
-    decay::WeightDecayConfig,
-};
+use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::curves::Curves;
+use crate::muon::Muon;
 
 /// How a stage is trained. Part of the stage's configuration file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -212,10 +210,7 @@ impl Trainer {
         if !self.config.muon {
             return adam;
         }
-        let muon = MuonConfig::new()
-            .with_weight_decay(Some(WeightDecayConfig::new(self.config.weight_decay)))
-            .with_adjust_lr_fn(AdjustLrFn::MatchRmsAdamW)
-            .build();
+        let muon = Muon::new(self.config.weight_decay);
         let mut matrices = BlockMatrices::default();
         model.visit(&mut matrices);
         adam.with_group(ParamGroup::from_ids(matrices.ids), muon, None)
@@ -345,9 +340,8 @@ fn blend<M: Module>(average: M, model: &M, decay: f64) -> M {
 
 #[cfg(test)]
 mod tests {
-    use burn::nn::Linear;
     use burn::tensor::TensorData;
-    use diffusion::linear;
+    use diffusion::{Linear, linear};
 
     use super::*;
 

@@ -6,9 +6,8 @@
 use std::path::Path;
 
 use anyhow::Result;
-use burn::nn::Linear;
 use burn::tensor::{Device, Distribution, Tensor};
-use diffusion::{Vae, VaeConfig, linear_from};
+use diffusion::{Linear, Vae, VaeConfig, linear_from};
 use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 

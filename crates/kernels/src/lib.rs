@@ -1,0 +1,25 @@
+//! The few CPU kernels no library has fast enough: matrix products in bfloat16 where the processor has tiles for them,
+//! and the steps between the products of a transformer, forward and backward, one pass over memory each.
+//!
+//! Plain slices in and out: nothing here knows tensors or models. `unsafe` stands where a processor's tiles or a
+//! library's pointers are used, and nowhere else.
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may panic"))]
+
+mod activation;
+mod amx;
+mod attention;
+mod exponential;
+mod matrix;
+mod norm;
+mod pack;
+mod shift;
+mod vectorized;
+
+#[cfg(test)]
+mod testing;
+
+pub use activation::{gelu, gelu_backward};
+pub use attention::{Attention, AttentionGradients, Source, SourceGradients, attention, attention_backward};
+pub use matrix::{Matrix, Path, Right, Start, multiply, multiply_by};
+pub use norm::{EPSILON, Modulation, ModulationGradients, gated_add, gated_add_backward, modulate, modulate_backward};
+pub use shift::{shift, shift_backward};
