@@ -1,0 +1,38 @@
+//! Requests in a minute. What writes is counted in the store, exactly across all nodes; what reads is counted on
+//! this node, so that polling costs no transaction. Each has the whole limit.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use platform::{ProjectId, RateDecision, RateState, Timestamp, header_duration, rate_decision};
+
+/// The reads of each project on this node.
+#[derive(Debug, Default)]
+pub(crate) struct ReadLimit(Mutex<HashMap<ProjectId, RateState>>);
+
+impl ReadLimit {
+    /// Counts one read.
+    pub(crate) fn count(&self, project: ProjectId, per_minute: u32, now: Timestamp) -> RateDecision {
+        let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if states.len() > 10_000 {
+            states.retain(|_, state| state.timestamp() > now);
+        }
+        let state = states.entry(project).or_default();
+        let decision = rate_decision(*state, per_minute, now);
+        *state = decision.state;
+        decision
+    }
+}
+
+/// The three headers of a decision.
+pub(crate) fn rate_headers(decision: &RateDecision, headers: &mut HeaderMap) {
+    let reset = header_duration(decision.reset_after);
+    let limit = HeaderName::from_static("x-ratelimit-limit-requests");
+    headers.insert(limit, HeaderValue::from(decision.limit));
+    let remaining = HeaderName::from_static("x-ratelimit-remaining-requests");
+    headers.insert(remaining, HeaderValue::from(decision.remaining));
+    if let Ok(reset) = HeaderValue::from_str(&reset) {
+        headers.insert(HeaderName::from_static("x-ratelimit-reset-requests"), reset);
+    }
+}

@@ -1,0 +1,19 @@
+//! The HTTP API, sessions and the loops that work in the background. It reads requests, asks `platform`, tells `store`
+//! and answers; status codes are known here and nowhere else.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod app;
+mod clock;
+
+mod http;
+
+mod mail;
+
+pub mod worker;
+
+pub use app::{App, AppParts, Entropy, FetchError, Outbound, Outgoing, Settings, SystemEntropy};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use http::{Access, Needs, batch_creation, openapi, route_list, router};
+pub use mail::{Letter, Mail, MailError, Outbox};
