@@ -11,6 +11,7 @@ use store::{LinkKey, Objects, Store, StoreError};
 use crate::clock::Clock;
 use crate::http::{KeyCache, Metrics, ReadLimit};
 use crate::mail::Mail;
+use crate::worker::WorkerSignal;
 
 /// The state of a running server. Cheap to clone.
 #[derive(Clone)]
@@ -118,6 +119,8 @@ pub struct Shared {
     pub outbound: Arc<dyn Outbound>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+    /// Wakes the workers of this process.
+    pub worker_signal: Arc<WorkerSignal>,
     entropy: Arc<dyn Entropy>,
     offers: Vec<Offer>,
     catalogue: RwLock<Arc<Catalogue>>,
@@ -141,6 +144,7 @@ impl App {
             mail: parts.mail,
             outbound: parts.outbound,
             clock: parts.clock,
+            worker_signal: Arc::default(),
             entropy: parts.entropy,
             offers: parts.offers,
             catalogue: RwLock::new(Arc::new(catalogue)),

@@ -10,10 +10,14 @@ mod clock;
 mod http;
 
 mod mail;
+mod outbound;
 
+pub mod housekeeping;
+pub mod webhooks;
 pub mod worker;
 
 pub use app::{App, AppParts, Entropy, FetchError, Outbound, Outgoing, Settings, SystemEntropy};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use http::{Access, Needs, batch_creation, openapi, route_list, router};
 pub use mail::{Letter, Mail, MailError, Outbox};
+pub use outbound::{HttpOutbound, OutboundError};
