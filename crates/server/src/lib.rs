@@ -6,6 +6,7 @@
 
 mod app;
 mod clock;
+mod config;
 
 mod http;
 
@@ -18,6 +19,7 @@ pub mod worker;
 
 pub use app::{App, AppParts, Entropy, FetchError, Outbound, Outgoing, Settings, SystemEntropy};
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use config::{Config, ConfigError};
 pub use http::{Access, Needs, batch_creation, openapi, route_list, router};
 pub use mail::{Letter, Mail, MailError, Outbox};
 pub use outbound::{HttpOutbound, OutboundError};
