@@ -13,9 +13,12 @@ mod http;
 mod mail;
 mod outbound;
 
+pub mod batch_runner;
 pub mod housekeeping;
 pub mod webhooks;
 pub mod worker;
+
+mod serve;
 
 pub use app::{App, AppParts, Entropy, FetchError, Outbound, Outgoing, Settings, SystemEntropy};
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -23,3 +26,4 @@ pub use config::{Config, ConfigError};
 pub use http::{Access, Needs, batch_creation, openapi, route_list, router};
 pub use mail::{Letter, Mail, MailError, Outbox};
 pub use outbound::{HttpOutbound, OutboundError};
+pub use serve::{ServeError, Server, back_up, full_offer, migrate, open, restore, run_worker};
