@@ -116,26 +116,27 @@ impl KeyCache {
 /// Lets a request through to its handler, or answers it.
 pub(crate) async fn enforce(
     State((app, access)): State<(App, Access)>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
+    let (mut parts, body) = request.into_parts();
     let proved = match access {
         Access::Open => Ok(None),
-        Access::Visitor => same_origin(&app, &request).map(|()| None),
-        Access::Key(scope, needs) => match key_caller(&app, &request, scope, needs).await {
-            Ok((caller, tier)) => return with_key(&app, caller, &tier, request, next).await,
+        Access::Visitor => same_origin(&app, &parts).map(|()| None),
+        Access::Key(scope, needs) => match key_caller(&app, &parts, scope, needs).await {
+            Ok((caller, tier)) => {
+                return with_key(&app, caller, &tier, Request::from_parts(parts, body), next).await;
+            }
             Err(error) => Err(error),
         },
-        Access::Person | Access::Moderator | Access::Administrator => {
-            person(&app, &request, access).await.map(Some)
-        }
+        Access::Person | Access::Moderator | Access::Administrator => person(&app, &parts, access).await.map(Some),
     };
     match proved {
         Ok(person) => {
             if let Some(person) = person {
-                request.extensions_mut().insert(person);
+                parts.extensions.insert(person);
             }
-            next.run(request).await
+            next.run(Request::from_parts(parts, body)).await
         }
         Err(error) => error.into_response(),
     }
@@ -163,11 +164,11 @@ async fn with_key(app: &App, caller: KeyCaller, tier: &Tier, mut request: Reques
 
 async fn key_caller(
     app: &App,
-    request: &Request,
+    request: &Parts,
     scope: Scope,
     needs: Needs,
 ) -> Result<(KeyCaller, Arc<Tier>), ApiError> {
-    let text = presented_key(request.headers()).ok_or_else(ApiError::no_key)?;
+    let text = presented_key(&request.headers).ok_or_else(ApiError::no_key)?;
     let presented = ApiKeySecret::parse(text).map_err(|_| KeyRefusal::Unknown)?;
     let now = app.now();
     let known = match app.keys.find(presented.id(), now) {
@@ -218,17 +219,17 @@ fn presented_key(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The address of the client: the connection's, or what the owner's own proxy says.
-pub(crate) fn client_address(app: &App, request: &Request) -> Option<IpAddr> {
+fn client_address(app: &App, request: &Parts) -> Option<IpAddr> {
     let forwarded = || {
-        let value = request.headers().get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
+        let value = request.headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
         value.rsplit(',').next()?.trim().parse().ok()
     };
-    let connected = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let connected = request.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     if app.settings.behind_proxy { forwarded().or(connected) } else { connected }
 }
 
-async fn person(app: &App, request: &Request, access: Access) -> Result<Person, ApiError> {
-    let token = session_token(request.headers()).ok_or_else(ApiError::no_session)?;
+async fn person(app: &App, request: &Parts, access: Access) -> Result<Person, ApiError> {
+    let token = session_token(&request.headers).ok_or_else(ApiError::no_session)?;
     let now = app.now();
     let session = app.store.session(token.hash(), now).await?.ok_or_else(ApiError::no_session)?;
     same_origin(app, request)?;
@@ -270,11 +271,11 @@ pub(crate) fn session_cookie(app: &App, token: Option<&Token>) -> HeaderValue {
 
 /// Refuses a change that a page of somewhere else asks for. Browsers say where a page is from; what is no browser
 /// sends no `Origin` and holds no cookie of anyone else.
-fn same_origin(app: &App, request: &Request) -> Result<(), ApiError> {
-    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+fn same_origin(app: &App, request: &Parts) -> Result<(), ApiError> {
+    if matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(());
     }
-    let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
+    let header = |name: &str| request.headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let fine = match (header("origin"), header("sec-fetch-site")) {
         (Some(origin), _) => {
             let host = header("host").unwrap_or_default();
@@ -360,11 +361,6 @@ impl FromRequestParts<App> for ClientAddress {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let mut request = Request::new(axum::body::Body::empty());
-        *request.headers_mut() = parts.headers.clone();
-        if let Some(info) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
-            request.extensions_mut().insert(*info);
-        }
-        Ok(Self(client_address(app, &request)))
+        Ok(Self(client_address(app, parts)))
     }
 }

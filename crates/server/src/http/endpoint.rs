@@ -2,6 +2,7 @@
 //! and the table of the access test, so none of them can miss one.
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::middleware::from_fn_with_state;
@@ -18,12 +19,17 @@ pub(crate) struct Endpoint {
     pub(crate) method: Method,
     pub(crate) path: &'static str,
     pub(crate) access: Access,
+    /// The handler's name.
+    pub(crate) name: String,
     pub(crate) summary: &'static str,
     pub(crate) query: &'static [(&'static str, &'static str)],
     pub(crate) body: Option<BodyDoc>,
     pub(crate) answer: AnswerDoc,
     handler: MethodRouter<App>,
 }
+
+/// The largest body that holds no file.
+const SMALL_BODY_BYTES: usize = 1_000_000;
 
 /// How a body may come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,22 +75,23 @@ impl NamedSchema {
 
 /// An endpoint that reads.
 pub(crate) fn get<H: Handler<T, App>, T: 'static>(path: &'static str, access: Access, handler: H) -> Endpoint {
-    Endpoint::new(Method::GET, path, access, on(MethodFilter::GET, handler))
+    Endpoint::new::<H>(Method::GET, path, access, on(MethodFilter::GET, handler))
 }
 
 /// An endpoint that makes or changes.
 pub(crate) fn post<H: Handler<T, App>, T: 'static>(path: &'static str, access: Access, handler: H) -> Endpoint {
-    Endpoint::new(Method::POST, path, access, on(MethodFilter::POST, handler))
+    Endpoint::new::<H>(Method::POST, path, access, on(MethodFilter::POST, handler))
 }
 
 /// An endpoint that takes away.
 pub(crate) fn delete<H: Handler<T, App>, T: 'static>(path: &'static str, access: Access, handler: H) -> Endpoint {
-    Endpoint::new(Method::DELETE, path, access, on(MethodFilter::DELETE, handler))
+    Endpoint::new::<H>(Method::DELETE, path, access, on(MethodFilter::DELETE, handler))
 }
 
 impl Endpoint {
-    fn new(method: Method, path: &'static str, access: Access, handler: MethodRouter<App>) -> Self {
-        Self { method, path, access, summary: "", query: &[], body: None, answer: AnswerDoc::Empty, handler }
+    fn new<H>(method: Method, path: &'static str, access: Access, handler: MethodRouter<App>) -> Self {
+        let name = std::any::type_name::<H>().rsplit("::").next().unwrap_or_default().to_owned();
+        Self { method, path, access, name, summary: "", query: &[], body: None, answer: AnswerDoc::Empty, handler }
     }
 
     /// What it does, one sentence.
@@ -119,7 +126,12 @@ impl Endpoint {
 
     /// Adds it to a router, behind its access.
     pub(crate) fn mount(self, router: Router<App>, app: &App) -> Router<App> {
-        let guarded = self.handler.layer(from_fn_with_state((app.clone(), self.access), enforce));
-        router.route(self.path, guarded)
+        // Only what takes files may be large.
+        let most = match self.body.as_ref().map(|body| body.kind) {
+            Some(BodyKind::Form | BodyKind::JsonOrForm) => usize::try_from(app.settings.max_body_bytes).unwrap_or(usize::MAX),
+            Some(BodyKind::Json) | None => SMALL_BODY_BYTES,
+        };
+        let limited = self.handler.layer(DefaultBodyLimit::max(most));
+        router.route(self.path, limited.layer(from_fn_with_state((app.clone(), self.access), enforce)))
     }
 }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 /// What went wrong, as an answer.
 #[derive(Debug)]
-pub struct ApiError {
+pub(crate) struct ApiError {
     status: StatusCode,
     kind: &'static str,
     code: Option<&'static str>,
@@ -106,6 +106,12 @@ impl ApiError {
     /// 404.
     pub(crate) fn not_found(what: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, Some("not_found"), format!("There is no such {what}."))
+    }
+
+    /// 404, for a model.
+    pub(crate) fn no_model(name: &str) -> Self {
+        let message = format!("The model {name:?} does not exist here.");
+        Self::new(StatusCode::NOT_FOUND, Some("model_not_found"), message).about("model")
     }
 
     /// 405.
