@@ -1,7 +1,7 @@
 //! The configuration: one TOML file and the environment, which wins. Every value has a default, a wrong one is named at start.
 //!
-//! A key `public_url` of the file is the variable `MISORA_PUBLIC_URL`. What each means is said at [`Config`]'s fields; the keys
-//! that have another name or form than the field say so there.
+//! A key `public_url` of the file is the variable `MISORA_PUBLIC_URL`. `docs/misora.example.toml` has all of them; the fields of
+//! [`Config`] say which keys have another name or form than they.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -348,6 +348,16 @@ mod tests {
         assert_eq!(config.database_url, "sqlite:/data/misora.sqlite");
         assert_eq!(config.objects, ObjectsPlace::Folder("/data/objects".into()));
         assert_eq!((config.sign_up, config.workers), (SignUpMode::Closed, 1));
+    }
+
+    #[test]
+    fn the_documented_file_says_the_defaults() {
+        let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/misora.example.toml"));
+        assert_eq!(Config::read(Some(file), [], Path::new("/data")), read(&[]));
+        let text = std::fs::read_to_string(file).unwrap();
+        let missing: Vec<_> =
+            KEYS.iter().map(|(key, _)| *key).filter(|key| !text.contains(key) && !["data", "objects"].contains(key)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use platform::{BatchEvent, BatchId, BatchState, FileId, Scope, Service, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use store::{BatchCounts, NewBatch, StoreError};
 use utoipa::ToSchema;
 
@@ -105,16 +105,16 @@ pub(crate) struct BatchErrors {
     data: Vec<BatchError>,
 }
 
-/// Why a file could not be read.
-#[derive(Serialize, ToSchema)]
+/// A mistake in a file.
+#[derive(Serialize, Deserialize, ToSchema)]
 pub(crate) struct BatchError {
-    /// Always `invalid_input_file`.
-    code: &'static str,
+    /// A stable word, such as `invalid_json_line` or `duplicate_custom_id`.
+    code: String,
     /// A sentence.
     message: String,
     /// Null.
     param: Option<String>,
-    /// Null; the sentence names the line.
+    /// The line, from 1; null if it is the whole file.
     line: Option<u32>,
 }
 
@@ -193,17 +193,13 @@ async fn cancel_batch(
 async fn show(app: &App, batch: store::Batch) -> Result<Batch, ApiError> {
     let BatchCounts { total, completed, failed } = app.store.batch_counts(batch.id).await?;
     let ended = |state| batch.ended_at.filter(|_| batch.state == state).map(Timestamp::seconds);
-    let error = |message: &String| BatchError {
-        code: "invalid_input_file",
-        message: message.clone(),
-        param: None,
-        line: None,
-    };
+    // The batch loop writes them in this form.
+    let read = |errors: &String| serde_json::from_str(errors).unwrap_or_default();
     Ok(Batch {
         id: batch.id.to_string(),
         object: "batch",
         endpoint: "/v1/videos",
-        errors: batch.error.as_ref().map(|message| BatchErrors { object: "list", data: vec![error(message)] }),
+        errors: batch.error.as_ref().map(|errors| BatchErrors { object: "list", data: read(errors) }),
         input_file_id: batch.input_file.to_string(),
         completion_window: "24h",
         status: batch.state.as_str(),

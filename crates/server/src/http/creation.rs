@@ -310,7 +310,9 @@ pub(crate) async fn accept(
     if let (Ok(Accepted::Repeated(_)) | Err(_), Some(file)) = (&accepted, creation.kept) {
         app.store.delete_file(project, file, now).await?;
     }
-    match accepted? {
+    let accepted = accepted?;
+    app.worker_signal.job_accepted();
+    match accepted {
         Accepted::New(generations) | Accepted::Repeated(generations) => Ok(generations),
     }
 }

@@ -199,6 +199,7 @@ async fn delete_video(
 ) -> Result<Json<Deleted>, ApiError> {
     let generation = video(&app, &caller, id).await?;
     app.store.delete_generation(caller.project.id, id, app.now()).await?;
+    app.worker_signal.cancel_asked();
     if let GenerationKind::Create { first_frame: Some(file), .. } = generation.kind {
         forget_reference(&app, &caller, file).await?;
     }
@@ -219,7 +220,8 @@ async fn forget_reference(app: &App, caller: &KeyCaller, id: platform::FileId) -
 async fn cancel_video(State(app): State<App>, caller: KeyCaller, Id(id): Id<VideoId>) -> Result<Json<Video>, ApiError> {
     video(&app, &caller, id).await?;
     match app.store.cancel(caller.project.id, id, app.now()).await? {
-        Cancellation::Cancelled | Cancellation::Requested | Cancellation::AlreadyEnded => {}
+        Cancellation::Requested => app.worker_signal.cancel_asked(),
+        Cancellation::Cancelled | Cancellation::AlreadyEnded => {}
     }
     Ok(Json(Video::from(&video(&app, &caller, id).await?)))
 }
