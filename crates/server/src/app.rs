@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use platform::{Catalogue, CatalogueError, ModelName, Offer, Quotas, SignUpMode, Tier, Timestamp};
+use platform::{Catalogue, CatalogueError, ModelName, Offer, ProjectId, Quotas, SignUpMode, Tier, Timestamp};
 use store::{LinkKey, Objects, Store, StoreError};
 
 use crate::clock::Clock;
-use crate::http::{KeyCache, Metrics, ReadLimit};
+use crate::http::{KeyCache, Metrics, NodeLimit};
 use crate::mail::Mail;
 use crate::worker::WorkerSignal;
 
@@ -125,7 +125,8 @@ pub struct Shared {
     offers: Vec<Offer>,
     catalogue: RwLock<Arc<Catalogue>>,
     pub(crate) keys: KeyCache,
-    pub(crate) reads: ReadLimit,
+    pub(crate) reads: NodeLimit<ProjectId>,
+    pub(crate) attempts: NodeLimit<String>,
     pub(crate) metrics: Metrics,
 }
 
@@ -149,7 +150,8 @@ impl App {
             offers: parts.offers,
             catalogue: RwLock::new(Arc::new(catalogue)),
             keys: KeyCache::default(),
-            reads: ReadLimit::default(),
+            reads: NodeLimit::default(),
+            attempts: NodeLimit::default(),
             metrics: Metrics::default(),
         })))
     }

@@ -13,7 +13,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use platform::{
     ActiveMembership, ApiKey, ApiKeyId, ApiKeySecret, IdentityId, KeyRefusal, Membership, MembershipRefusal,
-    MembershipState, Role, Scope, Service, Tier, Timestamp, Token, TokenKind, VerifiedKey,
+    MembershipState, Role, Scope, Service, Tier, Timestamp, Token, TokenKind,
 };
 use store::{Project, Session, StoreError};
 
@@ -50,8 +50,6 @@ pub enum Needs {
 /// Whoever came with a good key.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyCaller {
-    /// The proof.
-    pub(crate) key: VerifiedKey,
     /// The key's project.
     pub(crate) project: Arc<Project>,
     needs: Needs,
@@ -183,11 +181,11 @@ async fn key_caller(
             known
         }
     };
-    let key = known.key.verify(&presented, scope, client_address(app, request), now)?;
+    known.key.verify(&presented, scope, client_address(app, request), now)?;
     if known.project.archived_at.is_some() {
         return Err(KeyRefusal::Revoked.into());
     }
-    let caller = KeyCaller { key, project: known.project, needs, memberships: known.memberships };
+    let caller = KeyCaller { project: known.project, needs, memberships: known.memberships };
     caller.membership(Service::Api).readable()?;
     match needs {
         Needs::Readable(service) => caller.membership(service).readable().map(|_| ())?,

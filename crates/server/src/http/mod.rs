@@ -28,6 +28,17 @@ mod moderations;
 mod usage;
 mod webhook_endpoints;
 
+mod accounts;
+mod keys;
+mod leaks;
+mod memberships;
+mod password;
+mod sessions;
+
+mod admin;
+mod decisions;
+mod setup;
+
 mod health;
 
 mod error;
@@ -47,7 +58,7 @@ pub use auth::{Access, Needs};
 pub use creation::batch_creation;
 pub(crate) use health::Metrics;
 pub use openapi::openapi;
-pub(crate) use rate::ReadLimit;
+pub(crate) use rate::NodeLimit;
 pub(crate) use video_object::Video;
 
 /// Every endpoint, in the order of the documents.
@@ -65,6 +76,14 @@ fn all_endpoints() -> Vec<Endpoint> {
         batches::endpoints(),
         webhook_endpoints::endpoints(),
         usage::endpoints(),
+        accounts::endpoints(),
+        sessions::endpoints(),
+        memberships::endpoints(),
+        keys::endpoints(),
+        leaks::endpoints(),
+        decisions::endpoints(),
+        admin::endpoints(),
+        setup::endpoints(),
         health::endpoints(),
         openapi::endpoints(),
     ]

@@ -2,23 +2,30 @@
 //! this node, so that polling costs no transaction. Each has the whole limit.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use platform::{ProjectId, RateDecision, RateState, Timestamp, header_duration, rate_decision};
+use platform::{RateDecision, RateState, Timestamp, header_duration, rate_decision};
 
-/// The reads of each project on this node.
-#[derive(Debug, Default)]
-pub(crate) struct ReadLimit(Mutex<HashMap<ProjectId, RateState>>);
+/// What was counted on this node, for each project, address or other key.
+#[derive(Debug)]
+pub(crate) struct NodeLimit<K>(Mutex<HashMap<K, RateState>>);
 
-impl ReadLimit {
-    /// Counts one read.
-    pub(crate) fn count(&self, project: ProjectId, per_minute: u32, now: Timestamp) -> RateDecision {
+impl<K> Default for NodeLimit<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Eq + Hash> NodeLimit<K> {
+    /// Counts one.
+    pub(crate) fn count(&self, key: K, per_minute: u32, now: Timestamp) -> RateDecision {
         let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if states.len() > 10_000 {
             states.retain(|_, state| state.timestamp() > now);
         }
-        let state = states.entry(project).or_default();
+        let state = states.entry(key).or_default();
         let decision = rate_decision(*state, per_minute, now);
         *state = decision.state;
         decision

@@ -20,7 +20,7 @@ pub(crate) struct Bed {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) project: ProjectId,
     pub(crate) member: ActiveMembership,
-    _folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 pub(crate) const PRICE: Credits = Credits::from_micros(2_000_000);
@@ -49,6 +49,13 @@ pub(crate) fn key() -> SigningKey {
 
 impl Bed {
     pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A bed whose owner decided something else.
+    pub(crate) async fn with(decide: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings::new("http://misora.test");
+        decide(&mut settings);
         let now = Timestamp::from_seconds(1_790_000_000);
         let (clock, folder) = (Arc::new(ManualClock::new(now)), tempfile::tempdir().unwrap());
         let store = Store::open(&format!("sqlite:{}", folder.path().join("misora.sqlite").display())).await.unwrap();
@@ -57,7 +64,7 @@ impl Bed {
             store,
             objects: Objects::open(&ObjectsPlace::Memory).unwrap(),
             offers: vec![full_offer(name("test-card"), Rate::FREE)],
-            settings: Settings::new("http://misora.test"),
+            settings,
             link_key: LinkKey::new([1; 32]),
             clock: Arc::clone(&clock) as _,
             entropy: Arc::new(SystemEntropy),
@@ -85,7 +92,7 @@ impl Bed {
         app.store.create_project(&row).await.unwrap();
         let credits = Credits::from_micros(1_000_000_000);
         app.store.grant(LedgerEntryId::new(now, entropy()), project, credits, "hello", now).await.unwrap();
-        Self { app, clock, project, member, _folder: folder }
+        Self { app, clock, project, member, folder }
     }
 
     pub(crate) fn worker(&self, models: Models) -> Worker {

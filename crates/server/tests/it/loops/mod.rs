@@ -1,7 +1,7 @@
 //! The loops behind the API: worker, webhooks, batches, housekeeping. Time is the test's.
 
 mod batches;
-mod bed;
+pub(crate) mod bed;
 mod kinds;
 mod outputs;
 mod shutdown;
