@@ -332,7 +332,8 @@ async fn send_confirmation(app: &App, identity: IdentityId, email: &str) -> Resu
     let now = app.now();
     let token = make_token(app, TokenKind::EmailConfirmation, identity, email, Some(now + CONFIRMATION), now).await?;
     let base = &app.settings.base_url;
-    let body = format!("Welcome. To confirm that this address is yours, open\n\n{base}/confirm-email#{}\n", token.reveal());
+    let body =
+        format!("Welcome. To confirm that this address is yours, open\n\n{base}/confirm-email#{}\n", token.reveal());
     send(app, email, "Confirm your address", body).await
 }
 
@@ -362,7 +363,8 @@ async fn make_token(
 /// Counts an attempt at someone's account, from one address; refuses too many.
 pub(crate) fn count_attempt(app: &App, address: ClientAddress, account: &str) -> Result<(), ApiError> {
     let from = address.0.map(|address| format!("from {address}"));
-    let of = Some(account).filter(|account| !account.is_empty()).map(|account| format!("of {}", account.to_lowercase()));
+    let of =
+        Some(account).filter(|account| !account.is_empty()).map(|account| format!("of {}", account.to_lowercase()));
     for key in from.into_iter().chain(of) {
         let decision = app.attempts.count(key, ATTEMPTS, app.now());
         if !decision.allowed {
@@ -375,8 +377,10 @@ pub(crate) fn count_attempt(app: &App, address: ClientAddress, account: &str) ->
 /// An address: something, `@`, something; no blanks; at most 254 characters.
 pub(crate) fn read_email(text: &str) -> Result<String, ApiError> {
     let email = text.trim().to_lowercase();
-    let parted = email.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
-    let plain = email.chars().all(|letter| !letter.is_whitespace() && !letter.is_control() && !"<>,;\"".contains(letter));
+    let parted =
+        email.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
+    let plain =
+        email.chars().all(|letter| !letter.is_whitespace() && !letter.is_control() && !"<>,;\"".contains(letter));
     if parted && plain && email.len() <= 254 {
         return Ok(email);
     }

@@ -298,7 +298,8 @@ async fn change_role(
     person.fresh(app.now())?;
     let service = Service::from_word(form.needed_text("service")?);
     let service = service.ok_or_else(|| ApiError::invalid("service", "There is no such service."))?;
-    let role = Role::from_word(form.needed_text("role")?).ok_or_else(|| ApiError::invalid("role", "There is no such role."))?;
+    let role = Role::from_word(form.needed_text("role")?)
+        .ok_or_else(|| ApiError::invalid("role", "There is no such role."))?;
     let identity = app.store.identity(id).await?;
     app.store.set_role(id, service, role).await?;
     record(&app, &person, "identity.role", id.to_string(), format!("{service}: {}", role.as_str())).await?;
@@ -307,8 +308,15 @@ async fn change_role(
 }
 
 fn show_tier(tier: &Tier) -> ShownTier {
-    let Quotas { requests_per_minute, concurrent_jobs, seconds_per_day, longest_seconds, most_at_once, priority, weight } =
-        tier.quotas;
+    let Quotas {
+        requests_per_minute,
+        concurrent_jobs,
+        seconds_per_day,
+        longest_seconds,
+        most_at_once,
+        priority,
+        weight,
+    } = tier.quotas;
     ShownTier {
         name: tier.name.clone(),
         object: "tier",
@@ -390,7 +398,9 @@ async fn create_invite(State(app): State<App>, person: Person, form: Form) -> Re
         tier,
         uses_allowed: form.whole("uses", 1, 100_000)?.map_or(1, |uses| uses as u32),
         uses: 0,
-        expires_at: form.whole("expires_in_seconds", 60, 366 * 86_400)?.map(|seconds| now + Duration::from_secs(seconds)),
+        expires_at: form
+            .whole("expires_in_seconds", 60, 366 * 86_400)?
+            .map(|seconds| now + Duration::from_secs(seconds)),
         revoked_at: None,
     };
     let note: String = form.text("note")?.unwrap_or_default().chars().take(200).collect();
@@ -419,9 +429,11 @@ impl<S: Send + Sync> FromRequestParts<S> for InviteInPath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let texts = path_texts(parts, state).await;
         let text = texts.first().filter(|text| text.len() == 64 && text.is_ascii());
-        let bytes: Option<Vec<u8>> = text.map(|text| {
-            (0..32).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()).collect::<Option<Vec<_>>>()
-        }).unwrap_or_default();
+        let bytes: Option<Vec<u8>> = text
+            .map(|text| {
+                (0..32).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()).collect::<Option<Vec<_>>>()
+            })
+            .unwrap_or_default();
         let hash = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()).map(TokenHash::from_bytes);
         hash.map(Self).ok_or_else(|| ApiError::not_found("invite"))
     }
@@ -461,7 +473,8 @@ async fn grant_credits(
 ) -> Result<Json<Done>, ApiError> {
     let text = form.number("micros")?.ok_or_else(|| ApiError::missing("micros"))?;
     let micros = text.parse::<i64>().ok().filter(|micros| micros.unsigned_abs() <= 1_000_000_000_000_000);
-    let micros = micros.ok_or_else(|| ApiError::invalid("micros", "'micros' must be a whole number, at most 10^15."))?;
+    let micros =
+        micros.ok_or_else(|| ApiError::invalid("micros", "'micros' must be a whole number, at most 10^15."))?;
     let note: String = form.text("note")?.unwrap_or_default().chars().take(200).collect();
     let (now, amount) = (app.now(), Credits::from_micros(micros));
     app.store.grant(LedgerEntryId::new(now, app.random()), id, amount, &note, now).await?;

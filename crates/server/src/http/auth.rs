@@ -112,11 +112,7 @@ impl KeyCache {
 }
 
 /// Lets a request through to its handler, or answers it.
-pub(crate) async fn enforce(
-    State((app, access)): State<(App, Access)>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn enforce(State((app, access)): State<(App, Access)>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let proved = match access {
         Access::Open => Ok(None),
@@ -321,9 +317,7 @@ impl Person {
     /// What they may decide in a service. An administrator may in all; a limited membership gives no power.
     pub(crate) fn role(&self, service: Service) -> Role {
         let powers = self.memberships.iter().filter(|membership| membership.state == MembershipState::Active);
-        let counts = |membership: &&Membership| {
-            membership.service == service || membership.role == Role::Administrator
-        };
+        let counts = |membership: &&Membership| membership.service == service || membership.role == Role::Administrator;
         powers.filter(counts).map(|membership| membership.role).max().unwrap_or_default()
     }
 

@@ -162,7 +162,11 @@ async fn create_batch(State(app): State<App>, caller: KeyCaller, form: Form) -> 
     show(&app, app.store.batch(project, id).await?).await.map(Json)
 }
 
-async fn list_batches(State(app): State<App>, caller: KeyCaller, values: Values) -> Result<Json<List<Batch>>, ApiError> {
+async fn list_batches(
+    State(app): State<App>,
+    caller: KeyCaller,
+    values: Values,
+) -> Result<Json<List<Batch>>, ApiError> {
     let page = values.page()?;
     let mut batches = app.store.batches(caller.project.id, one_more(&page)).await?;
     let has_more = batches.len() > page.limit as usize;
@@ -174,15 +178,15 @@ async fn list_batches(State(app): State<App>, caller: KeyCaller, values: Values)
     Ok(Json(List::new(shown, |batch| batch.id.clone(), has_more)))
 }
 
-async fn retrieve_batch(State(app): State<App>, caller: KeyCaller, Id(id): Id<BatchId>) -> Result<Json<Batch>, ApiError> {
-    show(&app, app.store.batch(caller.project.id, id).await?).await.map(Json)
-}
-
-async fn cancel_batch(
+async fn retrieve_batch(
     State(app): State<App>,
     caller: KeyCaller,
     Id(id): Id<BatchId>,
 ) -> Result<Json<Batch>, ApiError> {
+    show(&app, app.store.batch(caller.project.id, id).await?).await.map(Json)
+}
+
+async fn cancel_batch(State(app): State<App>, caller: KeyCaller, Id(id): Id<BatchId>) -> Result<Json<Batch>, ApiError> {
     let batch = app.store.batch(caller.project.id, id).await?;
     if !batch.state.is_final() && batch.state != BatchState::Cancelling {
         app.store.change_batch(id, BatchEvent::Cancel, app.now()).await?;

@@ -74,7 +74,10 @@ async fn retrieve_content(
     let word = values.get("variant").unwrap_or("video");
     let variant = Variant::from_word(word).ok_or_else(|| {
         let shown: String = word.chars().take(80).collect();
-        ApiError::invalid("variant", format!("Invalid value for variant: {shown:?}. Allowed: video, thumbnail, spritesheet."))
+        ApiError::invalid(
+            "variant",
+            format!("Invalid value for variant: {shown:?}. Allowed: video, thumbnail, spritesheet."),
+        )
     })?;
     send(&app, &generation, variant, &headers).await
 }
@@ -177,13 +180,16 @@ pub(crate) async fn send_object(
 /// Whether a list of tags in a header has this one.
 fn listed(headers: &HeaderMap, name: header::HeaderName, etag: &str) -> bool {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|tag| matches!(tag.trim(), "*") || tag.trim().trim_start_matches("W/") == etag)
+    values
+        .flat_map(|value| value.split(','))
+        .any(|tag| matches!(tag.trim(), "*") || tag.trim().trim_start_matches("W/") == etag)
 }
 
 /// One range of bytes. What is no such thing counts as nothing, and the whole is sent (RFC 9110 §14.2).
 fn read_range(text: &str) -> Option<ByteRange> {
     let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
-    let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
+    let number =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
     match (first, last) {
         ("", last) => Some(ByteRange::Last(number(last)?)),
         (first, "") => Some(ByteRange::From(number(first)?)),

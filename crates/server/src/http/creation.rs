@@ -127,7 +127,8 @@ fn read_size(form: &Form, offer: &Offer) -> Result<Option<String>, ApiError> {
         Some((text, Err(_))) => return Ok(Some(text.to_owned())),
     };
     let ratio = ratio.unwrap_or("9:16");
-    let Some((across, down)) = ratio.split_once(':').and_then(|(a, b)| Some((a.parse::<u32>().ok()?, b.parse::<u32>().ok()?)))
+    let Some((across, down)) =
+        ratio.split_once(':').and_then(|(a, b)| Some((a.parse::<u32>().ok()?, b.parse::<u32>().ok()?)))
     else {
         return Err(ApiError::invalid("aspect_ratio", "'aspect_ratio' must be like 16:9, 9:16 or 1:1."));
     };
@@ -139,7 +140,8 @@ fn read_size(form: &Form, offer: &Offer) -> Result<Option<String>, ApiError> {
         Some(size) => Ok(Some(size.to_string())),
         None => {
             let sizes: Vec<_> = offer.sizes().iter().map(ToString::to_string).collect();
-            let message = format!("No size on offer has this resolution and aspect ratio. Allowed: {}.", sizes.join(", "));
+            let message =
+                format!("No size on offer has this resolution and aspect ratio. Allowed: {}.", sizes.join(", "));
             Err(ApiError::invalid(if resolution.is_some() { "resolution" } else { "aspect_ratio" }, message))
         }
     }
@@ -151,10 +153,12 @@ pub(crate) fn refuse_blocked(prompt: &str) -> Result<(), ApiError> {
     if !moderation.is_flagged() {
         return Ok(());
     }
-    let mut rules: Vec<_> = moderation.hits().iter().map(|hit| format!("{} ({})", hit.category.as_str(), hit.rule)).collect();
+    let mut rules: Vec<_> =
+        moderation.hits().iter().map(|hit| format!("{} ({})", hit.category.as_str(), hit.rule)).collect();
     rules.sort();
     rules.dedup();
-    let message = format!("Your request was blocked by our moderation system: {}. Nothing was charged.", rules.join(", "));
+    let message =
+        format!("Your request was blocked by our moderation system: {}. Nothing was charged.", rules.join(", "));
     Err(platform::Refusal::new(platform::RefusalCode::ModerationBlocked, Some("prompt"), message).into())
 }
 
@@ -212,7 +216,9 @@ async fn read_reference(app: &App, project: ProjectId, form: &Form, size: Size) 
             let url = match object.field("image_url").or(object.field("url")).map(Field::unfolded) {
                 None => None,
                 Some(Field::Text(url)) => Some(url),
-                Some(Field::Object(inner)) => Some(inner.needed_text("url").map_err(|error| error.about(REFERENCE))?.to_owned()),
+                Some(Field::Object(inner)) => {
+                    Some(inner.needed_text("url").map_err(|error| error.about(REFERENCE))?.to_owned())
+                }
                 Some(_) => return Err(ApiError::wrong_type("input_reference.image_url", "a string")),
             };
             match (url, object.text("file_id").map_err(|error| error.about(REFERENCE))?) {

@@ -3,7 +3,10 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
-use platform::{ClipSource, FileId, GenerationKind, GenerationState, ModelName, Offer, Parameters, Seconds, Size, VideoId, extended};
+use platform::{
+    ClipSource, FileId, GenerationKind, GenerationState, ModelName, Offer, Parameters, Seconds, Size, VideoId, Words,
+    extended,
+};
 use serde::Serialize;
 use store::Generation;
 use utoipa::ToSchema;
@@ -95,7 +98,7 @@ async fn remix_video(
     let member = caller.active()?;
     let idempotency = idempotency(&headers, uri.path(), &form)?;
     let source = source_of(&app, finished(video(&app, &caller, id).await?)?)?;
-    let creation = creation(&form, source, |_| Ok(GenerationKind::Remix { source: id }))?;
+    let creation = creation(&app, &caller, &form, source, GenerationKind::Remix { source: id }).await?;
     make(&app, member, &caller, creation, idempotency).await
 }
 
@@ -110,7 +113,8 @@ async fn edit_video(
     let idempotency = idempotency(&headers, uri.path(), &form)?;
     check_prompt(&form)?;
     let source = read_source(&app, &caller, &form).await?;
-    let creation = creation(&form, source, |source| Ok(GenerationKind::Edit { source: source.clip }))?;
+    let kind = GenerationKind::Edit { source: source.clip };
+    let creation = creation(&app, &caller, &form, source, kind).await?;
     make(&app, member, &caller, creation, idempotency).await
 }
 
@@ -137,9 +141,8 @@ async fn extend_video(
         Ok(decided) => decided,
         Err(error) => return Err(forget(&app, &caller, source.kept, error).await),
     };
-    let mut creation = creation(&form, Source { seconds: added, ..source }, |source| {
-        Ok(GenerationKind::Extension { source: source.clip, depth })
-    })?;
+    let kind = GenerationKind::Extension { source: source.clip, depth };
+    let mut creation = creation(&app, &caller, &form, Source { seconds: added, ..source }, kind).await?;
     creation.total_seconds = total;
     make(&app, member, &caller, creation, idempotency).await
 }
@@ -150,19 +153,32 @@ fn check_prompt(form: &Form) -> Result<(), ApiError> {
     refuse_blocked(prompt.as_str())
 }
 
-fn creation(
+/// What a form asks of a source; what was kept for it is forgotten if that cannot be.
+async fn creation(
+    app: &App,
+    caller: &KeyCaller,
     form: &Form,
     source: Source,
-    kind: impl FnOnce(&Source) -> Result<GenerationKind, ApiError>,
+    kind: GenerationKind,
 ) -> Result<Creation, ApiError> {
-    let mut words = read_words(form)?;
-    words.n = None;
+    match parameters(form, &source) {
+        Ok(parameters) => Ok(Creation {
+            parameters,
+            kind,
+            price: source.offer.rate.quote(source.size, source.seconds),
+            model: source.offer.name,
+            total_seconds: source.seconds,
+            kept: source.kept,
+        }),
+        Err(error) => Err(forget(app, caller, source.kept, error).await),
+    }
+}
+
+fn parameters(form: &Form, source: &Source) -> Result<Parameters, ApiError> {
+    let words = Words { n: None, ..read_words(form)? };
     let parameters = Parameters::of_source(&words, source.model_requested.clone(), source.size, source.seconds)?;
     refuse_blocked(parameters.prompt.as_str())?;
-    let price = source.offer.rate.quote(source.size, source.seconds);
-    let kind = kind(&source)?;
-    let total_seconds = source.seconds;
-    Ok(Creation { parameters, kind, model: source.offer.name, total_seconds, price, kept: source.kept })
+    Ok(parameters)
 }
 
 /// The clip in `video`: `{"id"}`, an id, or a file.

@@ -7,8 +7,8 @@ use axum::handler::Handler;
 use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, on};
-use utoipa::openapi::schema::Schema;
 use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::app::App;
@@ -128,7 +128,9 @@ impl Endpoint {
     pub(crate) fn mount(self, router: Router<App>, app: &App) -> Router<App> {
         // Only what takes files may be large.
         let most = match self.body.as_ref().map(|body| body.kind) {
-            Some(BodyKind::Form | BodyKind::JsonOrForm) => usize::try_from(app.settings.max_body_bytes).unwrap_or(usize::MAX),
+            Some(BodyKind::Form | BodyKind::JsonOrForm) => {
+                usize::try_from(app.settings.max_body_bytes).unwrap_or(usize::MAX)
+            }
             Some(BodyKind::Json) | None => SMALL_BODY_BYTES,
         };
         let limited = self.handler.layer(DefaultBodyLimit::max(most));

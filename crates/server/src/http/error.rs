@@ -204,7 +204,9 @@ impl From<Refusal> for ApiError {
         match refusal.code {
             // An unfinished clip frees a place soon; a day's quota or credits do not come back within a retry.
             RefusalCode::RateLimitExceeded => (error.kind, error.retry_after_ms) = ("requests", Some(5000)),
-            RefusalCode::InsufficientQuota => (error.kind, error.retry_after_ms) = ("insufficient_quota", Some(600_000)),
+            RefusalCode::InsufficientQuota => {
+                (error.kind, error.retry_after_ms) = ("insufficient_quota", Some(600_000))
+            }
             _ => {}
         }
         error
@@ -234,9 +236,9 @@ impl From<MembershipRefusal> for ApiError {
     fn from(refusal: MembershipRefusal) -> Self {
         let status = match refusal {
             MembershipRefusal::Closed(_) => StatusCode::GONE,
-            MembershipRefusal::NotMember(_)
-            | MembershipRefusal::Restricted(_)
-            | MembershipRefusal::Suspended(_) => StatusCode::FORBIDDEN,
+            MembershipRefusal::NotMember(_) | MembershipRefusal::Restricted(_) | MembershipRefusal::Suspended(_) => {
+                StatusCode::FORBIDDEN
+            }
         };
         Self::new(status, Some(refusal.code()), sentence(&refusal.to_string()))
     }

@@ -208,9 +208,12 @@ impl Field {
             Self::Number(text) => serde_json::from_str(text).unwrap_or_default(),
             Self::Text(text) => text.as_str().into(),
             Self::List(fields) => fields.iter().map(Self::json).collect(),
-            Self::Object(form) => {
-                form.0.iter().map(|(name, field)| (name.clone(), field.json())).collect::<serde_json::Map<_, _>>().into()
-            }
+            Self::Object(form) => form
+                .0
+                .iter()
+                .map(|(name, field)| (name.clone(), field.json()))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
         }
     }
 

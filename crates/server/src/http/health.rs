@@ -42,7 +42,8 @@ pub(crate) struct Metrics(Mutex<BTreeMap<(String, u16), u64>>);
 impl Metrics {
     /// Counts an answer. Methods that nobody knows are one.
     pub(crate) fn count(&self, method: &Method, status: StatusCode) {
-        let known = [Method::GET, Method::POST, Method::DELETE, Method::HEAD, Method::PUT, Method::PATCH, Method::OPTIONS];
+        let known =
+            [Method::GET, Method::POST, Method::DELETE, Method::HEAD, Method::PUT, Method::PATCH, Method::OPTIONS];
         let method = if known.contains(method) { method.as_str() } else { "other" };
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.entry((method.to_owned(), status.as_u16())).or_default() += 1;

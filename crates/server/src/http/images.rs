@@ -8,7 +8,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use media::{PictureLimits, encode_jpeg, encode_png, encode_webp, read_picture};
-use platform::{GenerationKind, GenerationState, ModelName, Parameters, Prompt, Scope, Seconds, Service, Size, VideoId};
+use platform::{
+    GenerationKind, GenerationState, ModelName, Parameters, ProjectId, Prompt, Scope, Seconds, Service, Size, VideoId,
+};
 use serde::Serialize;
 use store::Generation;
 use utoipa::ToSchema;
@@ -89,13 +91,22 @@ async fn create_image(State(app): State<App>, caller: KeyCaller, form: Form) -> 
     let member = caller.active()?;
     let (creation, format) = read_image(&app, &form)?;
     let size = creation.parameters.size;
-    let generations = accept(&app, member, caller.project.id, creation, None, None).await?;
-    let ids: Vec<_> = generations.iter().map(|generation| generation.id).collect();
-    let made = wait(&app, &caller, &ids).await;
-    // Pictures are not kept: there is no path that would show them again.
-    for id in &ids {
-        app.store.delete_generation(caller.project.id, *id, app.now()).await?;
-    }
+    // A task of its own: it tidies up even if whoever asked hangs up.
+    let work = {
+        let app = app.clone();
+        async move {
+            let project = caller.project.id;
+            let generations = accept(&app, member, project, creation, None, None).await?;
+            let ids: Vec<_> = generations.iter().map(|generation| generation.id).collect();
+            let made = wait(&app, project, &ids).await;
+            // Pictures are not kept: there is no path that would show them again.
+            for id in &ids {
+                app.store.delete_generation(project, *id, app.now()).await?;
+            }
+            made
+        }
+    };
+    let made = tokio::spawn(work).await.map_err(|error| ApiError::internal(&error))?;
     let mut data = Vec::new();
     for png in made? {
         let bytes = written(png, format).await?;
@@ -126,7 +137,9 @@ fn read_image(app: &App, form: &Form) -> Result<(Creation, Format), ApiError> {
         None | Some("auto") => DEFAULT_SIZE,
         Some(text) => Size::parse(text)
             .filter(|size| SIDES.contains(&size.width()) && SIDES.contains(&size.height()))
-            .ok_or_else(|| ApiError::invalid("size", "'size' must be auto or WIDTHxHEIGHT with sides of 64 to 2048."))?,
+            .ok_or_else(|| {
+                ApiError::invalid("size", "'size' must be auto or WIDTHxHEIGHT with sides of 64 to 2048.")
+            })?,
     };
     let quality = form.whole("output_compression", 0, 100)?.map_or(90, |quality| quality.max(1) as u8);
     let format = match form.text("output_format")? {
@@ -146,12 +159,12 @@ fn read_image(app: &App, form: &Form) -> Result<(Creation, Format), ApiError> {
 }
 
 /// Waits until all are made, as PNG.
-async fn wait(app: &App, caller: &KeyCaller, ids: &[VideoId]) -> Result<Vec<Bytes>, ApiError> {
+async fn wait(app: &App, project: ProjectId, ids: &[VideoId]) -> Result<Vec<Bytes>, ApiError> {
     let began = app.now();
     loop {
         let mut generations = Vec::new();
         for id in ids {
-            generations.push(app.store.generation(caller.project.id, *id).await?);
+            generations.push(app.store.generation(project, *id).await?);
         }
         if let Some(failed) = generations.iter().find(|generation| ended_without(generation)) {
             let words = failed.error.as_ref().map_or("it was cancelled", |error| error.message.as_str());

@@ -44,11 +44,7 @@ pub(crate) struct LeakAnswer {
     disabled: usize,
 }
 
-async fn report_leak(
-    State(app): State<App>,
-    address: ClientAddress,
-    form: Form,
-) -> Result<Json<LeakAnswer>, ApiError> {
+async fn report_leak(State(app): State<App>, address: ClientAddress, form: Form) -> Result<Json<LeakAnswer>, ApiError> {
     count_attempt(&app, address, "")?;
     let keys = form.texts("keys")?.ok_or_else(|| ApiError::missing("keys"))?;
     if keys.len() > MAX_KEYS {
@@ -65,7 +61,9 @@ async fn report_leak(
 /// Disables a key, if that is one; the owner hears of it the first time.
 async fn disable(app: &App, text: &str, place: &str) -> Result<bool, ApiError> {
     let Ok(found) = ApiKeySecret::parse(text) else { return Ok(false) };
-    let Some(key) = app.store.api_key(found.id()).await?.filter(|key| key.hash == found.hash()) else { return Ok(false) };
+    let Some(key) = app.store.api_key(found.id()).await?.filter(|key| key.hash == found.hash()) else {
+        return Ok(false);
+    };
     let now = app.now();
     if key.revoked_at.is_some_and(|end: Timestamp| end <= now) {
         return Ok(true);

@@ -1,8 +1,8 @@
 //! The models on offer, under their own names and the aliases that clients know.
 
 use axum::Json;
-use axum::extract::State;
 use axum::extract::FromRequestParts;
+use axum::extract::State;
 use axum::http::request::Parts;
 use platform::{Catalogue, ModelName, Scope, Service};
 use serde::Serialize;

@@ -63,25 +63,26 @@ pub(crate) struct ModerationResult {
     category_applied_input_types: BTreeMap<&'static str, Vec<&'static str>>,
 }
 
-async fn create_moderation(
-    State(app): State<App>,
-    _: KeyCaller,
-    form: Form,
-) -> Result<Json<Moderations>, ApiError> {
+async fn create_moderation(State(app): State<App>, _: KeyCaller, form: Form) -> Result<Json<Moderations>, ApiError> {
     let input = form.field("input").ok_or_else(|| ApiError::missing("input"))?;
     let entries = match input.unfolded() {
         Field::Text(text) => vec![Field::Text(text)],
         Field::List(entries) if (1..=MAX_INPUTS).contains(&entries.len()) => entries,
-        Field::List(_) => return Err(ApiError::invalid("input", format!("'input' must have 1 to {MAX_INPUTS} entries."))),
+        Field::List(_) => {
+            return Err(ApiError::invalid("input", format!("'input' must have 1 to {MAX_INPUTS} entries.")));
+        }
         _ => return Err(ApiError::wrong_type("input", "a string or a list")),
     };
     let results = if entries.iter().any(|entry| matches!(entry, Field::Object(_))) {
         vec![result(&parts(&entries)?)]
     } else {
-        entries.iter().map(|entry| match entry {
-            Field::Text(text) => Ok(result(&[text.clone()])),
-            _ => Err(ApiError::wrong_type("input", "a list of strings")),
-        }).collect::<Result<_, _>>()?
+        entries
+            .iter()
+            .map(|entry| match entry {
+                Field::Text(text) => Ok(result(&[text.clone()])),
+                _ => Err(ApiError::wrong_type("input", "a list of strings")),
+            })
+            .collect::<Result<_, _>>()?
     };
     let id: String = app.random::<12>().iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Json(Moderations { id: format!("modr-{id}"), model: "misora-words-1", results }))
@@ -95,7 +96,9 @@ fn parts(entries: &[Field]) -> Result<Vec<String>, ApiError> {
         match object.needed_text("type")? {
             "text" => texts.push(object.needed_text("text")?.to_owned()),
             "image_url" => {
-                let Some(Field::Object(image)) = object.field("image_url") else { return Err(ApiError::missing("image_url")) };
+                let Some(Field::Object(image)) = object.field("image_url") else {
+                    return Err(ApiError::missing("image_url"));
+                };
                 let url = image.needed_text("url")?;
                 if url.starts_with("data:") {
                     data_url(url, "input")?;

@@ -13,9 +13,7 @@ use crate::http::error::ErrorBody;
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
-        get("/openapi.json", Access::Open, show_document)
-            .says("This document.")
-            .answers_bytes(&["application/json"]),
+        get("/openapi.json", Access::Open, show_document).says("This document.").answers_bytes(&["application/json"]),
         get("/docs", Access::Open, show_page).says("The same for people.").answers_bytes(&["text/html"]),
     ]
 }
@@ -115,9 +113,8 @@ fn operation(endpoint: &Endpoint) -> Value {
         "description": who(endpoint.access),
         "responses": responses(endpoint),
     });
-    let in_path = names_in(endpoint.path).map(|name| {
-        json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })
-    });
+    let in_path = names_in(endpoint.path)
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
     let in_query = endpoint.query.iter().map(|(name, words)| {
         json!({ "name": name, "in": "query", "required": false, "description": words, "schema": { "type": "string" } })
     });
@@ -138,7 +135,9 @@ fn operation(endpoint: &Endpoint) -> Value {
     match endpoint.access {
         Access::Open | Access::Visitor => {}
         Access::Key(..) => operation["security"] = json!([{ "bearer": [] }, { "api_key": [] }]),
-        Access::Person | Access::Moderator | Access::Administrator => operation["security"] = json!([{ "session": [] }]),
+        Access::Person | Access::Moderator | Access::Administrator => {
+            operation["security"] = json!([{ "session": [] }])
+        }
     }
     operation
 }
@@ -162,8 +161,11 @@ fn responses(endpoint: &Endpoint) -> Value {
         AnswerDoc::Empty => json!({ "description": "Done." }),
     };
     if let AnswerDoc::Bytes(_) = endpoint.answer {
-        responses.insert("206".into(), json!({ "description": "A part of the bytes.", "headers": {
-            "content-range": { "schema": { "type": "string" } } } }));
+        responses.insert(
+            "206".into(),
+            json!({ "description": "A part of the bytes.", "headers": {
+            "content-range": { "schema": { "type": "string" } } } }),
+        );
         responses.insert("304".into(), json!({ "description": "The bytes are those that you have." }));
         responses.insert("416".into(), error("The range is not in the bytes."));
     }

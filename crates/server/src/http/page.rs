@@ -117,7 +117,9 @@ impl Values {
         let limit = match self.get("limit").map(str::parse::<u32>) {
             None => 20,
             Some(Ok(limit)) if limit <= most => limit,
-            Some(_) => return Err(ApiError::invalid("limit", format!("'limit' must be a whole number from 0 to {most}."))),
+            Some(_) => {
+                return Err(ApiError::invalid("limit", format!("'limit' must be a whole number from 0 to {most}.")));
+            }
         };
         let order = match self.get("order") {
             None | Some("desc") => Order::Descending,
@@ -138,7 +140,12 @@ impl<T> List<T> {
     }
 
     /// A page of rows, one more of which was asked for than `limit`, to know whether there are more.
-    pub(crate) fn cut<Row>(mut rows: Vec<Row>, limit: u32, show: impl Fn(&Row) -> T, id: impl Fn(&Row) -> String) -> Self {
+    pub(crate) fn cut<Row>(
+        mut rows: Vec<Row>,
+        limit: u32,
+        show: impl Fn(&Row) -> T,
+        id: impl Fn(&Row) -> String,
+    ) -> Self {
         let has_more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         let (first_id, last_id) = (rows.first().map(&id), rows.last().map(&id));

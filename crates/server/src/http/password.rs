@@ -1,7 +1,7 @@
 //! Passwords: argon2id, hashed and compared on a thread that may compute, never told or logged.
 
-use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::Argon2;
+use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use platform::IdentityId;
 use store::CredentialKind;
 

@@ -46,7 +46,8 @@ pub(crate) async fn clean_clip(bytes: Bytes, param: &'static str) -> Result<(Byt
 pub(crate) fn data_url(url: &str, param: &'static str) -> Result<Bytes, ApiError> {
     use base64::Engine;
     let refused = |why: &str| ApiError::invalid(param, format!("'{param}' holds a data: address that {why}."));
-    let (head, body) = url.strip_prefix("data:").and_then(|rest| rest.split_once(',')).ok_or_else(|| refused("has no comma"))?;
+    let (head, body) =
+        url.strip_prefix("data:").and_then(|rest| rest.split_once(',')).ok_or_else(|| refused("has no comma"))?;
     if url.len() > MAX_PICTURE_BYTES {
         return Err(refused("is longer than 20971520 characters"));
     }
@@ -112,7 +113,9 @@ fn boxes(mp4: &[u8], within: std::ops::Range<usize>) -> Vec<([u8; 4], std::ops::
         let (head, size) = match size {
             0 => (8, within.end - at),
             1 => {
-                let Some(long) = mp4.get(at + 8..at + 16).and_then(|long| <[u8; 8]>::try_from(long).ok()) else { break };
+                let Some(long) = mp4.get(at + 8..at + 16).and_then(|long| <[u8; 8]>::try_from(long).ok()) else {
+                    break;
+                };
                 (16, usize::try_from(u64::from_be_bytes(long)).unwrap_or(usize::MAX))
             }
             size => (8, size),
@@ -142,7 +145,8 @@ mod tests {
         let place = mp4_box(b"udta", b"+35.68+139.69/");
         let track = mp4_box(b"trak", &[mp4_box(b"tkhd", b"head"), mp4_box(b"meta", b"phone")].concat());
         let moov = mp4_box(b"moov", &[mp4_box(b"mvhd", b"movie"), track, place].concat());
-        let mut file = [mp4_box(b"ftyp", b"isom"), moov, mp4_box(b"uuid", b"claims"), mp4_box(b"mdat", b"udta")].concat();
+        let mut file =
+            [mp4_box(b"ftyp", b"isom"), moov, mp4_box(b"uuid", b"claims"), mp4_box(b"mdat", b"udta")].concat();
         let before = file.clone();
         blank_user_data(&mut file);
         assert_eq!(file.len(), before.len());

@@ -145,6 +145,7 @@ fn date_of(day: i64) -> Date {
 fn read_day(values: &Values, name: &str) -> Result<Option<i64>, ApiError> {
     let Some(text) = values.get(name) else { return Ok(None) };
     let format = time::macros::format_description!("[year]-[month]-[day]");
-    let date = Date::parse(text, format).map_err(|_| ApiError::invalid(name, format!("'{name}' must be YYYY-MM-DD.")))?;
+    let date =
+        Date::parse(text, format).map_err(|_| ApiError::invalid(name, format!("'{name}' must be YYYY-MM-DD.")))?;
     Ok(Some((date - EPOCH).whole_days()))
 }

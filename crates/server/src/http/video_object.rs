@@ -67,7 +67,9 @@ impl Deleted {
 impl From<&Generation> for Video {
     fn from(generation: &Generation) -> Self {
         let remixed_from = match &generation.kind {
-            GenerationKind::Remix { source } | GenerationKind::Edit { source: ClipSource::Video(source) } => Some(source),
+            GenerationKind::Remix { source } | GenerationKind::Edit { source: ClipSource::Video(source) } => {
+                Some(source)
+            }
             _ => None,
         };
         let completed = generation.state == GenerationState::Completed;

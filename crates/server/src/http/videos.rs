@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
-use platform::{ActiveMembership, GenerationKind, IdempotencyKey, Scope, Service, VideoId};
+use platform::{ActiveMembership, ClipSource, GenerationKind, IdempotencyKey, Scope, Service, VideoId};
 use serde::Serialize;
 use store::{Cancellation, Generation};
 use utoipa::ToSchema;
@@ -200,13 +200,19 @@ async fn delete_video(
     let generation = video(&app, &caller, id).await?;
     app.store.delete_generation(caller.project.id, id, app.now()).await?;
     app.worker_signal.cancel_asked();
-    if let GenerationKind::Create { first_frame: Some(file), .. } = generation.kind {
+    let file = match generation.kind {
+        GenerationKind::Create { first_frame, .. } => first_frame,
+        GenerationKind::Edit { source: ClipSource::File(file) }
+        | GenerationKind::Extension { source: ClipSource::File(file), .. } => Some(file),
+        _ => None,
+    };
+    if let Some(file) = file {
         forget_reference(&app, &caller, file).await?;
     }
     Ok(Json(Deleted::new(id, "video.deleted")))
 }
 
-/// Deletes the first frame that came with a deleted video; a file that was uploaded by itself stays.
+/// Deletes the first frame or clip that came with a deleted video; a file that was uploaded by itself stays.
 async fn forget_reference(app: &App, caller: &KeyCaller, id: platform::FileId) -> Result<(), ApiError> {
     match app.store.file(caller.project.id, id).await {
         Ok(file) if file.purpose == REFERENCE_PURPOSE => {

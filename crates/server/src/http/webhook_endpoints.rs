@@ -171,11 +171,7 @@ impl From<&WebhookEndpoint> for NewEndpoint {
     }
 }
 
-async fn create_endpoint(
-    State(app): State<App>,
-    caller: KeyCaller,
-    form: Form,
-) -> Result<Json<NewEndpoint>, ApiError> {
+async fn create_endpoint(State(app): State<App>, caller: KeyCaller, form: Form) -> Result<Json<NewEndpoint>, ApiError> {
     caller.active()?;
     let now = app.now();
     let name = read_name(form.needed_text("name")?)?;

@@ -135,7 +135,17 @@ impl Things {
         let file = FileId::new(now, entropy());
         let key = app.objects.put_upload(&file, "hello".into()).await.unwrap();
         let (filename, purpose, media_type) = ("a.txt".into(), "user_data".into(), "text/plain".into());
-        let row = File { id: file, project, filename, purpose, media_type, size_bytes: 5, key, created_at: now, expires_at: None };
+        let row = File {
+            id: file,
+            project,
+            filename,
+            purpose,
+            media_type,
+            size_bytes: 5,
+            key,
+            created_at: now,
+            expires_at: None,
+        };
         app.store.create_file(&row).await.unwrap();
         let character = CharacterId::new(now, entropy());
         let key = app.objects.put_upload(&character, "clip".into()).await.unwrap();
@@ -241,7 +251,11 @@ async fn keys_open_what_their_scopes_say_and_nothing_of_others() {
             (site.new_key(project, others, |_| {}).await, 403, "missing_scope"),
             (site.new_key(project, only, |key| key.revoked_at = Some(now)).await, 401, "invalid_api_key"),
             (site.new_key(project, only, |key| key.expires_at = Some(now)).await, 401, "invalid_api_key"),
-            (site.new_key(project, only, |key| key.allowed_ips = vec!["10.0.0.0/8".parse().unwrap()]).await, 403, "ip_not_allowed"),
+            (
+                site.new_key(project, only, |key| key.allowed_ips = vec!["10.0.0.0/8".parse().unwrap()]).await,
+                403,
+                "ip_not_allowed",
+            ),
         ];
         for (key, expected, code) in &refused {
             let answer = site.send(method, &path, As::Key(key), Sent::Nothing).await;
@@ -276,20 +290,31 @@ async fn a_membership_counts_on_every_path_of_its_service_and_on_no_other() {
             store.change_membership(owner, service, event, site.bed.app.now()).await.unwrap();
             site.forget_keys();
             // What takes things away comes at the end of the other tests.
-            for (method, path, row) in rows().filter(|(method, path, _)| path.starts_with("/v1") && *method != "DELETE") {
+            for (method, path, row) in rows().filter(|(method, path, _)| path.starts_with("/v1") && *method != "DELETE")
+            {
                 let path = things.path(&site, path).await;
                 let sent = if method == "POST" { Sent::Json(json!({})) } else { Sent::Nothing };
                 let answer = site.send(method, &path, As::Key(&site.key), sent).await;
                 let makes = row[1] == "makes";
                 let expected = match (service, row[2]) {
-                    (Service::Video, "video") | (Service::Api, "api") => if makes { making } else { reading },
+                    (Service::Video, "video") | (Service::Api, "api") => {
+                        if makes {
+                            making
+                        } else {
+                            reading
+                        }
+                    }
                     // Every key needs a membership of `api` that can read.
                     (Service::Api, _) => reading,
                     _ => None,
                 };
                 match expected {
                     Some((status, code)) => {
-                        assert_eq!((answer.error().0, answer.error().1.as_str()), (status, code), "{event:?} {service} {method} {path}");
+                        assert_eq!(
+                            (answer.error().0, answer.error().1.as_str()),
+                            (status, code),
+                            "{event:?} {service} {method} {path}"
+                        );
                     }
                     None => assert!(inside(answer.status), "{event:?} {service} {method} {path}: {}", answer.status),
                 }
@@ -321,7 +346,9 @@ async fn people_may_what_their_role_says() {
             } else if row.contains(&"own") {
                 assert_eq!(status, 404, "{method} {path} as {role:?}, a stranger to it");
             } else {
-                let fine = inside(status) || (least > Role::Member && status == 404) || (path.contains("reauth") && status == 401);
+                let fine = inside(status)
+                    || (least > Role::Member && status == 404)
+                    || (path.contains("reauth") && status == 401);
                 assert!(fine, "{method} {path} as {role:?}: {status}");
             }
         }

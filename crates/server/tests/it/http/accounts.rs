@@ -36,7 +36,10 @@ async fn the_first_link_makes_the_administrator_once() {
     let site = Site::new().await;
     let admin = administrator(&site).await;
     let account = site.send("GET", "/api/account", As::Cookie(&admin), Sent::Nothing).await.ok();
-    assert_eq!((&account["email"], &account["memberships"][0]["role"]), (&json!("owner@example.org"), &json!("administrator")));
+    assert_eq!(
+        (&account["email"], &account["memberships"][0]["role"]),
+        (&json!("owner@example.org"), &json!("administrator"))
+    );
     assert_eq!(site.send("GET", "/api/admin/queue", As::Cookie(&admin), Sent::Nothing).await.status, 200);
     // A new link is worth nothing while there is one.
     let (app, now) = (&site.bed.app, site.bed.app.now());
@@ -62,7 +65,9 @@ async fn an_invite_lets_as_many_in_as_it_says_and_gives_its_tier() {
     let invite = post(&site, "/api/admin/invites", Some(&admin), json!({ "tier": "early", "uses": 1 })).await.ok();
     let join = |email: &'static str, invite: serde_json::Value| {
         let site = &site;
-        async move { post(site, "/api/account", None, json!({ "email": email, "password": PASSWORD, "invite": invite })).await }
+        async move {
+            post(site, "/api/account", None, json!({ "email": email, "password": PASSWORD, "invite": invite })).await
+        }
     };
     assert_eq!(join("a@example.org", json!(null)).await.error().1, "invite_needed");
     assert_eq!(join("a@example.org", json!("mis_inv_1")).await.error().1, "invite_unknown");
@@ -82,7 +87,8 @@ async fn whoever_signs_in_has_a_session_until_it_is_ended() {
     let body = json!({ "email": " Mika@Example.org ", "password": PASSWORD });
     // The bed has this address.
     assert_eq!(post(&site, "/api/account", None, body).await.error().1, "invalid_state");
-    let joined = cookie(&post(&site, "/api/account", None, json!({ "email": "new@example.org", "password": PASSWORD })).await);
+    let joined =
+        cookie(&post(&site, "/api/account", None, json!({ "email": "new@example.org", "password": PASSWORD })).await);
     let sign_in = |password: &'static str| {
         let site = &site;
         async move { post(site, "/api/sessions", None, json!({ "email": "new@example.org", "password": password })).await }
@@ -94,7 +100,10 @@ async fn whoever_signs_in_has_a_session_until_it_is_ended() {
     let sessions = site.send("GET", "/api/sessions", As::Cookie(&joined), Sent::Nothing).await.ok();
     assert_eq!(sessions["data"].as_array().unwrap().len(), 2);
     site.send("DELETE", "/api/session", As::Cookie(&second), Sent::Nothing).await.ok();
-    assert_eq!(site.send("GET", "/api/account", As::Cookie(&second), Sent::Nothing).await.error().1, "sign_in_required");
+    assert_eq!(
+        site.send("GET", "/api/account", As::Cookie(&second), Sent::Nothing).await.error().1,
+        "sign_in_required"
+    );
     // Guessing ends soon.
     for _ in 0..10 {
         sign_in("wrong password").await;
@@ -105,7 +114,8 @@ async fn whoever_signs_in_has_a_session_until_it_is_ended() {
 #[tokio::test]
 async fn a_lost_password_is_replaced_by_a_code_or_a_letter_once() {
     let site = Site::with_sign_up(SignUpMode::Open).await;
-    let joined = cookie(&post(&site, "/api/account", None, json!({ "email": "new@example.org", "password": PASSWORD })).await);
+    let joined =
+        cookie(&post(&site, "/api/account", None, json!({ "email": "new@example.org", "password": PASSWORD })).await);
     let codes = post(&site, "/api/account/recovery-codes", Some(&joined), json!({})).await.ok();
     let code = codes["codes"][3].clone();
     let recover = |password: &'static str| {
@@ -132,13 +142,15 @@ async fn a_lost_password_is_replaced_by_a_code_or_a_letter_once() {
 #[tokio::test]
 async fn old_sessions_prove_themselves_again_before_grave_acts() {
     let site = Site::with_sign_up(SignUpMode::Open).await;
-    let joined = cookie(&post(&site, "/api/account", None, json!({ "email": "new@example.org", "password": PASSWORD })).await);
+    let joined =
+        cookie(&post(&site, "/api/account", None, json!({ "email": "new@example.org", "password": PASSWORD })).await);
     site.bed.clock.advance(std::time::Duration::from_secs(601));
     let close = || post(&site, "/api/memberships/video/close", Some(&joined), json!({ "confirm": "video" }));
     assert_eq!(close().await.error(), (401, "reauth_required".into(), "-".into()));
     post(&site, "/api/session/reauthenticate", Some(&joined), json!({ "password": PASSWORD })).await.ok();
     assert_eq!(close().await.ok()["state"], "closing");
     let account = site.send("GET", "/api/account", As::Cookie(&joined), Sent::Nothing).await.ok();
-    let states: Vec<_> = account["memberships"].as_array().unwrap().iter().map(|one| one["state"].as_str().unwrap()).collect();
+    let states: Vec<_> =
+        account["memberships"].as_array().unwrap().iter().map(|one| one["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["closing", "none", "none", "active", "none"]);
 }

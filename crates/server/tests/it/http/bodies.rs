@@ -63,7 +63,9 @@ async fn errors_say_what_is_wrong_and_what_is_allowed() {
 #[tokio::test]
 async fn broken_bodies_are_the_senders_fault() {
     let site = Site::new().await;
-    let broken = site.send_with("POST", "/v1/videos", As::Key(&site.key), Sent::Nothing, &[("content-type", "multipart/form-data")]).await;
+    let broken = site
+        .send_with("POST", "/v1/videos", As::Key(&site.key), Sent::Nothing, &[("content-type", "multipart/form-data")])
+        .await;
     assert_eq!(broken.error().0, 400);
     for body in [json!([]), json!("text"), json!(null)] {
         assert_eq!(site.post("/v1/videos", body).await.error().0, 400);
@@ -75,13 +77,18 @@ async fn broken_bodies_are_the_senders_fault() {
 #[tokio::test]
 async fn moderation_answers_for_each_text() {
     let site = Site::new().await;
-    let answer = site.post("/v1/moderations", json!({ "input": ["a calm meadow", "explicit hardcore pornography"] })).await.ok();
-    let flagged: Vec<_> = answer["results"].as_array().unwrap().iter().map(|result| result["flagged"].as_bool().unwrap()).collect();
+    let answer =
+        site.post("/v1/moderations", json!({ "input": ["a calm meadow", "explicit hardcore pornography"] })).await.ok();
+    let flagged: Vec<_> =
+        answer["results"].as_array().unwrap().iter().map(|result| result["flagged"].as_bool().unwrap()).collect();
     assert_eq!(flagged, [false, true]);
     assert_eq!(answer["results"][1]["categories"]["sexual"], true);
     assert_eq!(answer["results"][1]["categories"].as_object().unwrap().len(), 13);
     let parts = json!([{ "type": "text", "text": "a meadow" }, { "type": "image_url", "image_url": { "url": "data:;base64,aGk=" } }]);
-    assert_eq!(site.post("/v1/moderations", json!({ "input": parts })).await.ok()["results"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        site.post("/v1/moderations", json!({ "input": parts })).await.ok()["results"].as_array().unwrap().len(),
+        1
+    );
     assert_eq!(site.post("/v1/moderations", json!({})).await.error().1, "missing_required_parameter");
 }
 

@@ -10,7 +10,9 @@ async fn a_part_of_a_clip_can_be_fetched() {
     let path = format!("/v1/videos/{}/content", site.video().await);
     let whole = site.get(&path).await;
     let etag = whole.header("etag").to_owned();
-    let with = |headers: &'static [(&'static str, &'static str)]| site.send_with("GET", &path, As::Key(&site.key), Sent::Nothing, headers);
+    let with = |headers: &'static [(&'static str, &'static str)]| {
+        site.send_with("GET", &path, As::Key(&site.key), Sent::Nothing, headers)
+    };
     let part = with(&[("range", "bytes=4-7")]).await;
     assert_eq!((part.status, &part.body[..]), (206, &b"ftyp"[..]));
     assert_eq!(part.header("content-range"), format!("bytes 4-7/{}", whole.body.len()));

@@ -25,7 +25,10 @@ async fn a_key_is_shown_once_rotated_and_revoked() {
     };
     assert_eq!(read(secret.clone()).await, 200);
     let path = format!("{keys}/{}", made["id"].as_str().unwrap());
-    assert_eq!(post(format!("{path}/rotate"), json!({ "overlap_seconds": 604_801 })).await.error().2, "overlap_seconds");
+    assert_eq!(
+        post(format!("{path}/rotate"), json!({ "overlap_seconds": 604_801 })).await.error().2,
+        "overlap_seconds"
+    );
     let rotated = post(format!("{path}/rotate"), json!({ "overlap_seconds": 60 })).await.ok();
     let new = rotated["secret"].as_str().unwrap().to_owned();
     assert_eq!(rotated["scopes"], json!(["videos:read"]));
@@ -49,7 +52,11 @@ async fn a_leaked_key_is_disabled_and_its_owner_hears_of_it() {
     let site = Site::new().await;
     let report = |keys: serde_json::Value| {
         let site = &site;
-        async move { site.send("POST", "/api/leaks", As::Nobody, Sent::Json(json!({ "keys": keys, "url": "a paste" }))).await.ok() }
+        async move {
+            site.send("POST", "/api/leaks", As::Nobody, Sent::Json(json!({ "keys": keys, "url": "a paste" })))
+                .await
+                .ok()
+        }
     };
     // The right id with another secret is no key.
     let mut wrong = site.key.clone();
@@ -59,7 +66,10 @@ async fn a_leaked_key_is_disabled_and_its_owner_hears_of_it() {
     assert_eq!(report(json!([site.key])).await["disabled"], 1);
     assert_eq!(site.get("/v1/videos").await.error().1, "invalid_api_key");
     let letters = site.letters();
-    assert!(letters.len() == 1 && letters[0].contains("mika@example.org") && letters[0].contains("a paste"), "{letters:?}");
+    assert!(
+        letters.len() == 1 && letters[0].contains("mika@example.org") && letters[0].contains("a paste"),
+        "{letters:?}"
+    );
     assert!(!letters[0].contains(&site.key));
 }
 

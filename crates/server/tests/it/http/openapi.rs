@@ -29,7 +29,10 @@ async fn the_page_asks_nobody_else_for_anything() {
     for path in ["/docs", "/set-up"] {
         let answer = site.send("GET", path, As::Nobody, Sent::Nothing).await;
         let page = String::from_utf8(answer.body).unwrap();
-        assert!(page.starts_with("<!doctype html>") && !page.contains("http://") && !page.contains("https://"), "{path}");
+        assert!(
+            page.starts_with("<!doctype html>") && !page.contains("http://") && !page.contains("https://"),
+            "{path}"
+        );
     }
 }
 

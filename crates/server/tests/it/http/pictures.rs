@@ -18,7 +18,8 @@ async fn a_picture_is_made_while_its_request_waits() {
     };
     let (answer, ()) = tokio::join!(site.post("/v1/images/generations", body), made);
     let answer = answer.ok();
-    let bytes = base64::engine::general_purpose::STANDARD.decode(answer["data"][0]["b64_json"].as_str().unwrap()).unwrap();
+    let bytes =
+        base64::engine::general_purpose::STANDARD.decode(answer["data"][0]["b64_json"].as_str().unwrap()).unwrap();
     assert_eq!(&bytes[8..12], b"WEBP");
     let picture = media::read_picture(&bytes, &media::PictureLimits::default()).unwrap();
     assert_eq!(picture.size(), media::Size::new(96, 64));

@@ -4,8 +4,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, header};
 use platform::{
-    ApiKey, ApiKeyId, ApiKeySecret, IdentityId, MembershipEvent, ProjectId, Role, Scopes, Service, SessionId, SignUpMode, Timestamp,
-    Token, TokenKind,
+    ApiKey, ApiKeyId, ApiKeySecret, IdentityId, MembershipEvent, ProjectId, Role, Scopes, Service, SessionId,
+    SignUpMode, Timestamp, Token, TokenKind,
 };
 use serde_json::Value;
 use store::{Project, Session};
@@ -213,8 +213,10 @@ impl Site {
 
     /// The letters that were sent.
     pub(crate) fn letters(&self) -> Vec<String> {
-        let mut paths: Vec<_> =
-            std::fs::read_dir(self.bed.folder.path().join("outbox")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut paths: Vec<_> = std::fs::read_dir(self.bed.folder.path().join("outbox"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
         paths.sort();
         paths.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
     }

@@ -54,7 +54,9 @@ async fn the_words_of_other_servers_are_understood() {
 #[tokio::test]
 async fn the_same_idempotency_key_makes_one_video() {
     let site = Site::new().await;
-    let ask = |prompt| site.send_with("POST", "/v1/videos", As::Key(&site.key), Sent::Json(small(prompt)), &[("idempotency-key", "a")]);
+    let ask = |prompt| {
+        site.send_with("POST", "/v1/videos", As::Key(&site.key), Sent::Json(small(prompt)), &[("idempotency-key", "a")])
+    };
     let (first, again) = (ask("a boat").await.ok(), ask("a boat").await.ok());
     assert_eq!(first["id"], again["id"]);
     assert_eq!(ask("a kite").await.error().1, "idempotency_key_reused");
@@ -64,7 +66,8 @@ async fn the_same_idempotency_key_makes_one_video() {
 async fn several_clips_of_one_request_have_seeds_in_a_row() {
     let site = Site::new().await;
     let made = site.post("/v1/videos", json!({ "prompt": "a boat", "n": 3, "seed": 5 })).await.ok();
-    let seeds: Vec<_> = made["videos"].as_array().unwrap().iter().map(|video| video["seed"].as_u64().unwrap()).collect();
+    let seeds: Vec<_> =
+        made["videos"].as_array().unwrap().iter().map(|video| video["seed"].as_u64().unwrap()).collect();
     assert_eq!(seeds, [5, 6, 7]);
     assert_eq!(made["id"], made["videos"][0]["id"]);
 }
@@ -79,7 +82,8 @@ async fn lists_go_both_ways_and_begin_behind_an_id() {
     }
     let listed = async |query: &str| {
         let page = site.get(&format!("/v1/videos{query}")).await.ok();
-        let ids: Vec<_> = page["data"].as_array().unwrap().iter().map(|video| video["id"].as_str().unwrap().to_owned()).collect();
+        let ids: Vec<_> =
+            page["data"].as_array().unwrap().iter().map(|video| video["id"].as_str().unwrap().to_owned()).collect();
         assert_eq!(page["first_id"].as_str(), ids.first().map(String::as_str));
         assert_eq!(page["last_id"].as_str(), ids.last().map(String::as_str));
         (ids, page["has_more"].as_bool().unwrap())
@@ -112,8 +116,12 @@ async fn remixes_edits_and_extensions_follow_their_source() {
     assert_eq!(edit["seconds"], "4");
     let body = json!({ "prompt": "on it goes", "seconds": "8", "video": { "id": id } });
     assert_eq!(site.post("/v1/videos/extensions", body).await.ok()["seconds"], "12");
-    let parts: &[(&str, Option<&str>, &[u8])] = &[("prompt", None, b"x"), ("seconds", None, b"4"), ("video[id]", None, id.as_bytes())];
-    assert_eq!(site.send("POST", "/v1/videos/extensions", As::Key(&site.key), Sent::Form(parts)).await.ok()["seconds"], "8");
+    let parts: &[(&str, Option<&str>, &[u8])] =
+        &[("prompt", None, b"x"), ("seconds", None, b"4"), ("video[id]", None, id.as_bytes())];
+    assert_eq!(
+        site.send("POST", "/v1/videos/extensions", As::Key(&site.key), Sent::Form(parts)).await.ok()["seconds"],
+        "8"
+    );
     // The Rust client sends an object as JSON in a text part.
     let object = json!({ "id": id }).to_string();
     let parts: &[(&str, Option<&str>, &[u8])] = &[("video", None, object.as_bytes()), ("prompt", None, b"x")];
@@ -128,7 +136,8 @@ async fn an_uploaded_clip_can_be_edited_and_become_a_character() {
     let site = Site::new().await;
     let id = site.video().await;
     let mp4 = site.get(&format!("/v1/videos/{id}/content")).await.body;
-    let parts: &[(&str, Option<&str>, &[u8])] = &[("video", Some("in.mp4"), &mp4), ("prompt", None, b"rain"), ("model", None, b"sora-2")];
+    let parts: &[(&str, Option<&str>, &[u8])] =
+        &[("video", Some("in.mp4"), &mp4), ("prompt", None, b"rain"), ("model", None, b"sora-2")];
     let edit = site.send("POST", "/v1/videos/edits", As::Key(&site.key), Sent::Form(parts)).await.ok();
     assert_eq!((&edit["size"], &edit["seconds"]), (&json!("144x80"), &json!("4")));
     let parts: &[(&str, Option<&str>, &[u8])] = &[("video", Some("c.mp4"), &mp4), ("name", None, b"Mossy")];
