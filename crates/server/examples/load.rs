@@ -6,8 +6,6 @@
 //! load accept BASE_URL KEY        POST /v1/videos
 //! ```
 
-mod common;
-
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,7 +17,7 @@ use platform::{
 use server::{Clock, Config, Entropy, SystemClock, SystemEntropy};
 use store::{Accept, NewGeneration, Page};
 
-use crate::common::{Failure, model_name};
+type Failure = Box<dyn std::error::Error>;
 
 /// Requests under way at one time.
 const AT_ONCE: usize = 16;
@@ -44,7 +42,8 @@ async fn main() -> Result<(), Failure> {
         ["accept", base, key] => {
             let client = client();
             let body = r#"{"prompt":"a red boat","size":"144x80","seconds":"4"}"#;
-            let request = || client.post(format!("{base}/videos")).bearer_auth(key).header("content-type", "application/json");
+            let request =
+                || client.post(format!("{base}/videos")).bearer_auth(key).header("content-type", "application/json");
             measure("POST /v1/videos", || request().body(body)).await
         }
         _ => Err("say fill, list or accept: the first lines of this file tell how".into()),
@@ -82,7 +81,9 @@ async fn measure(name: &str, request: impl Fn() -> reqwest::RequestBuilder) -> R
     let seconds = started.elapsed().as_secs_f64();
     let mut taken = taken.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     taken.sort();
-    let at = |share: f64| taken.get((taken.len() as f64 * share) as usize).copied().unwrap_or_default().as_secs_f64() * 1000.0;
+    let at = |share: f64| {
+        taken.get((taken.len() as f64 * share) as usize).copied().unwrap_or_default().as_secs_f64() * 1000.0
+    };
     println!(
         "{name}: {:.0} requests/s, half within {:.1} ms, 99 of 100 within {:.1} ms, {} failed; {AT_ONCE} at once for {seconds:.0} s",
         taken.len() as f64 / seconds,
@@ -131,10 +132,12 @@ async fn fill(folder: &Path, count: usize) -> Result<(), Failure> {
     let person = store.identity_by_email("tests@example.org").await?.ok_or("start test_server once before")?;
     let member = store.membership(person.id, Service::Video).await?.active()?;
     let project = store.projects(person.id).await?.first().ok_or("there is no project")?.id;
-    let quotas = Quotas { most_at_once: 10, concurrent_jobs: 1_000_000, requests_per_minute: 1_000_000, ..Quotas::DEFAULT };
+    let quotas =
+        Quotas { most_at_once: 10, concurrent_jobs: 1_000_000, requests_per_minute: 1_000_000, ..Quotas::DEFAULT };
     store.set_tier(&Tier { name: "default".into(), quotas, metered: false }).await?;
     let words = Words { prompt: Some("a red boat sails right on the sea at dusk"), n: Some("10"), ..Words::default() };
     let alias = ModelName::parse("sora-2").ok_or("this is no name")?;
+    let model = ModelName::parse("test-card").ok_or("this is no name")?;
     let seconds = Seconds::new(4).ok_or("this is no length")?;
     let parameters = Parameters::of_source(&words, alias, Offer::API_SIZES[0], seconds)?;
     let started = Instant::now();
@@ -145,7 +148,7 @@ async fn fill(folder: &Path, count: usize) -> Result<(), Failure> {
             project,
             parameters: &parameters,
             kind: &GenerationKind::Create { first_frame: None, characters: Vec::new() },
-            model: &model_name(),
+            model: &model,
             total_seconds: seconds,
             price: Credits::ZERO,
             generations: &generations,

@@ -57,7 +57,9 @@ async fn new_key(app: &App) -> Result<ApiKeySecret, StoreError> {
         None => {
             let id = ProjectId::new(now, app.random());
             let (name, tier) = ("tests".into(), "default".into());
-            store.create_project(&Project { id, owner: person, name, tier, created_at: now, archived_at: None }).await?;
+            store
+                .create_project(&Project { id, owner: person, name, tier, created_at: now, archived_at: None })
+                .await?;
             id
         }
     };

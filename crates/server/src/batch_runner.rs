@@ -79,7 +79,8 @@ async fn advance(app: &App, batch: &Batch) -> Result<(), StoreError> {
             app.store.change_batch(batch.id, BatchEvent::Written, now).await.map(|_| ())
         }
         BatchState::Cancelling => {
-            stop_lines(app, batch, "batch_cancelled", "The batch was cancelled before this line was done.", now).await?;
+            stop_lines(app, batch, "batch_cancelled", "The batch was cancelled before this line was done.", now)
+                .await?;
             if now >= batch.expires_at || app.store.batch_counts(batch.id).await?.open() == 0 {
                 write_files(app, batch, now).await?;
                 app.store.change_batch(batch.id, BatchEvent::AllEnded, now).await?;

@@ -186,7 +186,9 @@ impl Written {
         }
         let database_url = match self.database_url.clone() {
             None => format!("sqlite:{}", data.join("misora.sqlite").display()),
-            Some(url) if ["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) => url,
+            Some(url) if ["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) => {
+                url
+            }
             // The address may hold a password, so it is not repeated.
             Some(_) => return Err(wrong("database_url", "write sqlite:PATH or postgres://…")),
         };
@@ -355,8 +357,11 @@ mod tests {
         let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/misora.example.toml"));
         assert_eq!(Config::read(Some(file), [], Path::new("/data")), read(&[]));
         let text = std::fs::read_to_string(file).unwrap();
-        let missing: Vec<_> =
-            KEYS.iter().map(|(key, _)| *key).filter(|key| !text.contains(key) && !["data", "objects"].contains(key)).collect();
+        let missing: Vec<_> = KEYS
+            .iter()
+            .map(|(key, _)| *key)
+            .filter(|key| !text.contains(key) && !["data", "objects"].contains(key))
+            .collect();
         assert!(missing.is_empty(), "{missing:?}");
     }
 
@@ -393,7 +398,10 @@ mod tests {
         check(("MISORA_WORKERS", "many"), "workers (MISORA_WORKERS)");
         check(("MISORA_WORKRES", "1"), "MISORA_WORKRES is no variable of this program");
         check(("MISORA_SIGN_UP", "maybe"), "sign_up (MISORA_SIGN_UP)");
-        check(("MISORA_DATABASE_URL", "mysql://me:secret@host/"), "database_url (MISORA_DATABASE_URL): write sqlite:PATH");
+        check(
+            ("MISORA_DATABASE_URL", "mysql://me:secret@host/"),
+            "database_url (MISORA_DATABASE_URL): write sqlite:PATH",
+        );
         check(("MISORA_S3_BUCKET", "clips"), "s3_access_key_id (MISORA_S3_ACCESS_KEY_ID): s3_bucket needs it");
         check(("MISORA_S3_REGION", "eu"), "s3_region (MISORA_S3_REGION): it means nothing without s3_bucket");
         check(("MISORA_ALIASES", "sora-2"), "aliases (MISORA_ALIASES): \"sora-2\" is not of the form NAME=VALUE");

@@ -12,7 +12,7 @@ use server::Config;
 use server::worker::Models;
 
 /// What examples fail with.
-pub type Failure = Box<dyn std::error::Error>;
+pub(crate) type Failure = Box<dyn std::error::Error>;
 
 /// A test card that takes its time, so that a process can be killed in the middle: `MISORA_TEST_STEP_MS` before each frame.
 struct SlowCard(Duration);
@@ -49,30 +49,30 @@ impl VideoModel for SlowCard {
 }
 
 /// The name that the test card has here.
-pub fn model_name() -> ModelName {
+pub(crate) fn model_name() -> ModelName {
     ModelName::parse("test-card").expect("this is a name")
 }
 
 /// The models of one worker.
-pub fn models() -> Models {
+pub(crate) fn models() -> Models {
     let step_ms = std::env::var("MISORA_TEST_STEP_MS").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
     Models::new(vec![(model_name(), Box::new(SlowCard(Duration::from_millis(step_ms))))])
 }
 
 /// The configuration of the environment; everything is kept in the folder that is the first argument.
-pub fn config() -> Result<Config, Failure> {
+pub(crate) fn config() -> Result<Config, Failure> {
     let folder = std::env::args().nth(1).ok_or("name a folder to keep everything in")?;
     Ok(Config::read(None, std::env::vars(), Path::new(&folder))?)
 }
 
 /// The key that this folder's clips are signed with.
-pub fn signing_key(config: &Config) -> Result<SigningKey, Failure> {
+pub(crate) fn signing_key(config: &Config) -> Result<SigningKey, Failure> {
     std::fs::create_dir_all(&config.data)?;
     Ok(SigningKey::open_or_create(&config.data.join("keys"), "Misora tests")?)
 }
 
 /// Ends when the process is asked to, politely.
-pub async fn asked_to_stop() {
+pub(crate) async fn asked_to_stop() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
     tokio::select! {

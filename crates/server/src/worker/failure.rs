@@ -59,7 +59,9 @@ impl From<RenderError> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::NotFound(what) => Self::source(format!("The {what} that this starts from is not there any more.")),
+            StoreError::NotFound(what) => {
+                Self::source(format!("The {what} that this starts from is not there any more."))
+            }
             error => Self::transient(&error),
         }
     }

@@ -20,9 +20,9 @@ use store::{Ending, Generation, Heartbeat, Lease, Objects, Store, StoreError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-pub use crate::worker::engine::Models;
 use crate::clock::Clock;
 use crate::worker::engine::Engine;
+pub use crate::worker::engine::Models;
 use crate::worker::failure::Failure;
 use crate::worker::making::{Making, Studio};
 
@@ -106,8 +106,13 @@ impl Worker {
         signal: Arc<WorkerSignal>,
     ) -> Self {
         let routes = models.routes();
-        let studio =
-            Studio { store: store.clone(), objects, key, clock: Arc::clone(&clock), visible_mark: options.visible_mark };
+        let studio = Studio {
+            store: store.clone(),
+            objects,
+            key,
+            clock: Arc::clone(&clock),
+            visible_mark: options.visible_mark,
+        };
         Self { options, store, engine: Engine::start(models), routes, studio, clock, signal }
     }
 

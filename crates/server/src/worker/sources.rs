@@ -45,9 +45,7 @@ impl Sources {
                 Start::Edit(clip(store, objects, project, ClipSource::Video(*source)).await?)
             }
             GenerationKind::Edit { source } => Start::Edit(clip(store, objects, project, *source).await?),
-            GenerationKind::Extension { source, .. } => {
-                Start::Extend(clip(store, objects, project, *source).await?)
-            }
+            GenerationKind::Extension { source, .. } => Start::Extend(clip(store, objects, project, *source).await?),
         };
         Ok(Self { start, characters })
     }
