@@ -1,0 +1,65 @@
+//! The product's rules: who may do what, what may be asked for, what it costs, what happens next.
+//!
+//! Plain functions of values. Time comes in as a [`Timestamp`], randomness as bytes; nothing here waits, asks a
+//! clock, opens a file or knows how JSON or SQL spell things.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod id;
+mod time;
+
+mod decision;
+mod membership;
+mod sign_up;
+mod tier;
+
+mod api_key;
+mod network;
+mod token;
+
+mod generation;
+mod idempotency;
+mod model;
+mod moderation;
+mod parameters;
+mod refusal;
+
+mod job;
+mod price;
+mod rate_limit;
+
+mod batch;
+mod webhook;
+
+mod hex;
+
+pub use api_key::{ApiKey, ApiKeySecret, KeyRefusal, MalformedKey, OverlapTooLong, Scope, Scopes, VerifiedKey};
+pub use batch::{BatchEvent, BatchState, COMPLETION_WINDOW, MAX_INPUT_BYTES, MAX_LINES};
+pub use decision::{Decision, DecisionError, DecisionScope};
+pub use generation::{
+    ClipSource, GenerationError, GenerationErrorCode, GenerationEvent, GenerationKind, GenerationState, Progress,
+    extended,
+};
+pub use id::{
+    ApiKeyId, BatchId, CharacterId, DecisionId, EventId, FileId, IdError, IdentityId, LedgerEntryId, ProjectId,
+    SessionId, VideoId, WebhookEndpointId,
+};
+pub use idempotency::{Fingerprint, IdempotencyKey};
+pub use job::{AttemptFailure, HEARTBEAT, LEASE, MAX_ATTEMPTS, Place, Retry, Route, VirtualTime, after_failure, place};
+pub use membership::{
+    ActiveMembership, Membership, MembershipEvent, MembershipRefusal, MembershipState, ReadableMembership, Role,
+    Service,
+};
+pub use model::{Catalogue, CatalogueError, ModelName, Offer};
+pub use moderation::{Category, Hit, Moderation, moderate};
+pub use network::{IpRange, IpRangeError};
+pub use parameters::{ClipCount, Parameters, Prompt, Seconds, Size, Words};
+pub use price::{Credits, LedgerKind, Rate};
+pub use rate_limit::{RateDecision, RateState, header_duration, rate_decision};
+pub use refusal::{Refusal, RefusalCode};
+pub use sign_up::{Invite, SignUpMode, SignUpRefusal, sign_up_tier};
+pub use tier::{Quotas, Tier, Usage};
+pub use time::Timestamp;
+pub use token::{Token, TokenError, TokenHash, TokenKind};
+pub use webhook::{DELIVERY_WINDOW, Event, EventSubject, EventType, WebhookSecret, next_delivery};

@@ -1,0 +1,82 @@
+//! What the example processes share: configuration from the environment, a slow test card, a signal to stop.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Duration;
+
+use media::{Frame, FrameRate};
+use platform::ModelName;
+use provenance::SigningKey;
+use render::{ModelError, Progress, Recipe, TestCard, VideoModel, VideoRequest};
+use server::Config;
+use server::worker::Models;
+
+/// What examples fail with.
+pub(crate) type Failure = Box<dyn std::error::Error>;
+
+/// A test card that takes its time, so that a process can be killed in the middle: `MISORA_TEST_STEP_MS` before each frame.
+struct SlowCard(Duration);
+
+impl VideoModel for SlowCard {
+    fn name(&self) -> &str {
+        TestCard.name()
+    }
+
+    fn weights_hash(&self) -> &str {
+        ""
+    }
+
+    fn frame_rate(&self) -> FrameRate {
+        TestCard.frame_rate()
+    }
+
+    fn recipe(&self, request: &VideoRequest) -> Recipe {
+        TestCard.recipe(request)
+    }
+
+    fn generate(
+        &self,
+        request: &VideoRequest,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+        emit: &mut dyn FnMut(Frame) -> ControlFlow<()>,
+    ) -> Result<(), ModelError> {
+        let mut slowly = |step| {
+            std::thread::sleep(self.0);
+            progress(step)
+        };
+        TestCard.generate(request, &mut slowly, emit)
+    }
+}
+
+/// The name that the test card has here.
+pub(crate) fn model_name() -> ModelName {
+    ModelName::parse("test-card").expect("this is a name")
+}
+
+/// The models of one worker.
+pub(crate) fn models() -> Models {
+    let step_ms = std::env::var("MISORA_TEST_STEP_MS").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+    Models::new(vec![(model_name(), Box::new(SlowCard(Duration::from_millis(step_ms))))])
+}
+
+/// The configuration of the environment; everything is kept in the folder that is the first argument.
+pub(crate) fn config() -> Result<Config, Failure> {
+    let folder = std::env::args().nth(1).ok_or("name a folder to keep everything in")?;
+    Ok(Config::read(None, std::env::vars(), Path::new(&folder))?)
+}
+
+/// The key that this folder's clips are signed with.
+pub(crate) fn signing_key(config: &Config) -> Result<SigningKey, Failure> {
+    std::fs::create_dir_all(&config.data)?;
+    Ok(SigningKey::open_or_create(&config.data.join("keys"), "Misora tests")?)
+}
+
+/// Ends when the process is asked to, politely.
+pub(crate) async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}

@@ -1,0 +1,426 @@
+//! The configuration: one TOML file and the environment, which wins. Every value has a default, a wrong one is named at start.
+//!
+//! A key `public_url` of the file is the variable `MISORA_PUBLIC_URL`. `docs/misora.example.toml` has all of them; the fields of
+//! [`Config`] say which keys have another name or form than they.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use figment::providers::{Format, Toml};
+use figment::value::{Dict, Map, Value};
+use figment::{Figment, Metadata, Profile, Provider};
+use platform::{ModelName, SignUpMode};
+use serde::Deserialize;
+use store::{ObjectsPlace, S3Place};
+
+use crate::app::Settings;
+
+/// What the owner decided, checked and complete.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where to listen. Default `127.0.0.1:8080`: this machine alone, for a reverse proxy that speaks TLS.
+    pub listen: SocketAddr,
+    /// Where people find the installation. Default `http://` and where it listens.
+    pub public_url: String,
+    /// The folder of everything that is kept. Chosen by the caller if it is not said.
+    pub data: PathBuf,
+    /// `sqlite:PATH` or `postgres://…`. Default `misora.sqlite` in the data folder.
+    pub database_url: String,
+    /// Where media are. Keys: `objects` is a folder, by default `objects` in the data folder; or `s3_bucket`, `s3_region`,
+    /// `s3_endpoint`, `s3_access_key_id` and `s3_secret_access_key`.
+    pub objects: ObjectsPlace,
+    /// Who may join: `open`, `invite` or `closed`, which is the default.
+    pub sign_up: SignUpMode,
+    /// The tier of whoever joins. Default `default`.
+    pub default_tier: String,
+    /// The folder that letters are written into. Default `outbox` in the data folder.
+    pub outbox: PathBuf,
+    /// The largest request in bytes. Default 220,000,000.
+    pub max_body_bytes: u64,
+    /// How long finished media are kept. Key: `keep_media_hours`. Default for ever.
+    pub keep_media: Option<Duration>,
+    /// Whether requests may name pictures by http(s) address, which this server then fetches. Default no.
+    pub allow_image_urls: bool,
+    /// Whether webhooks may go to addresses inside the owner's network. Default no.
+    pub allow_private_webhooks: bool,
+    /// Whether a reverse proxy stands before it that writes `x-forwarded-for`. Default no.
+    pub behind_proxy: bool,
+    /// Which model the names of the Videos API mean: a table in the file, `sora-2=paper-1,sora-2-pro=paper-1` in the environment.
+    /// Names that are not said mean the first model.
+    pub aliases: Vec<(ModelName, ModelName)>,
+    /// Workers in this process, each with its own copy of the models. Default 1; 0 if `misora worker` runs elsewhere.
+    pub workers: u16,
+    /// Whether clips carry the visible mark. Default yes.
+    pub visible_mark: bool,
+    /// How long running jobs may go on at a shutdown before they are given back. Key: `finish_within_seconds`. Default 10.
+    pub finish_within: Duration,
+}
+
+/// A configuration that cannot be, with the key and the variable that it is about.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+/// The values as they are written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    listen: Option<SocketAddr>,
+    public_url: Option<String>,
+    data: Option<PathBuf>,
+    database_url: Option<String>,
+    objects: Option<PathBuf>,
+    s3_bucket: Option<String>,
+    s3_region: Option<String>,
+    s3_endpoint: Option<String>,
+    s3_access_key_id: Option<String>,
+    s3_secret_access_key: Option<String>,
+    sign_up: Option<WrittenSignUp>,
+    default_tier: Option<String>,
+    outbox: Option<PathBuf>,
+    max_body_bytes: Option<u64>,
+    keep_media_hours: Option<u32>,
+    allow_image_urls: Option<bool>,
+    allow_private_webhooks: Option<bool>,
+    behind_proxy: Option<bool>,
+    aliases: Option<BTreeMap<String, String>>,
+    workers: Option<u16>,
+    visible_mark: Option<bool>,
+    finish_within_seconds: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WrittenSignUp {
+    Open,
+    Invite,
+    Closed,
+}
+
+/// How a variable's text becomes a value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As it is, digits too.
+    Text,
+    /// A number or `true`, `false`.
+    Plain,
+    /// `a=b,c=d`.
+    Pairs,
+}
+
+/// Every key.
+const KEYS: &[(&str, Form)] = &[
+    ("listen", Form::Text),
+    ("public_url", Form::Text),
+    ("data", Form::Text),
+    ("database_url", Form::Text),
+    ("objects", Form::Text),
+    ("s3_bucket", Form::Text),
+    ("s3_region", Form::Text),
+    ("s3_endpoint", Form::Text),
+    ("s3_access_key_id", Form::Text),
+    ("s3_secret_access_key", Form::Text),
+    ("sign_up", Form::Text),
+    ("default_tier", Form::Text),
+    ("outbox", Form::Text),
+    ("max_body_bytes", Form::Plain),
+    ("keep_media_hours", Form::Plain),
+    ("allow_image_urls", Form::Plain),
+    ("allow_private_webhooks", Form::Plain),
+    ("behind_proxy", Form::Plain),
+    ("aliases", Form::Pairs),
+    ("workers", Form::Plain),
+    ("visible_mark", Form::Plain),
+    ("finish_within_seconds", Form::Plain),
+];
+
+/// Variables of this program that are not for the server.
+const OTHERS: [&str; 3] = ["HOME", "MODEL", "CONFIG"];
+
+impl Config {
+    /// Reads a file, if one is named, and the variables that begin with `MISORA_`. `data` is where everything is kept if neither
+    /// says.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first value that cannot be.
+    pub fn read(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        data: &Path,
+    ) -> Result<Self, ConfigError> {
+        let mut figment = Figment::new();
+        if let Some(file) = file {
+            if !file.is_file() {
+                return Err(ConfigError(format!("there is no configuration file {}", file.display())));
+            }
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        figment = figment.merge(Environment::read(environment)?);
+        let written: Written = figment.extract().map_err(|error| told(&error))?;
+        written.complete(data)
+    }
+
+    /// What the HTTP side needs of it.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            sign_up: self.sign_up,
+            default_tier: self.default_tier.clone(),
+            max_body_bytes: self.max_body_bytes,
+            fetch_image_urls: self.allow_image_urls,
+            private_webhooks: self.allow_private_webhooks,
+            behind_proxy: self.behind_proxy,
+            ..Settings::new(&self.public_url)
+        }
+    }
+}
+
+impl Written {
+    fn complete(self, default_data: &Path) -> Result<Config, ConfigError> {
+        let data = self.data.clone().unwrap_or_else(|| default_data.to_owned());
+        let listen = self.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)));
+        let public_url = self.public_url.clone().unwrap_or_else(|| format!("http://{listen}"));
+        if !(public_url.starts_with("http://") || public_url.starts_with("https://")) {
+            return Err(wrong("public_url", "it must begin with https:// or http://"));
+        }
+        let database_url = match self.database_url.clone() {
+            None => format!("sqlite:{}", data.join("misora.sqlite").display()),
+            Some(url) if ["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) => {
+                url
+            }
+            // The address may hold a password, so it is not repeated.
+            Some(_) => return Err(wrong("database_url", "write sqlite:PATH or postgres://…")),
+        };
+        Ok(Config {
+            listen,
+            public_url,
+            database_url,
+            objects: self.objects_place(&data)?,
+            sign_up: match self.sign_up {
+                Some(WrittenSignUp::Open) => SignUpMode::Open,
+                Some(WrittenSignUp::Invite) => SignUpMode::Invite,
+                Some(WrittenSignUp::Closed) | None => SignUpMode::Closed,
+            },
+            default_tier: self.default_tier.unwrap_or_else(|| "default".into()),
+            outbox: self.outbox.unwrap_or_else(|| data.join("outbox")),
+            max_body_bytes: self.max_body_bytes.unwrap_or(220_000_000),
+            keep_media: self.keep_media_hours.map(|hours| Duration::from_secs(u64::from(hours) * 3600)),
+            allow_image_urls: self.allow_image_urls.unwrap_or(false),
+            allow_private_webhooks: self.allow_private_webhooks.unwrap_or(false),
+            behind_proxy: self.behind_proxy.unwrap_or(false),
+            aliases: aliases(self.aliases.unwrap_or_default())?,
+            workers: self.workers.unwrap_or(1),
+            visible_mark: self.visible_mark.unwrap_or(true),
+            finish_within: Duration::from_secs(self.finish_within_seconds.unwrap_or(10).into()),
+            data,
+        })
+    }
+
+    fn objects_place(&self, data: &Path) -> Result<ObjectsPlace, ConfigError> {
+        let Some(bucket) = self.s3_bucket.clone() else {
+            let rest = [
+                ("s3_region", &self.s3_region),
+                ("s3_endpoint", &self.s3_endpoint),
+                ("s3_access_key_id", &self.s3_access_key_id),
+                ("s3_secret_access_key", &self.s3_secret_access_key),
+            ];
+            if let Some((key, _)) = rest.iter().find(|(_, value)| value.is_some()) {
+                return Err(wrong(key, "it means nothing without s3_bucket"));
+            }
+            return Ok(ObjectsPlace::Folder(self.objects.clone().unwrap_or_else(|| data.join("objects"))));
+        };
+        if self.objects.is_some() {
+            return Err(wrong("objects", "media are kept in a folder or in s3_bucket, not in both"));
+        }
+        let needed = |key, value: &Option<String>| value.clone().ok_or_else(|| wrong(key, "s3_bucket needs it"));
+        Ok(ObjectsPlace::S3(S3Place {
+            bucket,
+            region: self.s3_region.clone().unwrap_or_else(|| "us-east-1".into()),
+            endpoint: self.s3_endpoint.clone(),
+            access_key_id: needed("s3_access_key_id", &self.s3_access_key_id)?,
+            secret_access_key: needed("s3_secret_access_key", &self.s3_secret_access_key)?,
+        }))
+    }
+}
+
+fn aliases(written: BTreeMap<String, String>) -> Result<Vec<(ModelName, ModelName)>, ConfigError> {
+    let name = |text: &str| {
+        ModelName::parse(text)
+            .ok_or_else(|| wrong("aliases", &format!("{text:?} is no name: 1 to 64 of a-z A-Z 0-9 . _ - /")))
+    };
+    written.iter().map(|(alias, model)| Ok((name(alias)?, name(model)?))).collect()
+}
+
+/// A value that cannot be, with both of its names.
+fn wrong(key: &str, why: &str) -> ConfigError {
+    ConfigError(format!("{key} (MISORA_{}): {why}", key.to_uppercase()))
+}
+
+/// Figment's error, with the key, the variable and the file that it is about.
+fn told(error: &figment::Error) -> ConfigError {
+    let place = error.metadata.as_ref().and_then(|metadata| metadata.source.as_ref());
+    let place = place.map_or(String::new(), |source| format!("{source}: "));
+    match error.path.first() {
+        Some(key) => ConfigError(format!("{place}{}", wrong(key, &error.kind.to_string()))),
+        None => ConfigError(format!("{place}{}", error.kind)),
+    }
+}
+
+/// The variables, as figment reads them.
+struct Environment(Dict);
+
+impl Environment {
+    fn read(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let mut values = Dict::new();
+        for (name, text) in variables {
+            let Some(rest) = name.strip_prefix("MISORA_") else { continue };
+            if OTHERS.contains(&rest) || rest.starts_with("TEST_") {
+                continue;
+            }
+            let key = rest.to_lowercase();
+            let Some((key, form)) = KEYS.iter().find(|(known, _)| *known == key) else {
+                let known: Vec<_> = KEYS.iter().map(|(key, _)| format!("MISORA_{}", key.to_uppercase())).collect();
+                return Err(ConfigError(format!("{name} is no variable of this program: {}", known.join(", "))));
+            };
+            let value = match form {
+                Form::Text => Value::from(text),
+                Form::Plain => plain(text),
+                Form::Pairs => Value::from(pairs(key, &text)?),
+            };
+            values.insert((*key).to_owned(), value);
+        }
+        Ok(Self(values))
+    }
+}
+
+/// A number, `true` or `false`. Another text stays one, and is refused with the type that is wanted.
+fn plain(text: String) -> Value {
+    match (text.parse::<u64>(), text.parse::<bool>()) {
+        (Ok(number), _) => Value::from(number),
+        (_, Ok(flag)) => Value::from(flag),
+        _ => Value::from(text),
+    }
+}
+
+fn pairs(key: &str, text: &str) -> Result<Dict, ConfigError> {
+    let pair = |pair: &str| match pair.split_once('=') {
+        Some((name, value)) => Ok((name.trim().to_owned(), Value::from(value.trim()))),
+        None => Err(wrong(key, &format!("{pair:?} is not of the form NAME=VALUE"))),
+    };
+    text.split(',').filter(|part| !part.trim().is_empty()).map(pair).collect()
+}
+
+impl Provider for Environment {
+    fn metadata(&self) -> Metadata {
+        Metadata::named("the environment")
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::default().collect(self.0.clone()))
+    }
+}
+
+impl std::fmt::Debug for Config {
+    /// Addresses of databases hold passwords, so only what is no secret is told.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("listen", &self.listen)
+            .field("public_url", &self.public_url)
+            .field("data", &self.data)
+            .field("objects", &self.objects)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::read(None, variables, Path::new("/data"))
+    }
+
+    #[test]
+    fn nothing_said_means_this_machine_alone() {
+        let config = read(&[("PATH", "/bin")]).unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.public_url, "http://127.0.0.1:8080");
+        assert_eq!(config.database_url, "sqlite:/data/misora.sqlite");
+        assert_eq!(config.objects, ObjectsPlace::Folder("/data/objects".into()));
+        assert_eq!((config.sign_up, config.workers), (SignUpMode::Closed, 1));
+    }
+
+    #[test]
+    fn the_documented_file_says_the_defaults() {
+        let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/misora.example.toml"));
+        assert_eq!(Config::read(Some(file), [], Path::new("/data")), read(&[]));
+        let text = std::fs::read_to_string(file).unwrap();
+        let missing: Vec<_> = KEYS
+            .iter()
+            .map(|(key, _)| *key)
+            .filter(|key| !text.contains(key) && !["data", "objects"].contains(key))
+            .collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn every_key_can_be_said_in_the_environment() {
+        for (key, form) in KEYS {
+            let value = match (*key, form) {
+                ("listen", _) => "0.0.0.0:80",
+                ("public_url", _) => "https://example.org",
+                ("database_url", _) => "postgres://localhost/misora",
+                ("sign_up", _) => "invite",
+                ("allow_image_urls" | "allow_private_webhooks" | "behind_proxy" | "visible_mark", _) => "true",
+                (_, Form::Pairs) => "sora-2=paper-1, sora-2-pro=paper-1",
+                _ => "7",
+            };
+            let mut variables = vec![(format!("MISORA_{}", key.to_uppercase()), value.to_owned())];
+            if key.starts_with("s3_") {
+                for rest in ["MISORA_S3_BUCKET", "MISORA_S3_ACCESS_KEY_ID", "MISORA_S3_SECRET_ACCESS_KEY"] {
+                    variables.push((rest.into(), "7".into()));
+                }
+            }
+            let config = Config::read(None, variables, Path::new("/data"));
+            assert!(config.is_ok(), "{key}: {config:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_is_named() {
+        let check = |variable: (&str, &str), expected: &str| {
+            let error = read(&[variable]).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        check(("MISORA_LISTEN", "everywhere"), "listen (MISORA_LISTEN)");
+        check(("MISORA_WORKERS", "many"), "workers (MISORA_WORKERS)");
+        check(("MISORA_WORKRES", "1"), "MISORA_WORKRES is no variable of this program");
+        check(("MISORA_SIGN_UP", "maybe"), "sign_up (MISORA_SIGN_UP)");
+        check(
+            ("MISORA_DATABASE_URL", "mysql://me:secret@host/"),
+            "database_url (MISORA_DATABASE_URL): write sqlite:PATH",
+        );
+        check(("MISORA_S3_BUCKET", "clips"), "s3_access_key_id (MISORA_S3_ACCESS_KEY_ID): s3_bucket needs it");
+        check(("MISORA_S3_REGION", "eu"), "s3_region (MISORA_S3_REGION): it means nothing without s3_bucket");
+        check(("MISORA_ALIASES", "sora-2"), "aliases (MISORA_ALIASES): \"sora-2\" is not of the form NAME=VALUE");
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file_and_unknown_keys_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("misora.toml");
+        std::fs::write(&file, "workers = 2\nsign_up = \"open\"\n[aliases]\nsora-2 = \"wan\"\n").unwrap();
+        let variables = [("MISORA_WORKERS".to_owned(), "3".to_owned())];
+        let config = Config::read(Some(&file), variables, Path::new("/data")).unwrap();
+        assert_eq!((config.workers, config.sign_up), (3, SignUpMode::Open));
+        assert_eq!(config.aliases[0].1.as_str(), "wan");
+
+        std::fs::write(&file, "worker = 2\n").unwrap();
+        let error = Config::read(Some(&file), [], Path::new("/data")).unwrap_err().to_string();
+        assert!(error.contains("misora.toml") && error.contains("worker"), "{error}");
+        let error = Config::read(Some(&folder.path().join("none.toml")), [], Path::new("/data")).unwrap_err();
+        assert!(error.to_string().contains("there is no configuration file"));
+    }
+}

@@ -1,0 +1,80 @@
+//! What must be done now and then: dead workers' jobs taken up again, media and files deleted when their time is over.
+
+use std::time::Duration;
+
+use platform::Timestamp;
+use store::StoreError;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+
+/// How often dead workers are looked for.
+const EVERY: Duration = Duration::from_secs(5);
+/// How long after its end a lease still counts, because clocks of machines differ.
+const GRACE: Duration = Duration::from_secs(5);
+/// Things of one kind done in one round, so that no transaction is long.
+const AT_ONCE: u32 = 100;
+/// How often idempotency keys are forgotten and aliases read again.
+const SELDOM: Duration = Duration::from_secs(60);
+
+/// What one round did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tidied {
+    /// Jobs whose workers were gone: queued again or ended.
+    pub jobs: u32,
+    /// Generations whose media went.
+    pub media: usize,
+    /// Files that went.
+    pub files: usize,
+    /// Folders of objects that were deleted.
+    pub prefixes: usize,
+}
+
+/// Tidies until it is told to stop. Several nodes can do it at once.
+pub async fn run(app: &App, stop: &CancellationToken) {
+    let mut seldom_at = Timestamp::default();
+    while !stop.is_cancelled() {
+        if let Err(error) = tidy(app).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "tidying up failed");
+        }
+        let now = app.now();
+        if now.since(seldom_at) >= SELDOM {
+            seldom_at = now;
+            if let Err(error) = refresh(app).await {
+                tracing::error!(error = &error as &dyn std::error::Error, "the catalogue was not read again");
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = app.clock.sleep(EVERY) => {}
+        }
+    }
+}
+
+/// One round. What it does not get to is done in the next.
+///
+/// # Errors
+/// [`StoreError`]; what was done stays done.
+pub async fn tidy(app: &App) -> Result<Tidied, StoreError> {
+    let now = app.now();
+    let reaped = app.store.reap(GRACE, AT_ONCE, now).await?;
+    if reaped.requeued > 0 {
+        tracing::warn!(jobs = reaped.requeued, "jobs of workers that are gone are queued again");
+        app.worker_signal.job_accepted();
+    }
+    let media = app.store.expire_media(now, AT_ONCE).await?;
+    let files = app.store.expire_files(now).await?;
+    let mut prefixes = 0;
+    for prefix in app.store.object_deletions(AT_ONCE).await? {
+        app.objects.delete_under(&prefix).await?;
+        app.store.object_deletion_done(&prefix).await?;
+        prefixes += 1;
+    }
+    Ok(Tidied { jobs: reaped.requeued + reaped.failed + reaped.cancelled, media, files, prefixes })
+}
+
+/// What changes seldom: other nodes' aliases are read, old idempotency keys go.
+async fn refresh(app: &App) -> Result<(), StoreError> {
+    app.store.forget_idempotency_keys(app.now()).await?;
+    app.reload_catalogue().await
+}

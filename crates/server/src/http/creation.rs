@@ -1,0 +1,336 @@
+//! From the fields of a request to accepted generations: read, decide, keep what was uploaded, accept.
+
+use bytes::Bytes;
+use platform::{
+    ActiveMembership, CharacterId, Credits, FileId, Fingerprint, GenerationKind, IdempotencyKey, ModelName, Offer,
+    Parameters, ProjectId, Seconds, Size, VideoId, Words, moderate,
+};
+use store::{Accept, Accepted, BatchLine, File, Generation, Idempotency, NewGeneration};
+
+use crate::app::App;
+use crate::http::error::ApiError;
+use crate::http::form::{Field, Form};
+use crate::http::upload::{MAX_PICTURE_BYTES, clean_picture, data_url, fits};
+
+/// What the file of a first frame is called in the list of files. It goes with its video.
+pub(crate) const REFERENCE_PURPOSE: &str = "input_reference";
+
+/// A request that can be fulfilled.
+pub(crate) struct Creation {
+    pub(crate) parameters: Parameters,
+    pub(crate) kind: GenerationKind,
+    pub(crate) model: ModelName,
+    pub(crate) total_seconds: Seconds,
+    /// Of each clip.
+    pub(crate) price: Credits,
+    /// Kept for this request alone; deleted again if it is not accepted.
+    pub(crate) kept: Option<FileId>,
+}
+
+/// Takes a line of a batch, as `POST /v1/videos` takes a body. The error is the object under `error`, as JSON.
+///
+/// # Errors
+/// The status that the request would have had, and the error.
+pub async fn batch_creation(
+    app: &App,
+    member: ActiveMembership,
+    project: ProjectId,
+    body: &str,
+    line: BatchLine,
+) -> Result<Generation, (u16, serde_json::Value)> {
+    let accepted = async {
+        let form = Form::from_json(body.as_bytes())?;
+        let creation = read_creation(app, project, &form).await?;
+        if creation.parameters.n.get() > 1 {
+            return Err(ApiError::invalid("n", "A line of a batch makes one video."));
+        }
+        let accepted = accept(app, member, project, creation, None, Some(line)).await?;
+        accepted.into_iter().next().ok_or_else(|| ApiError::internal(&"nothing was accepted"))
+    };
+    accepted.await.map_err(|error| (error.status().as_u16(), error.object()))
+}
+
+/// Reads what `POST /v1/videos` asks for. A first frame is kept as a file by then.
+pub(crate) async fn read_creation(app: &App, project: ProjectId, form: &Form) -> Result<Creation, ApiError> {
+    let (parameters, offer) = read_parameters(app, form)?;
+    refuse_blocked(parameters.prompt.as_str())?;
+    let characters = read_characters(app, project, form).await?;
+    let (first_frame, kept) = match read_reference(app, project, form, parameters.size).await? {
+        Some(Reference::File(id)) => (Some(id), None),
+        Some(Reference::Picture(png)) => {
+            let id = keep_reference(app, project, png).await?;
+            (Some(id), Some(id))
+        }
+        None => (None, None),
+    };
+    let price = offer.rate.quote(parameters.size, parameters.seconds);
+    let total_seconds = parameters.seconds;
+    let kind = GenerationKind::Create { first_frame, characters };
+    Ok(Creation { parameters, kind, model: offer.name, total_seconds, price, kept })
+}
+
+/// The parameters of a creation, aliases of other servers understood.
+pub(crate) fn read_parameters(app: &App, form: &Form) -> Result<(Parameters, Offer), ApiError> {
+    let catalogue = app.catalogue();
+    let mut words = read_words(form)?;
+    // An offer is looked for before the prompt only to understand sizes; errors come in the API's order below.
+    let size = catalogue.resolve(words.model).ok().map(|(_, offer)| read_size(form, offer)).transpose()?.flatten();
+    let seconds = match form.number("seconds")? {
+        Some(seconds) => Some(seconds.to_owned()),
+        None => match form.number("duration")? {
+            Some(seconds) => Some(seconds.trim_end_matches('s').to_owned()),
+            None => default_seconds(&catalogue, words.model),
+        },
+    };
+    words.size = size.as_deref();
+    words.seconds = seconds.as_deref();
+    let (parameters, offer) = Parameters::of_video(&words, &catalogue)?;
+    Ok((parameters, offer.clone()))
+}
+
+/// The fields that all kinds of work have.
+pub(crate) fn read_words(form: &Form) -> Result<Words<'_>, ApiError> {
+    Ok(Words {
+        prompt: form.text("prompt")?,
+        model: form.text("model")?,
+        seconds: None,
+        size: None,
+        seed: form.number("seed")?,
+        negative_prompt: form.text("negative_prompt")?,
+        num_inference_steps: form.number("num_inference_steps")?,
+        guidance_scale: form.number("guidance_scale")?,
+        n: form.number("n")?,
+    })
+}
+
+/// Four seconds are the API's default, where the model has them.
+fn default_seconds(catalogue: &platform::Catalogue, model: Option<&str>) -> Option<String> {
+    let (_, offer) = catalogue.resolve(model).ok()?;
+    offer.seconds("4").ok().map(|seconds| seconds.to_string())
+}
+
+/// `size`, or `width` and `height`, or `resolution` and `aspect_ratio`; else the API's default, where the model has it.
+fn read_size(form: &Form, offer: &Offer) -> Result<Option<String>, ApiError> {
+    if let Some(size) = form.text("size")? {
+        return Ok(Some(size.to_owned()));
+    }
+    if let (Some(width), Some(height)) = (form.number("width")?, form.number("height")?) {
+        return Ok(Some(format!("{width}x{height}")));
+    }
+    let (resolution, ratio) = (form.text("resolution")?, form.text("aspect_ratio")?);
+    if resolution.is_none() && ratio.is_none() {
+        return Ok(offer.size("720x1280").ok().map(|size| size.to_string()));
+    }
+    let lines = match resolution.map(|text| (text, text.trim_end_matches(['p', 'P']).parse::<u16>())) {
+        None => None,
+        Some((_, Ok(lines))) => Some(lines),
+        Some((text, Err(_))) => return Ok(Some(text.to_owned())),
+    };
+    let ratio = ratio.unwrap_or("9:16");
+    let Some((across, down)) =
+        ratio.split_once(':').and_then(|(a, b)| Some((a.parse::<u32>().ok()?, b.parse::<u32>().ok()?)))
+    else {
+        return Err(ApiError::invalid("aspect_ratio", "'aspect_ratio' must be like 16:9, 9:16 or 1:1."));
+    };
+    let fits = |size: &&Size| {
+        let shape = u32::from(size.width()) * down == u32::from(size.height()) * across;
+        shape && lines.is_none_or(|lines| size.width().min(size.height()) == lines)
+    };
+    match offer.sizes().iter().find(fits) {
+        Some(size) => Ok(Some(size.to_string())),
+        None => {
+            let sizes: Vec<_> = offer.sizes().iter().map(ToString::to_string).collect();
+            let message =
+                format!("No size on offer has this resolution and aspect ratio. Allowed: {}.", sizes.join(", "));
+            Err(ApiError::invalid(if resolution.is_some() { "resolution" } else { "aspect_ratio" }, message))
+        }
+    }
+}
+
+/// Refuses what the policy stops, and says by which rules.
+pub(crate) fn refuse_blocked(prompt: &str) -> Result<(), ApiError> {
+    let moderation = moderate(prompt);
+    if !moderation.is_flagged() {
+        return Ok(());
+    }
+    let mut rules: Vec<_> =
+        moderation.hits().iter().map(|hit| format!("{} ({})", hit.category.as_str(), hit.rule)).collect();
+    rules.sort();
+    rules.dedup();
+    let message =
+        format!("Your request was blocked by our moderation system: {}. Nothing was charged.", rules.join(", "));
+    Err(platform::Refusal::new(platform::RefusalCode::ModerationBlocked, Some("prompt"), message).into())
+}
+
+/// `characters` as `[{"id"}]` or ids, or `character_ids`.
+async fn read_characters(app: &App, project: ProjectId, form: &Form) -> Result<Vec<CharacterId>, ApiError> {
+    let Some((name, field)) = form.first(&["characters", "character_ids"]) else { return Ok(Vec::new()) };
+    let entries = match field.unfolded() {
+        Field::List(entries) => entries,
+        one => vec![one],
+    };
+    if entries.len() > GenerationKind::MAX_CHARACTERS {
+        let message = format!("At most {} characters can be in a clip.", GenerationKind::MAX_CHARACTERS);
+        return Err(ApiError::invalid("characters", message));
+    }
+    let mut characters = Vec::new();
+    for entry in &entries {
+        let text = match entry.unfolded() {
+            Field::Text(id) => id,
+            Field::Object(object) => object.needed_text("id").map_err(|error| error.about("characters"))?.to_owned(),
+            _ => return Err(ApiError::wrong_type(name, "a list of {\"id\"} objects")),
+        };
+        let unknown = || ApiError::invalid("characters", format!("There is no character {:?}.", shown(&text)));
+        let id: CharacterId = text.parse().map_err(|_| unknown())?;
+        app.store.character(project, id).await.map_err(|error| match error {
+            store::StoreError::NotFound(_) => unknown(),
+            error => error.into(),
+        })?;
+        characters.push(id);
+    }
+    Ok(characters)
+}
+
+/// A caller's text, short enough for a message.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+enum Reference {
+    /// Uploaded before.
+    File(FileId),
+    /// Came with the request: a clean PNG.
+    Picture(Bytes),
+}
+
+const REFERENCE: &str = "input_reference";
+
+/// The first frame: a file, an address, or the id of a file; of the clip's size.
+async fn read_reference(app: &App, project: ProjectId, form: &Form, size: Size) -> Result<Option<Reference>, ApiError> {
+    let names = [REFERENCE, "image_reference", "image_url", "reference_url"];
+    let Some((_, field)) = form.first(&names) else { return Ok(None) };
+    let bytes = match field.unfolded() {
+        Field::File(upload) => upload.bytes,
+        Field::Text(url) => picture_at(app, &url).await?,
+        Field::Object(object) => {
+            let url = match object.field("image_url").or(object.field("url")).map(Field::unfolded) {
+                None => None,
+                Some(Field::Text(url)) => Some(url),
+                Some(Field::Object(inner)) => {
+                    Some(inner.needed_text("url").map_err(|error| error.about(REFERENCE))?.to_owned())
+                }
+                Some(_) => return Err(ApiError::wrong_type("input_reference.image_url", "a string")),
+            };
+            match (url, object.text("file_id").map_err(|error| error.about(REFERENCE))?) {
+                (Some(url), None) => picture_at(app, &url).await?,
+                (None, Some(id)) => return uploaded_reference(app, project, id, size).await.map(Some),
+                _ => {
+                    let message = "'input_reference' must have exactly one of image_url and file_id.";
+                    return Err(ApiError::invalid(REFERENCE, message));
+                }
+            }
+        }
+        _ => return Err(ApiError::wrong_type(REFERENCE, "a file or an object with image_url or file_id")),
+    };
+    let picture = clean_picture(bytes, REFERENCE).await?;
+    fits(picture.size, size)?;
+    Ok(Some(Reference::Picture(picture.png)))
+}
+
+async fn uploaded_reference(app: &App, project: ProjectId, id: &str, size: Size) -> Result<Reference, ApiError> {
+    let unknown = || ApiError::invalid(REFERENCE, format!("There is no file {:?}.", shown(id)));
+    let file = match app.store.file(project, id.parse().map_err(|_| unknown())?).await {
+        Err(store::StoreError::NotFound(_)) => return Err(unknown()),
+        file => file?,
+    };
+    let bytes = app.objects.get_all(&file.key).await?;
+    let picture = clean_picture(bytes, REFERENCE).await?;
+    fits(picture.size, size)?;
+    Ok(Reference::File(file.id))
+}
+
+/// The picture at an address. Only `data:` needs no outside; the rest is the owner's decision.
+async fn picture_at(app: &App, url: &str) -> Result<Bytes, ApiError> {
+    if url.starts_with("data:") {
+        return data_url(url, REFERENCE);
+    }
+    if !url.starts_with("https://") && !url.starts_with("http://") {
+        return Err(ApiError::invalid(REFERENCE, "An image_url begins with data:, https:// or http://."));
+    }
+    if !app.settings.fetch_image_urls {
+        let message = "This server fetches nothing from other sites: send the picture as a file, as a data: address or by file_id.";
+        return Err(ApiError::invalid(REFERENCE, message));
+    }
+    let fetched = app.outbound.get(url, MAX_PICTURE_BYTES).await;
+    fetched.map_err(|error| ApiError::invalid(REFERENCE, format!("The image_url could not be fetched: {error}.")))
+}
+
+async fn keep_reference(app: &App, project: ProjectId, png: Bytes) -> Result<FileId, ApiError> {
+    let file = keep_file(app, project, "reference.png".into(), REFERENCE_PURPOSE, "image/png", png, None).await?;
+    Ok(file.id)
+}
+
+/// Keeps bytes as a file of a project.
+pub(crate) async fn keep_file(
+    app: &App,
+    project: ProjectId,
+    filename: String,
+    purpose: &str,
+    media_type: &str,
+    bytes: Bytes,
+    expires_at: Option<platform::Timestamp>,
+) -> Result<File, ApiError> {
+    let now = app.now();
+    let id = FileId::new(now, app.random());
+    let size_bytes = bytes.len() as u64;
+    let key = app.objects.put_upload(&id, bytes).await?;
+    let (purpose, media_type) = (purpose.to_owned(), media_type.to_owned());
+    let file = File { id, project, filename, purpose, media_type, size_bytes, key, created_at: now, expires_at };
+    app.store.create_file(&file).await?;
+    Ok(file)
+}
+
+/// Accepts a request, or forgets what was kept for it.
+pub(crate) async fn accept(
+    app: &App,
+    member: ActiveMembership,
+    project: ProjectId,
+    creation: Creation,
+    idempotency: Option<(IdempotencyKey, Fingerprint)>,
+    batch_line: Option<BatchLine>,
+) -> Result<Vec<Generation>, ApiError> {
+    let now = app.now();
+    let generations = new_generations(app, &creation.parameters);
+    let request = Accept {
+        project,
+        parameters: &creation.parameters,
+        kind: &creation.kind,
+        model: &creation.model,
+        total_seconds: creation.total_seconds,
+        price: creation.price,
+        generations: &generations,
+        idempotency: idempotency.as_ref().map(|(key, fingerprint)| Idempotency { key, fingerprint: *fingerprint }),
+        batch_line,
+    };
+    let accepted = app.store.accept(member, &request, now).await;
+    if let (Ok(Accepted::Repeated(_)) | Err(_), Some(file)) = (&accepted, creation.kept) {
+        app.store.delete_file(project, file, now).await?;
+    }
+    let accepted = accepted?;
+    app.worker_signal.job_accepted();
+    match accepted {
+        Accepted::New(generations) | Accepted::Repeated(generations) => Ok(generations),
+    }
+}
+
+/// An id and a seed for each clip. Chosen seeds fit a double, so that no client rounds them.
+fn new_generations(app: &App, parameters: &Parameters) -> Vec<NewGeneration> {
+    let chosen = u64::from_be_bytes(app.random()) >> 11;
+    let seed = parameters.seed.unwrap_or(chosen);
+    let clips = 0..u64::from(parameters.n.get());
+    let clip = |index| NewGeneration {
+        id: VideoId::new(app.now(), app.random()),
+        seed: seed.wrapping_add(index) & (i64::MAX as u64),
+    };
+    clips.map(clip).collect()
+}

@@ -1,0 +1,260 @@
+//! Videos that start from a clip: remix, edit, extension.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, Uri};
+use platform::{
+    ClipSource, FileId, GenerationKind, GenerationState, ModelName, Offer, Parameters, Seconds, Size, VideoId, Words,
+    extended,
+};
+use serde::Serialize;
+use store::Generation;
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::http::auth::KeyCaller;
+use crate::http::creation::{Creation, REFERENCE_PURPOSE, keep_file, read_words, refuse_blocked, shown};
+use crate::http::endpoint::{BodyKind, Endpoint, post};
+use crate::http::error::ApiError;
+use crate::http::form::{Field, Form, Upload};
+use crate::http::page::Id;
+use crate::http::upload::clean_clip;
+use crate::http::videos::{MAKE, Made, idempotency, make, video};
+
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        post("/v1/videos/{id}/remix", MAKE, remix_video)
+            .says("Makes a video from another one's recipe, with a new prompt.")
+            .reads::<Remix>(BodyKind::JsonOrForm)
+            .answers::<Made>(),
+        post("/v1/videos/edits", MAKE, edit_video)
+            .says("Makes a changed copy of a video, made here or uploaded.")
+            .reads::<Edit>(BodyKind::JsonOrForm)
+            .answers::<Made>(),
+        post("/v1/videos/extensions", MAKE, extend_video)
+            .says("Goes on from the end of a video; the answer is one stitched clip.")
+            .reads::<Extension>(BodyKind::JsonOrForm)
+            .answers::<Made>(),
+    ]
+}
+
+/// A remix.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Remix {
+    /// What it shows now.
+    prompt: String,
+}
+
+/// An edit.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Edit {
+    /// What changes.
+    prompt: String,
+    /// The clip: an object with `id`, or an MP4 as a file of a form.
+    video: VideoRef,
+    /// For an uploaded clip.
+    model: Option<String>,
+}
+
+/// An extension.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Extension {
+    /// What happens next.
+    prompt: String,
+    /// The length of the new part.
+    seconds: String,
+    /// The clip: an object with `id`, or an MP4 as a file of a form.
+    video: VideoRef,
+    /// For an uploaded clip.
+    model: Option<String>,
+}
+
+/// A video made here.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct VideoRef {
+    /// Its id.
+    id: String,
+}
+
+/// What a clip that work starts from says about the work.
+struct Source {
+    clip: ClipSource,
+    model_requested: ModelName,
+    offer: Offer,
+    size: Size,
+    seconds: Seconds,
+    depth: u32,
+    kept: Option<FileId>,
+}
+
+async fn remix_video(
+    State(app): State<App>,
+    caller: KeyCaller,
+    Id(id): Id<VideoId>,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Json<Made>, ApiError> {
+    let member = caller.active()?;
+    let idempotency = idempotency(&headers, uri.path(), &form)?;
+    let source = source_of(&app, finished(video(&app, &caller, id).await?)?)?;
+    let creation = creation(&app, &caller, &form, source, GenerationKind::Remix { source: id }).await?;
+    make(&app, member, &caller, creation, idempotency).await
+}
+
+async fn edit_video(
+    State(app): State<App>,
+    caller: KeyCaller,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Json<Made>, ApiError> {
+    let member = caller.active()?;
+    let idempotency = idempotency(&headers, uri.path(), &form)?;
+    check_prompt(&form)?;
+    let source = read_source(&app, &caller, &form).await?;
+    let kind = GenerationKind::Edit { source: source.clip };
+    let creation = creation(&app, &caller, &form, source, kind).await?;
+    make(&app, member, &caller, creation, idempotency).await
+}
+
+async fn extend_video(
+    State(app): State<App>,
+    caller: KeyCaller,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Json<Made>, ApiError> {
+    let member = caller.active()?;
+    let idempotency = idempotency(&headers, uri.path(), &form)?;
+    check_prompt(&form)?;
+    if let Some((name, _)) = form.first(&["input_reference", "characters", "character_ids"]) {
+        return Err(ApiError::invalid(name, "An extension takes neither characters nor references."));
+    }
+    let added = form.number("seconds")?.ok_or_else(|| ApiError::missing("seconds"))?;
+    let source = read_source(&app, &caller, &form).await?;
+    let decided = source.offer.seconds(added).map_err(ApiError::from).and_then(|added| {
+        let (total, depth) = extended(source.seconds, source.depth, added)?;
+        Ok((added, total, depth))
+    });
+    let (added, total, depth) = match decided {
+        Ok(decided) => decided,
+        Err(error) => return Err(forget(&app, &caller, source.kept, error).await),
+    };
+    let kind = GenerationKind::Extension { source: source.clip, depth };
+    let mut creation = creation(&app, &caller, &form, Source { seconds: added, ..source }, kind).await?;
+    creation.total_seconds = total;
+    make(&app, member, &caller, creation, idempotency).await
+}
+
+/// Refuses a prompt before a clip is uploaded and kept for it.
+fn check_prompt(form: &Form) -> Result<(), ApiError> {
+    let prompt = platform::Prompt::parse(form.text("prompt")?)?;
+    refuse_blocked(prompt.as_str())
+}
+
+/// What a form asks of a source; what was kept for it is forgotten if that cannot be.
+async fn creation(
+    app: &App,
+    caller: &KeyCaller,
+    form: &Form,
+    source: Source,
+    kind: GenerationKind,
+) -> Result<Creation, ApiError> {
+    match parameters(form, &source) {
+        Ok(parameters) => Ok(Creation {
+            parameters,
+            kind,
+            price: source.offer.rate.quote(source.size, source.seconds),
+            model: source.offer.name,
+            total_seconds: source.seconds,
+            kept: source.kept,
+        }),
+        Err(error) => Err(forget(app, caller, source.kept, error).await),
+    }
+}
+
+fn parameters(form: &Form, source: &Source) -> Result<Parameters, ApiError> {
+    let words = Words { n: None, ..read_words(form)? };
+    let parameters = Parameters::of_source(&words, source.model_requested.clone(), source.size, source.seconds)?;
+    refuse_blocked(parameters.prompt.as_str())?;
+    Ok(parameters)
+}
+
+/// The clip in `video`: `{"id"}`, an id, or a file.
+async fn read_source(app: &App, caller: &KeyCaller, form: &Form) -> Result<Source, ApiError> {
+    let field = form.field("video").ok_or_else(|| ApiError::missing("video"))?;
+    let id = match field.unfolded() {
+        Field::File(upload) => return uploaded(app, caller, form, upload).await,
+        Field::Text(id) => id,
+        Field::Object(object) => object.needed_text("id").map_err(|error| error.about("video"))?.to_owned(),
+        _ => return Err(ApiError::wrong_type("video", "a file or an object with id")),
+    };
+    let id: VideoId = id.parse().map_err(|_| ApiError::not_found(&format!("video {:?}", shown(&id))).about("video"))?;
+    let generation = video(app, caller, id).await.map_err(|error| error.about("video"))?;
+    source_of(app, finished(generation)?)
+}
+
+/// Refuses a source whose clip is not there.
+fn finished(generation: Generation) -> Result<Generation, ApiError> {
+    match generation.state {
+        GenerationState::Completed if generation.video.is_some() => Ok(generation),
+        GenerationState::Completed => Err(ApiError::state("This video has expired.").about("video")),
+        state => {
+            let message = format!("This video is {}: wait until it is completed.", state.api_word());
+            Err(ApiError::state(message).about("video"))
+        }
+    }
+}
+
+fn source_of(app: &App, generation: Generation) -> Result<Source, ApiError> {
+    // The model that made it, even if the alias means another by now.
+    let catalogue = app.catalogue();
+    let (_, offer) = catalogue.resolve(Some(generation.model.as_str()))?;
+    let depth = match generation.kind {
+        GenerationKind::Extension { depth, .. } => depth,
+        _ => 0,
+    };
+    Ok(Source {
+        clip: ClipSource::Video(generation.id),
+        model_requested: generation.model_requested,
+        offer: offer.clone(),
+        size: generation.size,
+        seconds: generation.total_seconds,
+        depth,
+        kept: None,
+    })
+}
+
+/// An uploaded clip, which says size and length itself.
+async fn uploaded(app: &App, caller: &KeyCaller, form: &Form, upload: Upload) -> Result<Source, ApiError> {
+    let catalogue = app.catalogue();
+    let (model_requested, offer) = catalogue.resolve(form.text("model")?)?;
+    let (bytes, info) = clean_clip(upload.bytes, "video").await?;
+    let size = format!("{}x{}", info.size.width, info.size.height);
+    let size = offer.size(&size).map_err(|refusal| ApiError::from(refusal).about("video"))?;
+    let length_s = info.frame_count as f64 / info.frame_rate.as_f64();
+    let seconds = Some(length_s.round()).filter(|seconds| (1.0..=120.0).contains(seconds));
+    let seconds = seconds.and_then(|seconds| Seconds::new(seconds as u32)).ok_or_else(|| {
+        ApiError::invalid("video", format!("The clip lasts {length_s:.1} seconds; 1 to 120 are allowed."))
+    })?;
+    let file = keep_file(app, caller.project.id, upload.filename, REFERENCE_PURPOSE, "video/mp4", bytes, None).await?;
+    Ok(Source {
+        clip: ClipSource::File(file.id),
+        model_requested,
+        offer: offer.clone(),
+        size,
+        seconds,
+        depth: 0,
+        kept: Some(file.id),
+    })
+}
+
+/// Deletes what was kept for a request that is refused.
+async fn forget(app: &App, caller: &KeyCaller, kept: Option<FileId>, error: ApiError) -> ApiError {
+    let Some(file) = kept else { return error };
+    match app.store.delete_file(caller.project.id, file, app.now()).await {
+        Ok(()) => error,
+        Err(failure) => failure.into(),
+    }
+}

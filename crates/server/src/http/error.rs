@@ -1,0 +1,287 @@
+//! The only table from what went wrong to what a client sees: status, type, code, message.
+
+use axum::Json;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use platform::{KeyRefusal, MembershipRefusal, Refusal, RefusalCode, SignUpRefusal};
+use serde::Serialize;
+use store::StoreError;
+use utoipa::ToSchema;
+
+/// What went wrong, as an answer.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    kind: &'static str,
+    code: Option<&'static str>,
+    param: Option<String>,
+    message: String,
+    retry_after_ms: Option<u64>,
+}
+
+/// The body of every error.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ErrorBody {
+    /// The error.
+    error: ErrorObject,
+}
+
+/// An error: all four keys are always there.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ErrorObject {
+    /// A sentence for people.
+    message: String,
+    /// The kind of error.
+    r#type: &'static str,
+    /// The field it is about.
+    param: Option<String>,
+    /// The stable word.
+    code: Option<&'static str>,
+}
+
+const INVALID: &str = "invalid_request_error";
+
+impl ApiError {
+    fn new(status: StatusCode, code: Option<&'static str>, message: impl Into<String>) -> Self {
+        let kind = if status.is_server_error() { "server_error" } else { INVALID };
+        Self { status, kind, code, param: None, message: message.into(), retry_after_ms: None }
+    }
+
+    /// 400, about a field.
+    pub(crate) fn invalid(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Some("invalid_value"), message).about(param)
+    }
+
+    /// 400, about a field of the wrong type.
+    pub(crate) fn wrong_type(param: impl Into<String>, expected: &str) -> Self {
+        let param = param.into();
+        let message = format!("Invalid type for '{param}': expected {expected}.");
+        Self::new(StatusCode::BAD_REQUEST, Some("invalid_type"), message).about(param)
+    }
+
+    /// 400, about a field that is not there.
+    pub(crate) fn missing(param: &str) -> Self {
+        let message = format!("Missing required parameter: '{param}'.");
+        Self::new(StatusCode::BAD_REQUEST, Some("missing_required_parameter"), message).about(param)
+    }
+
+    /// 400, about the whole request.
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, None, message)
+    }
+
+    /// 400, because of the state that something is in. Never 409: clients would try again.
+    pub(crate) fn state(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Some("invalid_state"), message)
+    }
+
+    /// 401, for a path that takes keys.
+    pub(crate) fn no_key() -> Self {
+        let message = "No API key was given. Send it as 'Authorization: Bearer KEY'.";
+        Self::new(StatusCode::UNAUTHORIZED, Some("invalid_api_key"), message)
+    }
+
+    /// 401, for a path that takes a browser's session.
+    pub(crate) fn no_session() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, Some("sign_in_required"), "Sign in first.")
+    }
+
+    /// 401, for an act that needs a fresh sign-in.
+    pub(crate) fn reauthenticate() -> Self {
+        let message = "Enter your password again: this needs a sign-in within the last 10 minutes.";
+        Self::new(StatusCode::UNAUTHORIZED, Some("reauth_required"), message)
+    }
+
+    /// 401, for a wrong address or password; never says which.
+    pub(crate) fn wrong_credentials() -> Self {
+        let message = "This address and password do not belong together.";
+        Self::new(StatusCode::UNAUTHORIZED, Some("wrong_credentials"), message)
+    }
+
+    /// 403.
+    pub(crate) fn forbidden(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, Some(code), message)
+    }
+
+    /// 404.
+    pub(crate) fn not_found(what: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, Some("not_found"), format!("There is no such {what}."))
+    }
+
+    /// 404, for a model.
+    pub(crate) fn no_model(name: &str) -> Self {
+        let message = format!("The model {name:?} does not exist here.");
+        Self::new(StatusCode::NOT_FOUND, Some("model_not_found"), message).about("model")
+    }
+
+    /// 405.
+    pub(crate) fn method_not_allowed() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, Some("method_not_allowed"), "This path does not take this method.")
+    }
+
+    /// 413.
+    pub(crate) fn too_large(limit_bytes: u64) -> Self {
+        let message = format!("The request is larger than the {limit_bytes} bytes that are allowed.");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, Some("too_large"), message)
+    }
+
+    /// 416.
+    pub(crate) fn range(size_bytes: u64) -> Self {
+        let message = format!("The range is not within the {size_bytes} bytes.");
+        Self::new(StatusCode::RANGE_NOT_SATISFIABLE, Some("invalid_range"), message)
+    }
+
+    /// 429, too many requests.
+    pub(crate) fn too_many_requests(retry_after: std::time::Duration) -> Self {
+        let message = "Too many requests: wait and try again.";
+        let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, Some("rate_limit_exceeded"), message);
+        error.kind = "requests";
+        error.retry_after_ms = Some(u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX).max(1));
+        error
+    }
+
+    /// 500; the cause is logged here and told to nobody.
+    pub(crate) fn internal(cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%cause, "a request failed");
+        let message = "The server had an error while processing your request.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, Some("internal_error"), message)
+    }
+
+    /// 503, nothing was changed and trying again makes sense.
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, Some("unavailable"), message);
+        error.retry_after_ms = Some(2000);
+        error
+    }
+
+    /// The same, about a field.
+    pub(crate) fn about(mut self, param: impl Into<String>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
+
+    /// The object under `error`, as lines of a batch keep it.
+    pub(crate) fn object(&self) -> serde_json::Value {
+        serde_json::json!({ "message": self.message, "type": self.kind, "param": self.param, "code": self.code })
+    }
+
+    /// The status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let error = ErrorObject { message: self.message, r#type: self.kind, param: self.param, code: self.code };
+        let mut response = (self.status, Json(ErrorBody { error })).into_response();
+        let headers = response.headers_mut();
+        if let Some(millis) = self.retry_after_ms {
+            headers.insert(HeaderName::from_static("retry-after-ms"), HeaderValue::from(millis));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(millis.div_ceil(1000)));
+        }
+        response
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let status = match refusal.code {
+            RefusalCode::RateLimitExceeded | RefusalCode::InsufficientQuota => StatusCode::TOO_MANY_REQUESTS,
+            RefusalCode::InvalidValue
+            | RefusalCode::InvalidType
+            | RefusalCode::MissingRequiredParameter
+            | RefusalCode::EmptyString
+            | RefusalCode::StringAboveMaxLength
+            | RefusalCode::UnknownParameter
+            | RefusalCode::ModelNotFound
+            | RefusalCode::ModerationBlocked
+            | RefusalCode::IdempotencyMismatch
+            | RefusalCode::InvalidState => StatusCode::BAD_REQUEST,
+        };
+        let mut error = Self::new(status, Some(refusal.code.as_str()), refusal.message);
+        error.param = refusal.param.map(str::to_owned);
+        match refusal.code {
+            // An unfinished clip frees a place soon; a day's quota or credits do not come back within a retry.
+            RefusalCode::RateLimitExceeded => (error.kind, error.retry_after_ms) = ("requests", Some(5000)),
+            RefusalCode::InsufficientQuota => {
+                (error.kind, error.retry_after_ms) = ("insufficient_quota", Some(600_000))
+            }
+            _ => {}
+        }
+        error
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound(what) => Self::not_found(what),
+            StoreError::Refused(refusal) => refusal.into(),
+            StoreError::Exists(_) | StoreError::State { .. } => Self::state(sentence(&error.to_string())),
+            StoreError::Range { size_bytes } => Self::range(size_bytes),
+            StoreError::Database(_)
+            | StoreError::Migrate(_)
+            | StoreError::DatabaseUrl(_)
+            | StoreError::Corrupt { .. }
+            | StoreError::Objects(_)
+            | StoreError::ObjectsPlace(_)
+            | StoreError::Backup { .. }
+            | StoreError::BackupNeedsPgDump => Self::internal(&chain(&error)),
+        }
+    }
+}
+
+impl From<MembershipRefusal> for ApiError {
+    fn from(refusal: MembershipRefusal) -> Self {
+        let status = match refusal {
+            MembershipRefusal::Closed(_) => StatusCode::GONE,
+            MembershipRefusal::NotMember(_) | MembershipRefusal::Restricted(_) | MembershipRefusal::Suspended(_) => {
+                StatusCode::FORBIDDEN
+            }
+        };
+        Self::new(status, Some(refusal.code()), sentence(&refusal.to_string()))
+    }
+}
+
+impl From<KeyRefusal> for ApiError {
+    fn from(refusal: KeyRefusal) -> Self {
+        let status = match refusal {
+            KeyRefusal::Unknown | KeyRefusal::Revoked | KeyRefusal::Expired => StatusCode::UNAUTHORIZED,
+            KeyRefusal::Address | KeyRefusal::Scope(_) => StatusCode::FORBIDDEN,
+        };
+        Self::new(status, Some(refusal.code()), sentence(&refusal.to_string()))
+    }
+}
+
+impl From<SignUpRefusal> for ApiError {
+    fn from(refusal: SignUpRefusal) -> Self {
+        let code = match refusal {
+            SignUpRefusal::Closed => "sign_up_closed",
+            SignUpRefusal::InviteNeeded => "invite_needed",
+            SignUpRefusal::InviteUnknown => "invite_unknown",
+            SignUpRefusal::InviteExpired => "invite_expired",
+            SignUpRefusal::InviteUsedUp => "invite_used_up",
+        };
+        Self::forbidden(code, sentence(&refusal.to_string()))
+    }
+}
+
+/// A library's words as a sentence.
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    let text: String = first.chain(letters).collect();
+    if text.ends_with('.') { text } else { text + "." }
+}
+
+/// An error with all its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

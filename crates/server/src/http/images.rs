@@ -1,0 +1,204 @@
+//! Pictures: the first frame of a clip that nobody makes to its end. The request waits for a worker, for a while.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use media::{PictureLimits, encode_jpeg, encode_png, encode_webp, read_picture};
+use platform::{
+    GenerationKind, GenerationState, ModelName, Parameters, ProjectId, Prompt, Scope, Seconds, Service, Size, VideoId,
+};
+use serde::Serialize;
+use store::Generation;
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::http::auth::{Access, KeyCaller, Needs};
+use crate::http::creation::{Creation, accept, read_words, refuse_blocked};
+use crate::http::endpoint::{BodyKind, Endpoint, post};
+use crate::http::error::ApiError;
+use crate::http::form::Form;
+
+const MAKE: Access = Access::Key(Scope::VideosWrite, Needs::Active(Service::Video));
+
+/// How often the queue is asked whether the picture is there.
+const LOOK: Duration = Duration::from_millis(100);
+/// Sides of a picture, in pixels.
+const SIDES: std::ops::RangeInclusive<u16> = 64..=2048;
+const DEFAULT_SIZE: Size = Size::new(1024, 1024);
+
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        post("/v1/images/generations", MAKE, create_image)
+            .says("Makes pictures from a prompt and waits for them.")
+            .reads::<CreateImage>(BodyKind::JsonOrForm)
+            .answers::<Images>(),
+    ]
+}
+
+/// What a picture shall show. Other fields of the API are taken and passed over.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CreateImage {
+    /// What it shows.
+    prompt: String,
+    /// A model of videos, whose frames these are; the default one if the name is not known here.
+    model: Option<String>,
+    /// How many, 1 to 10.
+    n: Option<u32>,
+    /// `auto` or `WIDTHxHEIGHT`, sides of 64 to 2,048.
+    size: Option<String>,
+    /// `png`, `jpeg` or `webp`.
+    output_format: Option<String>,
+    /// 0 to 100, for jpeg and webp.
+    output_compression: Option<u8>,
+    /// Answers always carry `b64_json`.
+    response_format: Option<String>,
+    /// The seed of the first.
+    seed: Option<u64>,
+}
+
+/// Pictures.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Images {
+    /// Unix seconds.
+    created: i64,
+    /// The pictures.
+    data: Vec<Image>,
+    /// What they are.
+    output_format: &'static str,
+    /// Sides.
+    size: String,
+}
+
+/// A picture.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Image {
+    /// Its bytes.
+    b64_json: String,
+}
+
+#[derive(Clone, Copy)]
+enum Format {
+    Png,
+    Jpeg(u8),
+    Webp(u8),
+}
+
+async fn create_image(State(app): State<App>, caller: KeyCaller, form: Form) -> Result<Json<Images>, ApiError> {
+    let member = caller.active()?;
+    let (creation, format) = read_image(&app, &form)?;
+    let size = creation.parameters.size;
+    // A task of its own: it tidies up even if whoever asked hangs up.
+    let work = {
+        let app = app.clone();
+        async move {
+            let project = caller.project.id;
+            let generations = accept(&app, member, project, creation, None, None).await?;
+            let ids: Vec<_> = generations.iter().map(|generation| generation.id).collect();
+            let made = wait(&app, project, &ids).await;
+            // Pictures are not kept: there is no path that would show them again.
+            for id in &ids {
+                app.store.delete_generation(project, *id, app.now()).await?;
+            }
+            made
+        }
+    };
+    let made = tokio::spawn(work).await.map_err(|error| ApiError::internal(&error))?;
+    let mut data = Vec::new();
+    for png in made? {
+        let bytes = written(png, format).await?;
+        data.push(Image { b64_json: STANDARD.encode(bytes) });
+    }
+    let output_format = match format {
+        Format::Png => "png",
+        Format::Jpeg(_) => "jpeg",
+        Format::Webp(_) => "webp",
+    };
+    Ok(Json(Images { created: app.now().seconds(), data, output_format, size: size.to_string() }))
+}
+
+fn read_image(app: &App, form: &Form) -> Result<(Creation, Format), ApiError> {
+    let catalogue = app.catalogue();
+    let words = read_words(form)?;
+    refuse_blocked(Prompt::parse(words.prompt)?.as_str())?;
+    // Clients send the names of picture models, which nobody has here.
+    let known = words.model.filter(|name| catalogue.resolve(Some(name)).is_ok());
+    let (model, offer) = match catalogue.resolve(known) {
+        Ok(found) => found,
+        Err(refusal) => match catalogue.names().next().cloned() {
+            Some(first) => catalogue.resolve(Some(first.as_str()))?,
+            None => return Err(refusal.into()),
+        },
+    };
+    let size = match form.text("size")? {
+        None | Some("auto") => DEFAULT_SIZE,
+        Some(text) => Size::parse(text)
+            .filter(|size| SIDES.contains(&size.width()) && SIDES.contains(&size.height()))
+            .ok_or_else(|| {
+                ApiError::invalid("size", "'size' must be auto or WIDTHxHEIGHT with sides of 64 to 2048.")
+            })?,
+    };
+    let quality = form.whole("output_compression", 0, 100)?.map_or(90, |quality| quality.max(1) as u8);
+    let format = match form.text("output_format")? {
+        None | Some("png") => Format::Png,
+        Some("jpeg") => Format::Jpeg(quality),
+        Some("webp") => Format::Webp(quality),
+        Some(_) => return Err(ApiError::invalid("output_format", "'output_format' must be png, jpeg or webp.")),
+    };
+    if form.flag("stream")?.unwrap_or(false) {
+        return Err(ApiError::invalid("stream", "Pictures are not streamed here."));
+    }
+    let model: ModelName = model;
+    let parameters = Parameters::of_source(&words, model, size, Seconds::STILL)?;
+    let price = offer.rate.quote(size, Seconds::STILL);
+    let (kind, model) = (GenerationKind::Image, offer.name.clone());
+    Ok((Creation { parameters, kind, model, total_seconds: Seconds::STILL, price, kept: None }, format))
+}
+
+/// Waits until all are made, as PNG.
+async fn wait(app: &App, project: ProjectId, ids: &[VideoId]) -> Result<Vec<Bytes>, ApiError> {
+    let began = app.now();
+    loop {
+        let mut generations = Vec::new();
+        for id in ids {
+            generations.push(app.store.generation(project, *id).await?);
+        }
+        if let Some(failed) = generations.iter().find(|generation| ended_without(generation)) {
+            let words = failed.error.as_ref().map_or("it was cancelled", |error| error.message.as_str());
+            return Err(ApiError::bad_request(format!("The picture could not be made: {words}")));
+        }
+        if generations.iter().all(|generation| generation.state == GenerationState::Completed) {
+            let mut pictures = Vec::new();
+            for generation in &generations {
+                let key = generation.video.as_ref().and_then(|video| video.thumbnail.as_ref());
+                let key = key.ok_or_else(|| ApiError::internal(&"a picture was published without its picture"))?;
+                pictures.push(app.objects.get_all(key).await?);
+            }
+            return Ok(pictures);
+        }
+        if app.now().since(began) >= app.settings.picture_wait {
+            return Err(ApiError::unavailable("No worker made the picture in time. Nothing was charged."));
+        }
+        app.clock.sleep(LOOK).await;
+    }
+}
+
+fn ended_without(generation: &Generation) -> bool {
+    matches!(generation.state, GenerationState::Failed | GenerationState::Cancelled)
+}
+
+async fn written(png: Bytes, format: Format) -> Result<Bytes, ApiError> {
+    let work = move || {
+        let frame = read_picture(&png, &PictureLimits::default()).map_err(|error| ApiError::internal(&error))?;
+        let bytes = match format {
+            Format::Png => encode_png(&frame),
+            Format::Jpeg(quality) => encode_jpeg(&frame, quality),
+            Format::Webp(quality) => encode_webp(&frame, quality),
+        };
+        bytes.map(Bytes::from).map_err(|error| ApiError::internal(&error))
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::internal(&error))?
+}

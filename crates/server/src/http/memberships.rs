@@ -1,0 +1,139 @@
+//! Memberships: one for each service, joined and ended by the person, each for itself.
+
+use axum::Json;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use platform::{IdentityId, Membership, MembershipEvent, MembershipState, Service};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::http::auth::{Access, Person};
+use crate::http::endpoint::{BodyKind, Endpoint, post};
+use crate::http::error::ApiError;
+use crate::http::form::Form;
+use crate::http::page::path_texts;
+
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        post("/api/memberships/{service}/join", Access::Person, join_service)
+            .says("Joins a service.")
+            .answers::<ShownMembership>(),
+        post("/api/memberships/{service}/close", Access::Person, close_service)
+            .says("Ends a membership and nothing else. Can be undone for a while; needs a fresh sign-in.")
+            .reads::<CloseService>(BodyKind::Json)
+            .answers::<ShownMembership>(),
+        post("/api/memberships/{service}/undo", Access::Person, undo_close)
+            .says("Takes back the end of a membership.")
+            .answers::<ShownMembership>(),
+    ]
+}
+
+/// The end of a membership.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CloseService {
+    /// The service's name, typed again.
+    confirm: String,
+}
+
+/// A membership.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ShownMembership {
+    /// Of what.
+    service: &'static str,
+    /// `none`, `active`, `restricted`, `suspended`, `closing` or `closed`.
+    state: &'static str,
+    /// `member`, `moderator` or `administrator`.
+    role: &'static str,
+    /// In this service alone.
+    strikes: u32,
+}
+
+impl From<&Membership> for ShownMembership {
+    fn from(membership: &Membership) -> Self {
+        Self {
+            service: membership.service.as_str(),
+            state: membership.state.as_str(),
+            role: membership.role.as_str(),
+            strikes: membership.strikes,
+        }
+    }
+}
+
+/// The service in the path.
+struct ServiceInPath(Service);
+
+impl<S: Send + Sync> FromRequestParts<S> for ServiceInPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let texts = path_texts(parts, state).await;
+        let service = texts.first().and_then(|text| Service::from_word(text));
+        service.map(Self).ok_or_else(|| ApiError::not_found("service"))
+    }
+}
+
+async fn join_service(
+    State(app): State<App>,
+    person: Person,
+    ServiceInPath(service): ServiceInPath,
+) -> Result<Json<ShownMembership>, ApiError> {
+    change(&app, &person, service, MembershipEvent::Join).await
+}
+
+async fn close_service(
+    State(app): State<App>,
+    person: Person,
+    ServiceInPath(service): ServiceInPath,
+    form: Form,
+) -> Result<Json<ShownMembership>, ApiError> {
+    person.fresh(app.now())?;
+    if form.needed_text("confirm")? != service.as_str() {
+        return Err(ApiError::invalid("confirm", format!("Type '{service}' to confirm.")));
+    }
+    change(&app, &person, service, MembershipEvent::Close).await
+}
+
+async fn undo_close(
+    State(app): State<App>,
+    person: Person,
+    ServiceInPath(service): ServiceInPath,
+) -> Result<Json<ShownMembership>, ApiError> {
+    change(&app, &person, service, MembershipEvent::Undo).await
+}
+
+/// Where it is remembered what a membership was when its end began: a decision outlives an end that is taken back.
+fn before(identity: IdentityId, service: Service) -> String {
+    format!("membership-before-close:{identity}:{service}")
+}
+
+/// The event that brings back a limit which stood when the end began.
+fn limit_again(state: Option<MembershipState>) -> Option<MembershipEvent> {
+    match state? {
+        MembershipState::Restricted => Some(MembershipEvent::Restrict),
+        MembershipState::Suspended => Some(MembershipEvent::Suspend),
+        _ => None,
+    }
+}
+
+async fn change(
+    app: &App,
+    person: &Person,
+    service: Service,
+    event: MembershipEvent,
+) -> Result<Json<ShownMembership>, ApiError> {
+    let (identity, now) = (person.identity(), app.now());
+    if event == MembershipEvent::Close {
+        let state = app.store.membership(identity, service).await?.state;
+        app.store.set_setting(&before(identity, service), state.as_str(), now).await?;
+    }
+    app.store.change_membership(identity, service, event, now).await?;
+    if matches!(event, MembershipEvent::Undo | MembershipEvent::Join) {
+        let state = app.store.setting(&before(identity, service)).await?;
+        if let Some(limit) = limit_again(state.and_then(|word| MembershipState::from_word(&word))) {
+            app.store.change_membership(identity, service, limit, now).await?;
+        }
+    }
+    app.keys.clear();
+    Ok(Json(ShownMembership::from(&app.store.membership(person.identity(), service).await?)))
+}

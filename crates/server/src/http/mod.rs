@@ -1,0 +1,115 @@
+//! The HTTP side: one file a resource, one table of errors, one list of endpoints.
+
+mod endpoint;
+mod openapi;
+
+mod auth;
+mod rate;
+mod request_id;
+
+mod form;
+mod page;
+mod upload;
+
+mod creation;
+mod video_object;
+
+mod characters;
+mod content;
+mod derived;
+mod events;
+mod videos;
+
+mod batches;
+mod files;
+mod images;
+mod models;
+mod moderations;
+mod usage;
+mod webhook_endpoints;
+
+mod accounts;
+mod keys;
+mod leaks;
+mod memberships;
+mod password;
+mod sessions;
+
+mod admin;
+mod decisions;
+mod setup;
+
+mod health;
+
+mod error;
+
+use axum::Router;
+use axum::http::Method;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::app::App;
+use crate::http::endpoint::Endpoint;
+use crate::http::error::ApiError;
+
+pub(crate) use auth::KeyCache;
+pub use auth::{Access, Needs};
+pub use creation::batch_creation;
+pub(crate) use health::Metrics;
+pub use openapi::openapi;
+pub(crate) use rate::NodeLimit;
+pub(crate) use video_object::Video;
+
+/// Every endpoint, in the order of the documents.
+fn all_endpoints() -> Vec<Endpoint> {
+    [
+        videos::endpoints(),
+        content::endpoints(),
+        events::endpoints(),
+        derived::endpoints(),
+        characters::endpoints(),
+        models::endpoints(),
+        files::endpoints(),
+        images::endpoints(),
+        moderations::endpoints(),
+        batches::endpoints(),
+        webhook_endpoints::endpoints(),
+        usage::endpoints(),
+        accounts::endpoints(),
+        sessions::endpoints(),
+        memberships::endpoints(),
+        keys::endpoints(),
+        leaks::endpoints(),
+        decisions::endpoints(),
+        admin::endpoints(),
+        setup::endpoints(),
+        health::endpoints(),
+        openapi::endpoints(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Every route with who may use it.
+pub fn route_list() -> Vec<(Method, &'static str, Access)> {
+    all_endpoints().iter().map(|endpoint| (endpoint.method.clone(), endpoint.path, endpoint.access)).collect()
+}
+
+/// The router of a whole server.
+pub fn router(app: App) -> Router {
+    let router = all_endpoints().into_iter().fold(Router::new(), |router, endpoint| endpoint.mount(router, &app));
+    router
+        .fallback(|| async { ApiError::not_found("path") })
+        .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
+        .layer(CatchPanicLayer::custom(answer_panic))
+        .layer(from_fn_with_state(app.clone(), request_id::with_request_id))
+        .with_state(app)
+}
+
+/// A panic is a defect of ours: logged, and answered like any other.
+fn answer_panic(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let words = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    ApiError::internal(&format!("a handler panicked: {}", words.unwrap_or("without words"))).into_response()
+}

@@ -1,0 +1,89 @@
+//! The models on offer, under their own names and the aliases that clients know.
+
+use axum::Json;
+use axum::extract::FromRequestParts;
+use axum::extract::State;
+use axum::http::request::Parts;
+use platform::{Catalogue, ModelName, Scope, Service};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::http::auth::{Access, KeyCaller, Needs};
+use crate::http::endpoint::{Endpoint, get};
+use crate::http::error::ApiError;
+use crate::http::page::path_texts;
+
+const READ: Access = Access::Key(Scope::VideosRead, Needs::Readable(Service::Api));
+
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        get("/v1/models", READ, list_models).says("Lists the models on offer.").answers::<Models>(),
+        get("/v1/models/{*model}", READ, retrieve_model).says("Reads one of them.").answers::<Model>(),
+    ]
+}
+
+/// All models.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Models {
+    /// Always `list`.
+    object: &'static str,
+    /// The models.
+    data: Vec<Model>,
+}
+
+/// A model or an alias of one.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Model {
+    /// What requests call it.
+    id: String,
+    /// Always `model`.
+    object: &'static str,
+    /// Unix seconds.
+    created: i64,
+    /// Who runs it.
+    owned_by: &'static str,
+    /// The model's own name; the same as `id` if it is no alias.
+    model: String,
+    /// Sizes on offer, the default first.
+    sizes: Vec<String>,
+}
+
+struct NameInPath(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for NameInPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        Ok(Self(path_texts(parts, state).await.into_iter().next().unwrap_or_default()))
+    }
+}
+
+async fn list_models(State(app): State<App>, _: KeyCaller) -> Json<Models> {
+    let catalogue = app.catalogue();
+    let models = catalogue.names().filter_map(|name| show(&catalogue, name.as_str()));
+    Json(Models { object: "list", data: models.collect() })
+}
+
+async fn retrieve_model(
+    State(app): State<App>,
+    _: KeyCaller,
+    NameInPath(name): NameInPath,
+) -> Result<Json<Model>, ApiError> {
+    let shown: String = name.chars().take(80).collect();
+    let missing = || ApiError::no_model(&shown);
+    show(&app.catalogue(), &name).map(Json).ok_or_else(missing)
+}
+
+fn show(catalogue: &Catalogue, name: &str) -> Option<Model> {
+    let (name, offer): (ModelName, _) = catalogue.resolve(Some(name)).ok()?;
+    Some(Model {
+        id: name.to_string(),
+        object: "model",
+        // When an installed model was made is not known here; the field must be there.
+        created: 0,
+        owned_by: "misora",
+        model: offer.name.to_string(),
+        sizes: offer.sizes().iter().map(ToString::to_string).collect(),
+    })
+}

@@ -1,0 +1,258 @@
+//! Videos: make, list, read, cancel, delete, and ask for the price before.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use axum::response::{IntoResponse, Response};
+use platform::{ActiveMembership, ClipSource, GenerationKind, IdempotencyKey, Scope, Service, VideoId};
+use serde::Serialize;
+use store::{Cancellation, Generation};
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::http::auth::{Access, KeyCaller, Needs};
+use crate::http::creation::{Creation, REFERENCE_PURPOSE, accept, read_creation, read_parameters, refuse_blocked};
+use crate::http::endpoint::{BodyKind, Endpoint, delete, get, post};
+use crate::http::error::ApiError;
+use crate::http::form::Form;
+use crate::http::page::{Id, List, Values};
+use crate::http::video_object::{Deleted, Video};
+
+/// Making videos.
+pub(crate) const MAKE: Access = Access::Key(Scope::VideosWrite, Needs::Active(Service::Video));
+/// Deleting and cancelling them.
+pub(crate) const CHANGE: Access = Access::Key(Scope::VideosWrite, Needs::Readable(Service::Video));
+/// Reading them.
+pub(crate) const READ: Access = Access::Key(Scope::VideosRead, Needs::Readable(Service::Video));
+
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        post("/v1/videos", MAKE, create_video)
+            .says("Makes a video from a prompt, with a first frame and characters if given.")
+            .reads::<CreateVideo>(BodyKind::JsonOrForm)
+            .answers::<Made>(),
+        get("/v1/videos", READ, list_videos).says("Lists videos.").query(PAGE).answers::<List<Video>>(),
+        post("/v1/videos/quote", READ, quote_video)
+            .says("Says what a creation would cost and where it would stand in the queue; makes nothing.")
+            .reads::<CreateVideo>(BodyKind::JsonOrForm)
+            .answers::<Quote>(),
+        get("/v1/videos/{id}", READ, retrieve_video).says("Reads a video.").answers::<Video>(),
+        delete("/v1/videos/{id}", CHANGE, delete_video)
+            .says("Deletes a video; one that is being made is cancelled.")
+            .answers::<Deleted>(),
+        post("/v1/videos/{id}/cancel", CHANGE, cancel_video)
+            .says("Asks that a video not be made any more. What has ended stays as it is.")
+            .answers::<Video>(),
+    ]
+}
+
+/// The query of every list.
+pub(crate) const PAGE: &[(&str, &str)] = &[
+    ("after", "Begin behind this id."),
+    ("limit", "So many at most, 0 to 100; 20 if it is not said."),
+    ("order", "asc or desc by creation; newest first if it is not said."),
+];
+
+/// What a creation asks for. Fields that nobody knows are passed over.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CreateVideo {
+    /// What the clip shows, 1 to 32,000 characters.
+    prompt: String,
+    /// A model or an alias; `sora-2` if it is not said.
+    model: Option<String>,
+    /// The length, `4`, `8` and so on; `duration` is taken too.
+    seconds: Option<String>,
+    /// `WIDTHxHEIGHT`; `width` and `height`, or `resolution` and `aspect_ratio`, are taken too.
+    size: Option<String>,
+    /// The first frame, as a file of a form or as an object; `image_url` and `reference_url` are taken too.
+    input_reference: Option<InputReference>,
+    /// At most two; `character_ids` is taken too.
+    characters: Option<Vec<CharacterRef>>,
+    /// 0 to 2⁶³−1.
+    seed: Option<u64>,
+    /// What it should not look like.
+    negative_prompt: Option<String>,
+    /// 1 to 200.
+    num_inference_steps: Option<u32>,
+    /// 0 to 20.
+    guidance_scale: Option<f32>,
+    /// How many, 1 to 10. The first is the answer, all are in its `videos`.
+    n: Option<u32>,
+}
+
+/// Exactly one of the two.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct InputReference {
+    /// A `data:` address of a picture; other addresses only where the owner lets the server fetch them.
+    image_url: Option<String>,
+    /// The id of an uploaded picture.
+    file_id: Option<String>,
+}
+
+/// A character.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CharacterRef {
+    /// Its id.
+    id: String,
+}
+
+/// A new video, and with `n` its siblings.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Made {
+    #[serde(flatten)]
+    video: Video,
+    /// All videos of the request, this one first; only if there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    videos: Vec<Video>,
+}
+
+/// What a creation would cost.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Quote {
+    /// Always `video.quote`.
+    object: &'static str,
+    /// The model as asked for.
+    model: String,
+    /// Sides.
+    size: String,
+    /// Length.
+    seconds: String,
+    /// How many clips.
+    n: u32,
+    /// In credits, of all clips: six decimals.
+    price: String,
+    /// Credits that are free now.
+    available: String,
+    /// Whether the quotas and the balance would let it through now.
+    acceptable: bool,
+    /// Jobs that would go before it.
+    queue_ahead: u64,
+}
+
+async fn create_video(
+    State(app): State<App>,
+    caller: KeyCaller,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Json<Made>, ApiError> {
+    let member = caller.active()?;
+    let idempotency = idempotency(&headers, uri.path(), &form)?;
+    let creation = read_creation(&app, caller.project.id, &form).await?;
+    make(&app, member, &caller, creation, idempotency).await
+}
+
+/// Accepts a request and shows what came of it.
+pub(crate) async fn make(
+    app: &App,
+    member: ActiveMembership,
+    caller: &KeyCaller,
+    creation: Creation,
+    idempotency: Option<(IdempotencyKey, platform::Fingerprint)>,
+) -> Result<Json<Made>, ApiError> {
+    let generations = accept(app, member, caller.project.id, creation, idempotency, None).await?;
+    let videos: Vec<_> = generations.iter().map(Video::from).collect();
+    let Some(video) = videos.first().cloned() else {
+        // The same request was accepted before, and its videos were deleted since.
+        return Err(ApiError::not_found(VideoId::PREFIX.trim_end_matches('_')));
+    };
+    Ok(Json(Made { video, videos: if videos.len() > 1 { videos } else { Vec::new() } }))
+}
+
+/// The request's `Idempotency-Key`, with what the request said.
+pub(crate) fn idempotency(
+    headers: &HeaderMap,
+    path: &str,
+    form: &Form,
+) -> Result<Option<(IdempotencyKey, platform::Fingerprint)>, ApiError> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = IdempotencyKey::parse(value.to_str().unwrap_or_default())?;
+    Ok(Some((key, form.fingerprint("POST", path))))
+}
+
+async fn list_videos(State(app): State<App>, caller: KeyCaller, values: Values) -> Result<Json<List<Video>>, ApiError> {
+    let page = app.store.generations(caller.project.id, values.page()?).await?;
+    let ids: Vec<_> = page.generations.iter().map(Video::from).collect();
+    Ok(Json(List::new(ids, Video::id, page.has_more)))
+}
+
+async fn retrieve_video(State(app): State<App>, caller: KeyCaller, Id(id): Id<VideoId>) -> Result<Response, ApiError> {
+    let generation = video(&app, &caller, id).await?;
+    let mut response = Json(Video::from(&generation)).into_response();
+    if !generation.state.is_final() {
+        let millis = u64::try_from(app.settings.poll_after.as_millis()).unwrap_or(1000);
+        response.headers_mut().insert(HeaderName::from_static("openai-poll-after-ms"), HeaderValue::from(millis));
+    }
+    Ok(response)
+}
+
+/// A video of the caller's project. Pictures are none.
+pub(crate) async fn video(app: &App, caller: &KeyCaller, id: VideoId) -> Result<Generation, ApiError> {
+    let generation = app.store.generation(caller.project.id, id).await?;
+    if generation.kind == GenerationKind::Image { Err(ApiError::not_found("video")) } else { Ok(generation) }
+}
+
+async fn delete_video(
+    State(app): State<App>,
+    caller: KeyCaller,
+    Id(id): Id<VideoId>,
+) -> Result<Json<Deleted>, ApiError> {
+    let generation = video(&app, &caller, id).await?;
+    app.store.delete_generation(caller.project.id, id, app.now()).await?;
+    app.worker_signal.cancel_asked();
+    let file = match generation.kind {
+        GenerationKind::Create { first_frame, .. } => first_frame,
+        GenerationKind::Edit { source: ClipSource::File(file) }
+        | GenerationKind::Extension { source: ClipSource::File(file), .. } => Some(file),
+        _ => None,
+    };
+    if let Some(file) = file {
+        forget_reference(&app, &caller, file).await?;
+    }
+    Ok(Json(Deleted::new(id, "video.deleted")))
+}
+
+/// Deletes the first frame or clip that came with a deleted video; a file that was uploaded by itself stays.
+async fn forget_reference(app: &App, caller: &KeyCaller, id: platform::FileId) -> Result<(), ApiError> {
+    match app.store.file(caller.project.id, id).await {
+        Ok(file) if file.purpose == REFERENCE_PURPOSE => {
+            Ok(app.store.delete_file(caller.project.id, id, app.now()).await?)
+        }
+        Ok(_) | Err(store::StoreError::NotFound(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn cancel_video(State(app): State<App>, caller: KeyCaller, Id(id): Id<VideoId>) -> Result<Json<Video>, ApiError> {
+    video(&app, &caller, id).await?;
+    match app.store.cancel(caller.project.id, id, app.now()).await? {
+        Cancellation::Requested => app.worker_signal.cancel_asked(),
+        Cancellation::Cancelled | Cancellation::AlreadyEnded => {}
+    }
+    Ok(Json(Video::from(&video(&app, &caller, id).await?)))
+}
+
+async fn quote_video(State(app): State<App>, caller: KeyCaller, form: Form) -> Result<Json<Quote>, ApiError> {
+    let (parameters, offer) = read_parameters(&app, &form)?;
+    refuse_blocked(parameters.prompt.as_str())?;
+    let project = caller.project.id;
+    let clips = parameters.n.get();
+    let each = offer.rate.quote(parameters.size, parameters.seconds);
+    let price = platform::Credits::from_micros(each.micros().saturating_mul(i64::from(clips)));
+    let balance = app.store.balance(project).await?;
+    let available = platform::Credits::from_micros(balance.balance.micros() - balance.held.micros());
+    let tier = app.store.tier(&caller.project.tier).await?;
+    let usage = app.store.project_usage(project, app.now()).await?;
+    let within = tier.quotas.check(usage, &parameters).is_ok();
+    Ok(Json(Quote {
+        object: "video.quote",
+        model: parameters.model.to_string(),
+        size: parameters.size.to_string(),
+        seconds: parameters.seconds.to_string(),
+        n: clips,
+        price: price.to_string(),
+        available: available.to_string(),
+        acceptable: within && (!tier.metered || available >= price),
+        queue_ahead: app.store.queue_place(project, &offer.name).await?.ahead,
+    }))
+}

@@ -1,0 +1,29 @@
+//! The HTTP API, sessions and the loops that work in the background. It reads requests, asks `platform`, tells `store`
+//! and answers; status codes are known here and nowhere else.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod app;
+mod clock;
+mod config;
+
+mod http;
+
+mod mail;
+mod outbound;
+
+pub mod batch_runner;
+pub mod housekeeping;
+pub mod webhooks;
+pub mod worker;
+
+mod serve;
+
+pub use app::{App, AppParts, Entropy, FetchError, Outbound, Outgoing, Settings, SystemEntropy};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use config::{Config, ConfigError};
+pub use http::{Access, Needs, batch_creation, openapi, route_list, router};
+pub use mail::{Letter, Mail, MailError, Outbox};
+pub use outbound::{HttpOutbound, OutboundError};
+pub use serve::{ServeError, Server, back_up, full_offer, migrate, open, restore, run_worker};

@@ -1,0 +1,314 @@
+//! Putting it together: from a configuration and models to a running server, and back down in order.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve::ListenerExt;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use platform::{CatalogueError, ModelName, Offer, Rate, Seconds, Size, Token, TokenKind};
+use provenance::SigningKey;
+use render::{ClipSeconds, OutputSize};
+use store::{LinkKey, Objects, ObjectsPlace, OneTimeToken, Store, StoreError};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{App, AppParts, SystemEntropy};
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::http::router;
+use crate::mail::Outbox;
+use crate::outbound::{HttpOutbound, OutboundError};
+use crate::worker::{Models, Worker, WorkerOptions, WorkerSignal};
+use crate::{batch_runner, housekeeping, webhooks};
+
+/// How long the link that makes the administrator works.
+const SET_UP_LINK: Duration = Duration::from_secs(24 * 3600);
+
+/// A server that listens. Dropped, it stops at once; [`Server::run`] ends it in order.
+#[derive(Debug)]
+pub struct Server {
+    /// What its requests and loops share.
+    pub app: App,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The one-time link that makes the administrator, as long as there is none.
+    pub set_up_link: Option<String>,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+    finish_within: Duration,
+}
+
+/// Why a server or worker did not start, or an operation on an installation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The data folder.
+    #[error("the data folder {path} cannot be made", path = path.display())]
+    DataFolder {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The address.
+    #[error("nothing can listen on {address}: is another server there?")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The rows or objects.
+    #[error("{doing} failed")]
+    Store {
+        /// What was being done.
+        doing: &'static str,
+        /// What went wrong.
+        source: StoreError,
+    },
+    /// The models.
+    #[error("these models cannot be offered together")]
+    Catalogue(#[from] CatalogueError),
+    /// The HTTP client.
+    #[error(transparent)]
+    Outbound(#[from] OutboundError),
+    /// The backup goes elsewhere.
+    #[error("a restore needs a SQLite database and a folder of objects in the configuration")]
+    NothingToRestoreTo,
+}
+
+/// A [`StoreError`] with what was being done.
+fn doing(doing: &'static str) -> impl FnOnce(StoreError) -> ServeError {
+    move |source| ServeError::Store { doing, source }
+}
+
+/// What every model of the installation offers unless it says otherwise: all sizes and lengths that can be rendered.
+pub fn full_offer(name: ModelName, rate: Rate) -> Offer {
+    let size = |size: OutputSize| {
+        let side = |pixels: u32| u16::try_from(pixels).expect("the sizes on offer are small");
+        Size::new(side(size.size().width), side(size.size().height))
+    };
+    let seconds = |length: ClipSeconds| Seconds::new(length.get()).expect("the lengths on offer are short");
+    Offer::new(name, rate, OutputSize::ALL.map(size).to_vec(), ClipSeconds::ALL.map(seconds).to_vec())
+        .expect("there are sizes and lengths on offer")
+}
+
+/// Opens an installation's rows and objects.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn open(config: &Config) -> Result<(Store, Objects), ServeError> {
+    let data_folder = |source| ServeError::DataFolder { path: config.data.clone(), source };
+    std::fs::create_dir_all(&config.data).map_err(data_folder)?;
+    let store = Store::open(&config.database_url).await.map_err(doing("opening the database"))?;
+    let objects = Objects::open(&config.objects).map_err(doing("opening the place of the media"))?;
+    Ok((store, objects))
+}
+
+/// Brings the tables up to date: `misora migrate`.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn migrate(config: &Config) -> Result<(), ServeError> {
+    let (store, _) = open(config).await?;
+    store.migrate().await.map_err(doing("bringing the tables up to date"))?;
+    store.close().await;
+    Ok(())
+}
+
+/// Writes rows and media into a folder: `misora backup`. The server may run meanwhile. The folder of the signing key is not in it.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn back_up(config: &Config, folder: &Path) -> Result<(), ServeError> {
+    let (store, objects) = open(config).await?;
+    store::backup(&store, &objects, folder).await.map_err(doing("the backup"))?;
+    store.close().await;
+    Ok(())
+}
+
+/// Puts a backup where the configuration says, which must be empty: `misora restore`.
+///
+/// # Errors
+/// [`ServeError`].
+pub fn restore(config: &Config, folder: &Path) -> Result<(), ServeError> {
+    let path = config.database_url.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
+    let (Some(path), ObjectsPlace::Folder(objects)) = (path, &config.objects) else {
+        return Err(ServeError::NothingToRestoreTo);
+    };
+    let data_folder = |source| ServeError::DataFolder { path: config.data.clone(), source };
+    std::fs::create_dir_all(&config.data).map_err(data_folder)?;
+    store::restore(folder, Path::new(path), objects).map_err(doing("the restore"))
+}
+
+impl Server {
+    /// Starts everything: tables up to date, loops, a worker for each entry of `models`, and the listener. `offers` are the models that
+    /// requests may ask for, the first of which the names of the Videos API mean if nobody said otherwise.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub async fn start(
+        config: &Config,
+        offers: Vec<Offer>,
+        models: Vec<Models>,
+        key: SigningKey,
+    ) -> Result<Self, ServeError> {
+        let (store, objects) = open(config).await?;
+        store.migrate().await.map_err(doing("bringing the tables up to date"))?;
+
+        let cannot_listen = |source| ServeError::Listen { address: config.listen, source };
+        let listener = TcpListener::bind(config.listen).await.map_err(cannot_listen)?;
+        let address = listener.local_addr().map_err(cannot_listen)?;
+
+        let mut settings = config.settings();
+        if config.public_url == format!("http://{}", config.listen) {
+            // A port that the system chose is known only now.
+            settings.base_url = format!("http://{address}");
+        }
+        let app = App::new(AppParts {
+            link_key: link_key(&store).await.map_err(doing("reading the key of links"))?,
+            store,
+            objects,
+            offers: offers.clone(),
+            settings,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            mail: Arc::new(Outbox::new(config.outbox.clone())),
+            outbound: Arc::new(HttpOutbound::new(config.allow_private_webhooks)?),
+        })?;
+        write_aliases(&app, config, &offers).await.map_err(doing("writing the names of models"))?;
+        app.prepare().await.map_err(doing("preparing the installation"))?;
+        let set_up_link = set_up_link(&app).await.map_err(doing("making the set-up link"))?;
+
+        let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
+        for (index, models) in models.into_iter().enumerate() {
+            let worker = worker(&app.store, &app.objects, config, index, models, key.clone(), &app.worker_signal);
+            let stop = stop.clone();
+            tasks.spawn(async move { worker.run(&stop).await });
+        }
+        let looped = |app: &App| (app.clone(), stop.clone());
+        let (shared, until) = looped(&app);
+        tasks.spawn(async move { housekeeping::run(&shared, &until).await });
+        let (shared, until) = looped(&app);
+        tasks.spawn(async move { webhooks::run(&shared, &until).await });
+        let (shared, until) = looped(&app);
+        tasks.spawn(async move { batch_runner::run(&shared, &until).await });
+
+        let service = router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+        let until = stop.clone();
+        tasks.spawn(async move {
+            // Small answers leave at once: ranges of 60 KB came four times as often.
+            let listener = listener.tap_io(|stream| {
+                let _ = stream.set_nodelay(true);
+            });
+            if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(until.cancelled_owned()).await {
+                tracing::error!(error = &error as &dyn std::error::Error, "the listener failed");
+            }
+        });
+        Ok(Self { app, address, set_up_link, stop, tasks, finish_within: config.finish_within })
+    }
+
+    /// Serves until `stop` is done; then takes no more connections, finishes or gives back what is being made, and closes the
+    /// database.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+        tokio::select! {
+            () = stop => {}
+            // A task ends before it is told to only by a panic, and a server without one of its loops is none.
+            _ = self.tasks.join_next() => tracing::error!("a part of the server stopped by itself"),
+        }
+        tracing::info!("shutting down");
+        self.stop.cancel();
+        // A worker may take as long as it was allowed to and one step more; a connection that stays open is cut.
+        let patience = self.finish_within + Duration::from_secs(5);
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(patience, ended).await.is_err() {
+            tracing::warn!("not everything ended in time; leases run out by themselves");
+            self.tasks.shutdown().await;
+        }
+        self.app.store.close().await;
+    }
+}
+
+/// A worker that runs alone, against the database and the objects of the configuration, until `stop` is done: `misora worker`.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn run_worker(
+    config: &Config,
+    models: Models,
+    key: SigningKey,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let (store, objects) = open(config).await?;
+    let worker = worker(&store, &objects, config, 0, models, key, &Arc::default());
+    let until = CancellationToken::new();
+    tokio::join!(worker.run(&until), async {
+        stop.await;
+        until.cancel();
+    });
+    store.close().await;
+    Ok(())
+}
+
+fn worker(
+    store: &Store,
+    objects: &Objects,
+    config: &Config,
+    index: usize,
+    models: Models,
+    key: SigningKey,
+    signal: &Arc<WorkerSignal>,
+) -> Worker {
+    let options = WorkerOptions {
+        name: format!("{}-{index}", std::process::id()),
+        visible_mark: config.visible_mark,
+        keep_media: config.keep_media,
+        finish_within: config.finish_within,
+    };
+    Worker::new(options, models, store.clone(), objects.clone(), key, Arc::new(SystemClock), Arc::clone(signal))
+}
+
+/// The key of signed links, made once for all nodes.
+async fn link_key(store: &Store) -> Result<LinkKey, StoreError> {
+    use crate::app::Entropy as _;
+    use crate::clock::Clock as _;
+    let mut bytes = [0; 32];
+    SystemEntropy.fill(&mut bytes);
+    let written = store.setting_or("link_key", &STANDARD.encode(bytes), SystemClock.now()).await?;
+    let read = STANDARD.decode(&written).ok().and_then(|bytes| bytes.try_into().ok());
+    let key = read.ok_or(StoreError::Corrupt { column: "link_key", value: "no 32 bytes in base64".into() })?;
+    Ok(LinkKey::new(key))
+}
+
+/// The owner's names of models, as the configuration has them; the Videos API's own names mean the first model until someone says
+/// otherwise.
+async fn write_aliases(app: &App, config: &Config, offers: &[Offer]) -> Result<(), StoreError> {
+    let known = app.store.model_aliases().await?;
+    for (alias, model) in &config.aliases {
+        app.store.set_model_alias(alias, Some(model), app.now()).await?;
+    }
+    let Some(first) = offers.first() else { return Ok(()) };
+    for name in ModelName::KNOWN_ALIASES {
+        let Some(alias) = ModelName::parse(name) else { continue };
+        let said = known.iter().chain(&config.aliases).any(|(known, _)| *known == alias);
+        if !said && offers.iter().all(|offer| offer.name != alias) {
+            app.store.set_model_alias(&alias, Some(&first.name), app.now()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A link that makes whoever opens it the administrator; nothing if there is one.
+async fn set_up_link(app: &App) -> Result<Option<String>, StoreError> {
+    if app.store.has_administrator().await? {
+        return Ok(None);
+    }
+    let (now, token) = (app.now(), Token::new(TokenKind::SetUp, app.random()));
+    let nobody = OneTimeToken { identity: None, subject: String::new() };
+    let end = now + SET_UP_LINK;
+    app.store.create_one_time_token(token.hash(), TokenKind::SetUp, &nobody, Some(end), now).await?;
+    Ok(Some(format!("{}/set-up#{}", app.settings.base_url, token.reveal())))
+}

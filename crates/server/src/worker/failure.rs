@@ -1,0 +1,68 @@
+//! What can go wrong with a job, sorted: what may work another time, and what never will.
+
+use platform::{AttemptFailure, GenerationError, GenerationErrorCode};
+use render::RenderError;
+use store::StoreError;
+
+/// Why an attempt made no clip.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It was asked to stop.
+    Stopped,
+    /// It could not.
+    Failed {
+        /// Whether trying again makes sense.
+        failure: AttemptFailure,
+        /// What whoever asked is told, if this is the end.
+        error: GenerationError,
+    },
+}
+
+impl Failure {
+    /// It can never work.
+    pub(crate) fn permanent(code: GenerationErrorCode, message: impl Into<String>) -> Self {
+        let error = GenerationError { code, message: message.into() };
+        Self::Failed { failure: AttemptFailure::Permanent, error }
+    }
+
+    /// It may work another time. The cause is for the log; whoever asked learns that it is not their fault.
+    pub(crate) fn transient(cause: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error = cause, "the attempt failed");
+        Self::ours()
+    }
+
+    /// The words for what is our own fault.
+    pub(crate) fn ours() -> Self {
+        let message = "The video could not be made because of a fault on this server. Nothing was charged; try again.";
+        let error = GenerationError { code: GenerationErrorCode::ModelFailed, message: message.into() };
+        Self::Failed { failure: AttemptFailure::Transient, error }
+    }
+
+    /// What it starts from cannot be used.
+    pub(crate) fn source(message: impl Into<String>) -> Self {
+        Self::permanent(GenerationErrorCode::SourceUnavailable, message)
+    }
+}
+
+impl From<RenderError> for Failure {
+    fn from(error: RenderError) -> Self {
+        match error {
+            RenderError::Stopped => Self::Stopped,
+            RenderError::Model(message) => {
+                Self::permanent(GenerationErrorCode::ModelFailed, format!("The model could not make this: {message}."))
+            }
+            RenderError::Encode(_) | RenderError::Sign(_) => Self::transient(&error),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound(what) => {
+                Self::source(format!("The {what} that this starts from is not there any more."))
+            }
+            error => Self::transient(&error),
+        }
+    }
+}

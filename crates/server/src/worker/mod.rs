@@ -1,0 +1,275 @@
+//! The worker: takes jobs that its models fit, makes them, publishes what came of it.
+//!
+//! A job may be worked on twice, after a lease was lost; only the attempt that holds the lease publishes. What is decided stands in
+//! `platform` and `store`; here it is carried out.
+
+mod engine;
+mod failure;
+mod making;
+mod outputs;
+mod progress;
+mod sources;
+mod still;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use platform::{GenerationErrorCode, HEARTBEAT, LEASE, Progress, Route, Service, Timestamp};
+use provenance::SigningKey;
+use store::{Ending, Generation, Heartbeat, Lease, Objects, Store, StoreError};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::worker::engine::Engine;
+pub use crate::worker::engine::Models;
+use crate::worker::failure::Failure;
+use crate::worker::making::{Making, Studio};
+
+/// How often a worker looks whether there is something to tell: a percentage that changed is told at once, nothing new
+/// every [`HEARTBEAT`].
+const BEAT: Duration = Duration::from_secs(1);
+/// How often an idle worker asks for a job that nobody told it about.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// What the owner decided about this worker.
+#[derive(Clone, Debug)]
+pub struct WorkerOptions {
+    /// Its name in the queue, such as host and process.
+    pub name: String,
+    /// Whether clips carry the visible mark.
+    pub visible_mark: bool,
+    /// How long finished media are kept; for ever if nothing.
+    pub keep_media: Option<Duration>,
+    /// How long a running job may go on once the worker shall stop, before it is given back.
+    pub finish_within: Duration,
+}
+
+impl Default for WorkerOptions {
+    fn default() -> Self {
+        Self {
+            name: format!("worker-{}", std::process::id()),
+            visible_mark: true,
+            keep_media: None,
+            finish_within: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Wakes workers of the same process: a call saves the second or so until they look by themselves.
+#[derive(Debug, Default)]
+pub struct WorkerSignal {
+    job: Notify,
+    cancel: Notify,
+}
+
+impl WorkerSignal {
+    /// A job was accepted.
+    pub fn job_accepted(&self) {
+        self.job.notify_one();
+    }
+
+    /// Someone asked to cancel or delete a generation that may be running.
+    pub fn cancel_asked(&self) {
+        self.cancel.notify_waiters();
+    }
+}
+
+/// A worker with its models, which live in a thread of their own. It does one job at a time.
+pub struct Worker {
+    options: WorkerOptions,
+    store: Store,
+    engine: Engine,
+    routes: Vec<Route>,
+    studio: Studio,
+    clock: Arc<dyn Clock>,
+    signal: Arc<WorkerSignal>,
+}
+
+/// Why the making of a clip was asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Halt {
+    Cancelled,
+    LeaseLost,
+    ShuttingDown,
+}
+
+impl Worker {
+    /// A worker that stands ready. Its thread begins now and ends when it is dropped.
+    pub fn new(
+        options: WorkerOptions,
+        models: Models,
+        store: Store,
+        objects: Objects,
+        key: SigningKey,
+        clock: Arc<dyn Clock>,
+        signal: Arc<WorkerSignal>,
+    ) -> Self {
+        let routes = models.routes();
+        let studio = Studio {
+            store: store.clone(),
+            objects,
+            key,
+            clock: Arc::clone(&clock),
+            visible_mark: options.visible_mark,
+        };
+        Self { options, store, engine: Engine::start(models), routes, studio, clock, signal }
+    }
+
+    /// The work that it takes.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// Works until it is told to stop; then the running job is finished within [`WorkerOptions::finish_within`] or given back.
+    pub async fn run(&self, stop: &CancellationToken) {
+        tracing::info!(worker = %self.options.name, routes = self.routes.len(), "the worker begins");
+        while !stop.is_cancelled() {
+            let pause = match self.work_once(stop).await {
+                Ok(Some(_)) => continue,
+                Ok(None) => IDLE,
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "the queue does not answer");
+                    HEARTBEAT
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.signal.job.notified() => {}
+                () = self.clock.sleep(pause) => {}
+            }
+        }
+        tracing::info!(worker = %self.options.name, "the worker has stopped");
+    }
+
+    /// Takes one job, if there is one, and sees it to the end of its attempt. Says how that ended.
+    ///
+    /// # Errors
+    /// [`StoreError`] if no job could be asked for. What fails later is the job's own end, or left to the reaper.
+    pub async fn work_once(&self, stop: &CancellationToken) -> Result<Option<Ending>, StoreError> {
+        let Some((lease, generation)) = self.store.claim(&self.options.name, &self.routes, self.clock.now()).await?
+        else {
+            return Ok(None);
+        };
+        let span = tracing::info_span!("job", video = %lease.id(), attempt = lease.attempt());
+        let ending = tracing::Instrument::instrument(self.see_through(&lease, &generation, stop), span).await;
+        Ok(Some(ending))
+    }
+
+    async fn see_through(&self, lease: &Lease, generation: &Generation, stop: &CancellationToken) -> Ending {
+        let making = Making::new(&self.studio, lease, generation);
+        let (made, halt) = match self.permitted(generation).await {
+            Ok(()) => self.make_while_leased(&making, lease, stop).await,
+            Err(failure) => (Err(failure), None),
+        };
+        let said = self.persist(|now| self.say(lease, &made, halt, now)).await;
+        match &said {
+            Ok(ending) => tracing::info!(?ending, "the attempt has ended"),
+            // Nobody says anything about this lease any more, so the reaper takes the job up again.
+            Err(error) => tracing::error!(error = error as &dyn std::error::Error, "the end could not be written"),
+        }
+        said.unwrap_or(Ending::LeaseLost)
+    }
+
+    /// Whoever was allowed to ask may have lost that since.
+    async fn permitted(&self, generation: &Generation) -> Result<(), Failure> {
+        let membership = self.store.membership(generation.identity, Service::Video).await?;
+        membership.active().map(|_| ()).map_err(|refusal| {
+            let message = format!("The video was not made: {refusal}.");
+            Failure::permanent(GenerationErrorCode::PermissionRevoked, message)
+        })
+    }
+
+    /// Makes the clip in the engine's thread, and keeps the lease meanwhile.
+    async fn make_while_leased(
+        &self,
+        making: &Making<'_>,
+        lease: &Lease,
+        stop: &CancellationToken,
+    ) -> (Result<store::Outputs, Failure>, Option<Halt>) {
+        let made = making.make(&self.engine, self.options.keep_media);
+        tokio::pin!(made);
+        let (mut halt, mut told, mut told_at) = (None, Progress::NONE, self.clock.now());
+        let mut last_moment: Option<Timestamp> = None;
+        loop {
+            let asked_to_cancel = tokio::select! {
+                biased;
+                made = &mut made => return (made, halt),
+                () = stop.cancelled(), if last_moment.is_none() => {
+                    last_moment = Some(self.clock.now() + self.options.finish_within);
+                    continue;
+                }
+                () = self.signal.cancel.notified() => true,
+                () = self.clock.sleep(BEAT) => false,
+            };
+            // At a shutdown the lease is kept until it is given back.
+            if matches!(halt, Some(Halt::Cancelled | Halt::LeaseLost)) {
+                continue;
+            }
+            let now = self.clock.now();
+            let progress = making.progress();
+            if asked_to_cancel || progress != told || now.since(told_at) >= HEARTBEAT {
+                match self.store.heartbeat(lease, progress, now).await {
+                    Ok(Heartbeat::Continue) => (told, told_at) = (progress, now),
+                    Ok(Heartbeat::Cancel) => halt = Some(Halt::Cancelled),
+                    Ok(Heartbeat::Lost) => halt = Some(Halt::LeaseLost),
+                    Err(error) => {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "a heartbeat was not heard");
+                        // Someone else may have the job by now.
+                        if now.since(told_at) >= LEASE {
+                            halt = Some(Halt::LeaseLost);
+                        }
+                    }
+                }
+            }
+            if halt.is_none() && last_moment.is_some_and(|moment| moment <= now) {
+                halt = Some(Halt::ShuttingDown);
+            }
+            if halt.is_some() {
+                making.stop();
+            }
+        }
+    }
+
+    /// Writes how an attempt ended.
+    async fn say(
+        &self,
+        lease: &Lease,
+        made: &Result<store::Outputs, Failure>,
+        halt: Option<Halt>,
+        now: Timestamp,
+    ) -> Result<Ending, StoreError> {
+        match (made, halt) {
+            // A clip that was done before the word to stop arrived is published.
+            (Ok(outputs), _) => self.store.finish(lease, outputs, now).await,
+            (Err(Failure::Stopped), Some(Halt::Cancelled)) => self.store.end_cancelled(lease, now).await,
+            (Err(Failure::Stopped), Some(Halt::LeaseLost)) => Ok(Ending::LeaseLost),
+            (Err(Failure::Stopped), _) => self.store.give_back(lease, now).await,
+            (Err(Failure::Failed { failure, error, .. }), _) => self.store.fail(lease, *failure, error, now).await,
+        }
+    }
+
+    /// Tries to write until it works or the lease must be over.
+    async fn persist<F>(&self, mut write: impl FnMut(Timestamp) -> F) -> Result<Ending, StoreError>
+    where
+        F: Future<Output = Result<Ending, StoreError>>,
+    {
+        let started = self.clock.now();
+        loop {
+            let now = self.clock.now();
+            match write(now).await {
+                Err(StoreError::Database(error)) if now.since(started) < LEASE => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "the end is written again");
+                    self.clock.sleep(BEAT).await;
+                }
+                said => return said,
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Worker({} for {:?})", self.options.name, self.routes)
+    }
+}

@@ -1,0 +1,94 @@
+//! What an attempt made, and how it is kept: the signed MP4, a thumbnail, a sprite sheet, the recipe.
+
+use bytes::Bytes;
+use media::{
+    Frame, Mp4Reader, ReadError, ReadLimits, cover, encode_jpeg, encode_png, encode_webp, sprite_sheet, thumbnail,
+};
+use platform::{Timestamp, VideoId};
+use provenance::SignedVideo;
+use render::Rendered;
+use store::{Objects, Outputs};
+
+use crate::worker::failure::Failure;
+use crate::worker::making::media_size;
+
+/// The longer side of a thumbnail.
+const THUMBNAIL_SIDE: u32 = 640;
+/// Pictures in a sprite sheet, and how many stand side by side.
+const TILES: usize = 16;
+const COLUMNS: u32 = 4;
+const TILE_WIDTH: u32 = 240;
+const QUALITY: u8 = 80;
+
+/// A finished clip with its pictures, encoded.
+pub(crate) struct Made {
+    video: SignedVideo,
+    recipe: String,
+    thumbnail: (&'static str, Vec<u8>),
+    spritesheet: Option<Vec<u8>>,
+}
+
+impl Made {
+    /// A video: WebP of its first frame, JPEG of frames all through it. Both carry the mark, because they are read from the signed file.
+    pub(crate) fn video(rendered: Rendered) -> Result<Self, Failure> {
+        let small = thumbnail(&rendered.first_frame, THUMBNAIL_SIDE);
+        let webp = encode_webp(&small, QUALITY).map_err(|error| Failure::transient(&error))?;
+        let tiles = tiles(rendered.video.bytes()).map_err(|error| Failure::transient(&error))?;
+        let sheet = sprite_sheet(&tiles, COLUMNS, TILE_WIDTH).map_err(|error| Failure::transient(&error))?;
+        let jpeg = encode_jpeg(&sheet, QUALITY).map_err(|error| Failure::transient(&error))?;
+        Self::new(rendered, ("webp", webp), Some(jpeg))
+    }
+
+    /// A picture: PNG of the first frame, cut to this size, in place of the thumbnail.
+    pub(crate) fn picture(rendered: Rendered, size: platform::Size) -> Result<Self, Failure> {
+        let size = media_size(size);
+        let frame = &rendered.first_frame;
+        let png = if frame.size() == size { encode_png(frame) } else { encode_png(&cover(frame, size)) };
+        let png = png.map_err(|error| Failure::transient(&error))?;
+        Self::new(rendered, ("png", png), None)
+    }
+
+    fn new(
+        rendered: Rendered,
+        thumbnail: (&'static str, Vec<u8>),
+        spritesheet: Option<Vec<u8>>,
+    ) -> Result<Self, Failure> {
+        let recipe = serde_json::to_string(&rendered.recipe).map_err(|error| Failure::transient(&error))?;
+        Ok(Self { video: rendered.video, recipe, thumbnail, spritesheet })
+    }
+
+    /// Writes everything under the attempt's own prefix. Writing the same again changes nothing.
+    pub(crate) async fn keep(
+        self,
+        objects: &Objects,
+        id: VideoId,
+        attempt: u32,
+        expires_at: Option<Timestamp>,
+    ) -> Result<Outputs, Failure> {
+        let (extension, picture) = self.thumbnail;
+        let thumbnail = Some(objects.put_derived(id, attempt, extension, Bytes::from(picture)).await?);
+        let spritesheet = match self.spritesheet {
+            Some(jpeg) => Some(objects.put_derived(id, attempt, "jpg", Bytes::from(jpeg)).await?),
+            None => None,
+        };
+        let video = objects.put_video(id, attempt, self.video).await?;
+        Ok(Outputs { video, thumbnail, spritesheet, recipe: self.recipe, expires_at })
+    }
+}
+
+/// Frames at even distances, small, from first to last.
+fn tiles(mp4: &[u8]) -> Result<Vec<Frame>, ReadError> {
+    // The file is our own, so its length needs no limit; one frame lies in memory at a time.
+    let limits = ReadLimits { max_bytes: usize::MAX, max_frames: usize::MAX, ..ReadLimits::default() };
+    let mut reader = Mp4Reader::open(mp4, &limits)?;
+    let count = reader.info().frame_count.max(1);
+    let wanted = TILES.min(count);
+    let (mut tiles, mut index) = (Vec::with_capacity(wanted), 0);
+    while let Some(frame) = reader.next_frame()? {
+        if tiles.len() * count / wanted == index {
+            tiles.push(thumbnail(&frame, TILE_WIDTH * 2));
+        }
+        index += 1;
+    }
+    Ok(tiles)
+}

@@ -1,0 +1,407 @@
+//! Who may use which route: every route has a row, and every row is tried by everyone.
+
+use std::collections::BTreeSet;
+
+use platform::{
+    BatchId, CharacterId, FileId, MembershipEvent, Role, Scope, Scopes, Service, Timestamp, WebhookEndpointId,
+    WebhookSecret,
+};
+use serde_json::json;
+use store::{Character, File, NewBatch, WebhookEndpoint};
+
+use super::site::{As, Sent, Site};
+use crate::loops::bed::{create, entropy};
+
+/// Method, path, and who may: `open`; a key's scope with `reads` or `makes` and the service asked beside `api`; or the least role of
+/// whoever is signed in. `own` marks paths that name a thing which others must not find.
+const TABLE: &str = "
+POST   /v1/videos                                    videos:write    makes  video
+GET    /v1/videos                                    videos:read     reads  video
+POST   /v1/videos/quote                              videos:read     reads  video
+GET    /v1/videos/{id}                               videos:read     reads  video  own
+DELETE /v1/videos/{id}                               videos:write    reads  video  own
+POST   /v1/videos/{id}/cancel                        videos:write    reads  video  own
+GET    /v1/videos/{id}/content                       videos:read     reads  video  own
+GET    /v1/videos/{id}/events                        videos:read     reads  video  own
+POST   /v1/videos/{id}/remix                         videos:write    makes  video  own
+POST   /v1/videos/edits                              videos:write    makes  video
+POST   /v1/videos/extensions                         videos:write    makes  video
+POST   /v1/videos/characters                         files:write     makes  video
+GET    /v1/videos/characters/{id}                    files:read      reads  video  own
+GET    /v1/models                                    videos:read     reads  api
+GET    /v1/models/{*model}                           videos:read     reads  api
+POST   /v1/files                                     files:write     makes  api
+GET    /v1/files                                     files:read      reads  api
+GET    /v1/files/{id}                                files:read      reads  api    own
+DELETE /v1/files/{id}                                files:write     reads  api    own
+GET    /v1/files/{id}/content                        files:read      reads  api    own
+POST   /v1/images/generations                        videos:write    makes  video
+POST   /v1/moderations                               videos:read     reads  api
+POST   /v1/batches                                   batches:write   makes  video
+GET    /v1/batches                                   videos:read     reads  video
+GET    /v1/batches/{id}                              videos:read     reads  video  own
+POST   /v1/batches/{id}/cancel                       batches:write   reads  video  own
+POST   /v1/webhook_endpoints                         webhooks:write  makes  api
+GET    /v1/webhook_endpoints                         webhooks:write  reads  api
+GET    /v1/webhook_endpoints/{id}                    webhooks:write  reads  api    own
+POST   /v1/webhook_endpoints/{id}                    webhooks:write  reads  api    own
+DELETE /v1/webhook_endpoints/{id}                    webhooks:write  reads  api    own
+POST   /v1/webhook_endpoints/{id}/rotate_secret      webhooks:write  reads  api    own
+POST   /v1/webhook_endpoints/{id}/test               webhooks:write  reads  api    own
+GET    /v1/webhook_event_types                       webhooks:write  reads  api
+GET    /v1/usage                                     usage:read      reads  api
+GET    /v1/usage/ledger                              usage:read      reads  api
+GET    /api/account                                  member
+POST   /api/account/password                         member
+POST   /api/account/recovery-codes                   member
+GET    /api/sessions                                 member
+DELETE /api/sessions/{id}                            member          own
+DELETE /api/session                                  member
+POST   /api/session/reauthenticate                   member
+POST   /api/memberships/{service}/join               member
+POST   /api/memberships/{service}/close              member
+POST   /api/memberships/{service}/undo               member
+GET    /api/projects                                 member
+POST   /api/projects                                 member
+GET    /api/projects/{project}                       member          own
+POST   /api/projects/{project}                       member          own
+DELETE /api/projects/{project}                       member          own
+GET    /api/projects/{project}/keys                  member          own
+POST   /api/projects/{project}/keys                  member          own
+DELETE /api/projects/{project}/keys/{key}            member          own
+POST   /api/projects/{project}/keys/{key}/rotate     member          own
+POST   /api/decisions                                moderator
+GET    /api/admin/identities                         administrator
+GET    /api/admin/identities/{id}                    administrator
+POST   /api/admin/identities/{id}/role               administrator
+GET    /api/admin/tiers                              administrator
+POST   /api/admin/tiers                              administrator
+GET    /api/admin/invites                            administrator
+POST   /api/admin/invites                            administrator
+DELETE /api/admin/invites/{id}                       administrator
+POST   /api/admin/projects/{id}/tier                 administrator
+POST   /api/admin/projects/{id}/grant                administrator
+DELETE /api/admin/keys/{id}                          administrator
+GET    /api/admin/model-aliases                      administrator
+POST   /api/admin/model-aliases                      administrator
+GET    /api/admin/queue                              administrator
+GET    /api/admin/audit                              administrator
+POST   /api/account                                  open
+POST   /api/account/recover                          open
+POST   /api/account/password-reset                   open
+POST   /api/account/password-reset/confirm           open
+POST   /api/account/confirm-email                    open
+POST   /api/sessions                                 open
+POST   /api/leaks                                    open
+POST   /api/set-up                                   open
+GET    /set-up                                       open
+GET    /media/{id}/{variant}                         open
+GET    /healthz                                      open
+GET    /readyz                                       open
+GET    /metrics                                      open
+GET    /openapi.json                                 open
+GET    /docs                                         open
+";
+
+/// One of everything that a path can name, all the owner's.
+struct Things {
+    key: String,
+    video: String,
+    file: String,
+    character: String,
+    batch: String,
+    endpoint: String,
+}
+
+fn rows() -> impl Iterator<Item = (&'static str, &'static str, Vec<&'static str>)> {
+    TABLE.trim().lines().map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next().unwrap(), words.next().unwrap(), words.collect())
+    })
+}
+
+#[test]
+fn every_route_has_a_row() {
+    let routes: BTreeSet<_> = server::route_list().iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+    let table: BTreeSet<_> = rows().map(|(method, path, _)| format!("{method} {path}")).collect();
+    assert_eq!(routes.difference(&table).collect::<Vec<_>>(), Vec::<&String>::new(), "routes without a row");
+    assert_eq!(table.difference(&routes).collect::<Vec<_>>(), Vec::<&String>::new(), "rows without a route");
+}
+
+impl Things {
+    async fn of(site: &Site) -> Self {
+        let (app, project, now) = (&site.bed.app, site.bed.project, site.bed.app.now());
+        let video = site.bed.accept(create()).await.id;
+        let file = FileId::new(now, entropy());
+        let key = app.objects.put_upload(&file, "hello".into()).await.unwrap();
+        let (filename, purpose, media_type) = ("a.txt".into(), "user_data".into(), "text/plain".into());
+        let row = File {
+            id: file,
+            project,
+            filename,
+            purpose,
+            media_type,
+            size_bytes: 5,
+            key,
+            created_at: now,
+            expires_at: None,
+        };
+        app.store.create_file(&row).await.unwrap();
+        let character = CharacterId::new(now, entropy());
+        let key = app.objects.put_upload(&character, "clip".into()).await.unwrap();
+        let row = Character { id: character, project, name: "Mossy".into(), key, created_at: now };
+        app.store.create_character(&row).await.unwrap();
+        let batch = BatchId::new(now, entropy());
+        let identity = site.owner();
+        let row = NewBatch { id: batch, project, identity, input_file: file, metadata: "{}".into() };
+        app.store.create_batch(&row, now).await.unwrap();
+        let endpoint = WebhookEndpointId::new(now, entropy());
+        let row = WebhookEndpoint {
+            id: endpoint,
+            project,
+            name: "mine".into(),
+            url: "http://127.0.0.1:9/".into(),
+            event_types: vec![platform::EventType::VideoCompleted],
+            secret: WebhookSecret::new([1; 32]),
+            old_secret: None,
+            created_at: now,
+            updated_at: now,
+        };
+        app.store.create_webhook_endpoint(&row).await.unwrap();
+        let keys = app.store.api_keys(project).await.unwrap();
+        Self {
+            key: keys.last().unwrap().id.to_string(),
+            video: video.to_string(),
+            file: file.to_string(),
+            character: character.to_string(),
+            batch: batch.to_string(),
+            endpoint: endpoint.to_string(),
+        }
+    }
+
+    /// The path with the owner's things in it.
+    async fn path(&self, site: &Site, path: &str) -> String {
+        let session = site.bed.app.store.sessions(site.owner(), Timestamp::from_seconds(0)).await.unwrap();
+        let session = session.first().map_or(String::new(), |session| session.id.to_string());
+        let id = [
+            ("/v1/videos/characters", &self.character),
+            ("/v1/videos", &self.video),
+            ("/media", &self.video),
+            ("/v1/files", &self.file),
+            ("/v1/batches", &self.batch),
+            ("/v1/webhook_endpoints", &self.endpoint),
+            ("/api/sessions", &session),
+            ("/api/admin/identities", &site.owner().to_string()),
+            ("/api/admin/projects", &site.bed.project.to_string()),
+            ("/api/admin/keys", &self.key),
+            ("/api/admin/invites", &"0".repeat(64)),
+        ]
+        .into_iter()
+        .find_map(|(start, id)| path.starts_with(start).then(|| id.clone()))
+        .unwrap_or_default();
+        path.replace("{id}", &id)
+            .replace("{variant}", "video")
+            .replace("{service}", "social")
+            .replace("{project}", &site.bed.project.to_string())
+            .replace("{key}", &self.key)
+            .replace("{*model}", "sora-2")
+    }
+}
+
+async fn status(site: &Site, method: &str, path: &str, who: As<'_>) -> u16 {
+    let sent = if method == "POST" { Sent::Json(json!({})) } else { Sent::Nothing };
+    site.send(method, path, who, sent).await.status
+}
+
+/// Whether whoever asked got past the door: what the handler then said of an empty body does not matter.
+fn inside(status: u16) -> bool {
+    !matches!(status, 401 | 403 | 404 | 405 | 410 | 429) && status < 500
+}
+
+#[tokio::test]
+async fn open_routes_are_open_and_no_others() {
+    let site = Site::new().await;
+    let things = Things::of(&site).await;
+    for (method, path, row) in rows() {
+        let path = things.path(&site, path).await;
+        let status = status(&site, method, &path, As::Nobody).await;
+        match row[0] {
+            // A link without a signature is no link; a set-up without a link is refused by its handler.
+            "open" if path.starts_with("/media") => assert_eq!(status, 404),
+            "open" => assert!(inside(status), "{method} {path}: {status}"),
+            _ => assert_eq!(status, 401, "{method} {path}"),
+        }
+        // Attempts are counted; the next minute is another.
+        site.bed.clock.advance(std::time::Duration::from_secs(60));
+    }
+}
+
+#[tokio::test]
+async fn keys_open_what_their_scopes_say_and_nothing_of_others() {
+    for (method, path, row) in rows().filter(|(_, path, _)| path.starts_with("/v1")) {
+        let site = Site::new().await;
+        let things = Things::of(&site).await;
+        let path = things.path(&site, path).await;
+        let (project, now) = (site.bed.project, site.bed.app.now());
+        let scope = Scope::ALL.into_iter().find(|scope| scope.as_str() == row[0]).unwrap();
+        let others: Scopes = Scope::ALL.into_iter().filter(|other| *other != scope).collect();
+        let only: Scopes = [scope].into_iter().collect();
+        let at = |status: u16| format!("{method} {path}: {status}");
+        let refused = [
+            (site.new_key(project, others, |_| {}).await, 403, "missing_scope"),
+            (site.new_key(project, only, |key| key.revoked_at = Some(now)).await, 401, "invalid_api_key"),
+            (site.new_key(project, only, |key| key.expires_at = Some(now)).await, 401, "invalid_api_key"),
+            (
+                site.new_key(project, only, |key| key.allowed_ips = vec!["10.0.0.0/8".parse().unwrap()]).await,
+                403,
+                "ip_not_allowed",
+            ),
+        ];
+        for (key, expected, code) in &refused {
+            let answer = site.send(method, &path, As::Key(key), Sent::Nothing).await;
+            assert_eq!((answer.error().0, answer.error().1.as_str()), (*expected, *code), "{method} {path}");
+        }
+        let cookie = site.sign_in(site.owner()).await;
+        assert_eq!(status(&site, method, &path, As::Cookie(&cookie)).await, 401, "{}", at(0));
+        let (_, stranger) = site.stranger("stranger@example.org").await;
+        let found = status(&site, method, &path, As::Key(&stranger)).await;
+        assert_eq!(found == 404, row.contains(&"own"), "{}", at(found));
+        let key = site.new_key(project, only, |_| {}).await;
+        let owner = status(&site, method, &path, As::Key(&key)).await;
+        assert!(inside(owner), "{}", at(owner));
+    }
+}
+
+#[tokio::test]
+async fn a_membership_counts_on_every_path_of_its_service_and_on_no_other() {
+    let site = Site::new().await;
+    let things = Things::of(&site).await;
+    let (store, owner) = (&site.bed.app.store, site.owner());
+    // Each service, what happens to it, and what its routes say then, making and reading.
+    let steps = [
+        (MembershipEvent::Restrict, Some((403, "membership_restricted")), None),
+        (MembershipEvent::Suspend, Some((403, "membership_suspended")), Some((403, "membership_suspended"))),
+        (MembershipEvent::Close, Some((410, "service_closed")), Some((410, "service_closed"))),
+        (MembershipEvent::Finish, Some((410, "service_closed")), Some((410, "service_closed"))),
+        (MembershipEvent::Join, None, None),
+    ];
+    for service in [Service::Video, Service::Api] {
+        for (event, making, reading) in steps {
+            store.change_membership(owner, service, event, site.bed.app.now()).await.unwrap();
+            site.forget_keys();
+            // What takes things away comes at the end of the other tests.
+            for (method, path, row) in rows().filter(|(method, path, _)| path.starts_with("/v1") && *method != "DELETE")
+            {
+                let path = things.path(&site, path).await;
+                let sent = if method == "POST" { Sent::Json(json!({})) } else { Sent::Nothing };
+                let answer = site.send(method, &path, As::Key(&site.key), sent).await;
+                let makes = row[1] == "makes";
+                let expected = match (service, row[2]) {
+                    (Service::Video, "video") | (Service::Api, "api") => {
+                        if makes {
+                            making
+                        } else {
+                            reading
+                        }
+                    }
+                    // Every key needs a membership of `api` that can read.
+                    (Service::Api, _) => reading,
+                    _ => None,
+                };
+                match expected {
+                    Some((status, code)) => {
+                        assert_eq!(
+                            (answer.error().0, answer.error().1.as_str()),
+                            (status, code),
+                            "{event:?} {service} {method} {path}"
+                        );
+                    }
+                    None => assert!(inside(answer.status), "{event:?} {service} {method} {path}: {}", answer.status),
+                }
+            }
+            // The account centre is open in every state.
+            let cookie = site.sign_in(owner).await;
+            for path in ["/api/account", "/api/sessions", "/api/projects"] {
+                assert_eq!(status(&site, "GET", path, As::Cookie(&cookie)).await, 200);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn people_may_what_their_role_says() {
+    for (method, path, row) in rows() {
+        let Some(least) = Role::from_word(row[0]) else { continue };
+        let site = Site::new().await;
+        let things = Things::of(&site).await;
+        let owner = site.sign_in(site.owner()).await;
+        let path = things.path(&site, path).await;
+        assert_eq!(status(&site, method, &path, As::Key(&site.key)).await, 401, "{method} {path} with a key");
+        for role in Role::ALL {
+            let email = format!("{}@example.org", role.as_str());
+            let cookie = site.with_role(&email, Service::Video, role).await;
+            let status = status(&site, method, &path, As::Cookie(&cookie)).await;
+            if role < least {
+                assert_eq!(status, 403, "{method} {path} as {role:?}");
+            } else if row.contains(&"own") {
+                assert_eq!(status, 404, "{method} {path} as {role:?}, a stranger to it");
+            } else {
+                let fine = inside(status)
+                    || (least > Role::Member && status == 404)
+                    || (path.contains("reauth") && status == 401);
+                assert!(fine, "{method} {path} as {role:?}: {status}");
+            }
+        }
+        if least == Role::Member {
+            let status = status(&site, method, &path, As::Cookie(&owner)).await;
+            assert!(inside(status), "{method} {path} as owner: {status}");
+        }
+        // A page of another site cannot use the cookie to change anything.
+        if method != "GET" {
+            let foreign = [("origin", "https://evil.example")];
+            let admin = site.with_role("admin@example.org", Service::Video, Role::Administrator).await;
+            let answer = site.send_with(method, &path, As::Cookie(&admin), Sent::Nothing, &foreign).await;
+            assert_eq!(answer.error().1, "foreign_origin", "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_moderator_of_one_service_decides_nothing_in_another_nor_about_the_login() {
+    let site = Site::new().await;
+    let cookie = site.with_role("social@example.org", Service::Video, Role::Moderator).await;
+    let decide = async |service: &str, scope: &str| {
+        let body = json!({ "identity": site.owner().to_string(), "service": service, "event": "suspend", "scope": scope, "ground": "rule 1" });
+        site.send("POST", "/api/decisions", As::Cookie(&cookie), Sent::Json(body)).await
+    };
+    assert_eq!(decide("api", "service").await.error().1, "role_missing");
+    assert_eq!(decide("video", "identity").await.error().1, "scope_too_wide");
+    assert_eq!(site.get("/v1/videos").await.status, 200);
+    assert_eq!(decide("video", "service").await.ok()["membership"]["state"], "suspended");
+    assert_eq!(site.get("/v1/videos").await.error().1, "membership_suspended");
+    assert_eq!(site.get("/v1/models").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_suspension_outlives_an_end_that_is_taken_back() {
+    let site = Site::new().await;
+    let (store, owner) = (&site.bed.app.store, site.owner());
+    store.change_membership(owner, Service::Video, MembershipEvent::Suspend, site.bed.app.now()).await.unwrap();
+    let cookie = site.sign_in(owner).await;
+    for (path, state) in [("close", "closing"), ("undo", "suspended")] {
+        let body = Sent::Json(json!({ "confirm": "video" }));
+        let answer = site.send("POST", &format!("/api/memberships/video/{path}"), As::Cookie(&cookie), body).await;
+        assert_eq!(answer.ok()["state"], state);
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_key_is_refused_on_another_node_within_five_seconds() {
+    let site = Site::new().await;
+    assert_eq!(site.get("/v1/videos").await.status, 200);
+    // Another node revokes: this one hears nothing of it.
+    let keys = site.bed.app.store.api_keys(site.bed.project).await.unwrap();
+    site.bed.app.store.revoke_api_key(site.bed.project, keys[0].id, site.bed.app.now()).await.unwrap();
+    site.bed.clock.advance(std::time::Duration::from_secs(4));
+    assert_eq!(site.get("/v1/videos").await.error().1, "invalid_api_key");
+}

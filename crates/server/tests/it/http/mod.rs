@@ -1,0 +1,13 @@
+//! The HTTP side, spoken to by HTTP alone.
+
+mod access;
+mod accounts;
+mod bodies;
+mod content;
+mod forms;
+mod keys;
+mod openapi;
+mod pictures;
+mod site;
+mod videos;
+mod webhook_endpoints;

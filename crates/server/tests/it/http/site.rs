@@ -1,0 +1,253 @@
+//! A server without a listener, its people and their keys, and what a client needs to speak to it.
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, header};
+use platform::{
+    ApiKey, ApiKeyId, ApiKeySecret, IdentityId, MembershipEvent, ProjectId, Role, Scopes, Service, SessionId,
+    SignUpMode, Timestamp, Token, TokenKind,
+};
+use serde_json::Value;
+use store::{Project, Session};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use crate::loops::bed::{Bed, entropy, test_card};
+
+pub(crate) struct Site {
+    pub(crate) bed: Bed,
+    router: Router,
+    /// A key for everything, of the bed's project.
+    pub(crate) key: String,
+}
+
+/// Who asks.
+#[derive(Clone, Copy)]
+pub(crate) enum As<'a> {
+    Nobody,
+    Key(&'a str),
+    Cookie(&'a str),
+}
+
+/// What is sent.
+pub(crate) enum Sent<'a> {
+    Nothing,
+    Json(Value),
+    /// Name, file name, content.
+    Form(&'a [(&'a str, Option<&'a str>, &'a [u8])]),
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&self.body)))
+    }
+
+    /// The answer's JSON, if it was a success.
+    pub(crate) fn ok(&self) -> Value {
+        assert_eq!(self.status, 200, "{}", String::from_utf8_lossy(&self.body));
+        self.json()
+    }
+
+    /// Status, code and param of an error.
+    pub(crate) fn error(&self) -> (u16, String, String) {
+        let error = &self.json()["error"];
+        let word = |name: &str| error[name].as_str().unwrap_or("-").to_owned();
+        assert!(error["message"].as_str().is_some_and(|words| !words.is_empty()), "{error}");
+        (self.status, word("code"), word("param"))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+impl Site {
+    pub(crate) async fn new() -> Self {
+        Self::of(Bed::new().await).await
+    }
+
+    /// A site that others can join so.
+    pub(crate) async fn with_sign_up(mode: SignUpMode) -> Self {
+        Self::of(Bed::with(|settings| settings.sign_up = mode).await).await
+    }
+
+    async fn of(bed: Bed) -> Self {
+        let now = bed.app.now();
+        bed.app.store.change_membership(bed.member.identity(), Service::Api, MembershipEvent::Join, now).await.unwrap();
+        let router = server::router(bed.app.clone());
+        let mut site = Self { bed, router, key: String::new() };
+        site.key = site.new_key(site.bed.project, Scopes::ALL, |_| {}).await;
+        site
+    }
+
+    pub(crate) fn owner(&self) -> IdentityId {
+        self.bed.member.identity()
+    }
+
+    /// A key of a project, changed before it is kept.
+    pub(crate) async fn new_key(&self, project: ProjectId, scopes: Scopes, change: impl FnOnce(&mut ApiKey)) -> String {
+        let now = self.bed.app.now();
+        let secret = ApiKeySecret::new(ApiKeyId::new(now, entropy()), self.bed.app.random());
+        let mut key = ApiKey {
+            id: secret.id(),
+            project,
+            name: "tests".into(),
+            hash: secret.hash(),
+            scopes,
+            allowed_ips: Vec::new(),
+            created_at: now,
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+        };
+        change(&mut key);
+        self.bed.app.store.create_api_key(&key).await.unwrap();
+        secret.reveal()
+    }
+
+    /// Another person with a project and a key for everything.
+    pub(crate) async fn stranger(&self, email: &str) -> (IdentityId, String) {
+        let (app, now) = (&self.bed.app, self.bed.app.now());
+        let id = IdentityId::new(now, entropy());
+        app.store.create_identity(id, email, now).await.unwrap();
+        for service in [Service::Video, Service::Api] {
+            app.store.change_membership(id, service, MembershipEvent::Join, now).await.unwrap();
+        }
+        let project = ProjectId::new(now, entropy());
+        let (name, tier) = ("theirs".into(), "default".into());
+        let row = Project { id: project, owner: id, name, tier, created_at: now, archived_at: None };
+        app.store.create_project(&row).await.unwrap();
+        (id, self.new_key(project, Scopes::ALL, |_| {}).await)
+    }
+
+    /// Someone with a role in a service, signed in; the cookie.
+    pub(crate) async fn with_role(&self, email: &str, service: Service, role: Role) -> String {
+        let (id, _) = self.stranger(email).await;
+        self.bed.app.store.set_role(id, service, role).await.unwrap();
+        self.sign_in(id).await
+    }
+
+    /// A session of someone; the cookie.
+    pub(crate) async fn sign_in(&self, identity: IdentityId) -> String {
+        let (app, now) = (&self.bed.app, self.bed.app.now());
+        let token = Token::new(TokenKind::Session, app.random());
+        let session = Session {
+            id: SessionId::new(now, entropy()),
+            identity,
+            label: "a test".into(),
+            created_at: now,
+            authenticated_at: now,
+            last_seen_at: now,
+            expires_at: now + std::time::Duration::from_secs(86_400),
+        };
+        app.store.create_session(token.hash(), &session).await.unwrap();
+        format!("misora_session={}", token.reveal())
+    }
+
+    pub(crate) async fn send(&self, method: &str, path: &str, who: As<'_>, sent: Sent<'_>) -> Answer {
+        self.send_with(method, path, who, sent, &[]).await
+    }
+
+    pub(crate) async fn send_with(
+        &self,
+        method: &str,
+        path: &str,
+        who: As<'_>,
+        sent: Sent<'_>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        request = match who {
+            As::Nobody => request,
+            As::Key(key) => request.header(header::AUTHORIZATION, format!("Bearer {key}")),
+            As::Cookie(cookie) => request.header(header::COOKIE, cookie),
+        };
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (kind, body) = match sent {
+            Sent::Nothing => (None, Vec::new()),
+            Sent::Json(json) => (Some("application/json".to_owned()), json.to_string().into_bytes()),
+            Sent::Form(parts) => (Some("multipart/form-data; boundary=cut".to_owned()), form(parts)),
+        };
+        if let Some(kind) = kind {
+            request = request.header(header::CONTENT_TYPE, kind);
+        }
+        let response = self.router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let endless = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
+        let body = if endless { Vec::new() } else { axum::body::to_bytes(body, usize::MAX).await.unwrap().into() };
+        assert!(parts.headers.contains_key("x-request-id"), "{method} {path}");
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, As::Key(&self.key), Sent::Nothing).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send("POST", path, As::Key(&self.key), Sent::Json(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, As::Key(&self.key), Sent::Nothing).await
+    }
+
+    /// Does one job.
+    pub(crate) async fn work(&self) {
+        self.bed.worker(test_card()).work_once(&CancellationToken::new()).await.unwrap().unwrap();
+    }
+
+    /// A video that is made; its id.
+    pub(crate) async fn video(&self) -> String {
+        let made = self.post("/v1/videos", small("a red boat")).await.ok();
+        self.work().await;
+        made["id"].as_str().unwrap().to_owned()
+    }
+
+    /// The letters that were sent.
+    pub(crate) fn letters(&self) -> Vec<String> {
+        let mut paths: Vec<_> = std::fs::read_dir(self.bed.folder.path().join("outbox"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        paths.sort();
+        paths.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
+    }
+
+    /// Lets what is believed of keys run out.
+    pub(crate) fn forget_keys(&self) -> Timestamp {
+        self.bed.clock.advance(std::time::Duration::from_secs(3));
+        self.bed.app.now()
+    }
+}
+
+/// The smallest clip that can be asked for.
+pub(crate) fn small(prompt: &str) -> Value {
+    serde_json::json!({ "prompt": prompt, "size": "144x80", "seconds": "4" })
+}
+
+pub(crate) fn png(width: u32, height: u32) -> Vec<u8> {
+    media::encode_png(&media::Frame::filled(media::Size::new(width, height), [200, 120, 20])).unwrap()
+}
+
+fn form(parts: &[(&str, Option<&str>, &[u8])]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (name, filename, content) in parts {
+        body.extend(format!("--cut\r\nContent-Disposition: form-data; name=\"{name}\"").bytes());
+        if let Some(filename) = filename {
+            body.extend(format!("; filename=\"{filename}\"\r\nContent-Type: application/octet-stream").bytes());
+        }
+        body.extend(b"\r\n\r\n");
+        body.extend(*content);
+        body.extend(b"\r\n");
+    }
+    body.extend(b"--cut--\r\n");
+    body
+}

@@ -1,0 +1,209 @@
+//! An app with one person and one project, no listener, and a clock that the test moves.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+
+use media::{Frame, FrameRate};
+use platform::{
+    ActiveMembership, Credits, GenerationKind, IdentityId, LedgerEntryId, MembershipEvent, ModelName, Parameters,
+    ProjectId, Quotas, Rate, Seconds, Service, Size, Tier, Timestamp, VideoId, Words,
+};
+use provenance::SigningKey;
+use render::{ModelError, Progress, Recipe, TestCard, VideoModel, VideoRequest};
+use server::worker::{Models, Worker, WorkerOptions};
+use server::{App, AppParts, HttpOutbound, ManualClock, Outbox, Settings, SystemEntropy, full_offer};
+use store::{Accept, Accepted, Generation, LinkKey, NewGeneration, Objects, ObjectsPlace, Project, Store};
+
+pub(crate) struct Bed {
+    pub(crate) app: App,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) project: ProjectId,
+    pub(crate) member: ActiveMembership,
+    pub(crate) folder: tempfile::TempDir,
+}
+
+pub(crate) const PRICE: Credits = Credits::from_micros(2_000_000);
+/// The smallest size on offer, so that tests are quick.
+pub(crate) const SIZE: Size = Size::new(144, 80);
+
+static ENTROPY: AtomicU64 = AtomicU64::new(1);
+
+pub(crate) fn entropy() -> [u8; 8] {
+    ENTROPY.fetch_add(1, Ordering::Relaxed).to_be_bytes()
+}
+
+pub(crate) fn name(text: &str) -> ModelName {
+    ModelName::parse(text).unwrap()
+}
+
+/// A signing key, made once for all tests.
+pub(crate) fn key() -> SigningKey {
+    static KEY: OnceLock<SigningKey> = OnceLock::new();
+    let make = || {
+        let folder = tempfile::tempdir().unwrap();
+        SigningKey::open_or_create(&folder.path().join("keys"), "tests").unwrap()
+    };
+    KEY.get_or_init(make).clone()
+}
+
+impl Bed {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A bed whose owner decided something else.
+    pub(crate) async fn with(decide: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings::new("http://misora.test");
+        decide(&mut settings);
+        let now = Timestamp::from_seconds(1_790_000_000);
+        let (clock, folder) = (Arc::new(ManualClock::new(now)), tempfile::tempdir().unwrap());
+        let store = Store::open(&format!("sqlite:{}", folder.path().join("misora.sqlite").display())).await.unwrap();
+        store.migrate().await.unwrap();
+        let app = App::new(AppParts {
+            store,
+            objects: Objects::open(&ObjectsPlace::Memory).unwrap(),
+            offers: vec![full_offer(name("test-card"), Rate::FREE)],
+            settings,
+            link_key: LinkKey::new([1; 32]),
+            clock: Arc::clone(&clock) as _,
+            entropy: Arc::new(SystemEntropy),
+            mail: Arc::new(Outbox::new(folder.path().join("outbox"))),
+            outbound: Arc::new(HttpOutbound::new(false).unwrap()),
+        })
+        .unwrap();
+        let tier = Tier { name: "default".into(), quotas: Quotas::DEFAULT, metered: true };
+        app.store.set_tier(&tier).await.unwrap();
+        app.store.set_model_alias(&name("sora-2"), Some(&name("test-card")), now).await.unwrap();
+        app.prepare().await.unwrap();
+        let id = IdentityId::new(now, entropy());
+        app.store.create_identity(id, "mika@example.org", now).await.unwrap();
+        app.store.change_membership(id, Service::Video, MembershipEvent::Join, now).await.unwrap();
+        let member = app.store.membership(id, Service::Video).await.unwrap().active().unwrap();
+        let project = ProjectId::new(now, entropy());
+        let row = Project {
+            id: project,
+            owner: id,
+            name: "clips".into(),
+            tier: "default".into(),
+            created_at: now,
+            archived_at: None,
+        };
+        app.store.create_project(&row).await.unwrap();
+        let credits = Credits::from_micros(1_000_000_000);
+        app.store.grant(LedgerEntryId::new(now, entropy()), project, credits, "hello", now).await.unwrap();
+        Self { app, clock, project, member, folder }
+    }
+
+    pub(crate) fn worker(&self, models: Models) -> Worker {
+        let options = WorkerOptions { name: "w".into(), ..WorkerOptions::default() };
+        let (store, objects) = (self.app.store.clone(), self.app.objects.clone());
+        Worker::new(options, models, store, objects, key(), Arc::clone(&self.clock) as _, Arc::clone(&self.app.worker_signal))
+    }
+
+    /// Accepts one clip of four seconds for the test card.
+    pub(crate) async fn accept(&self, kind: GenerationKind) -> Generation {
+        self.accept_for("test-card", kind, SIZE, 4, 4).await
+    }
+
+    pub(crate) async fn accept_for(
+        &self,
+        model: &str,
+        kind: GenerationKind,
+        size: Size,
+        seconds: u32,
+        total_seconds: u32,
+    ) -> Generation {
+        let length = |seconds| Seconds::new(seconds).unwrap();
+        let words = Words { prompt: Some("a red boat"), ..Words::default() };
+        let parameters = Parameters::of_source(&words, name("sora-2"), size, length(seconds)).unwrap();
+        let request = Accept {
+            project: self.project,
+            parameters: &parameters,
+            kind: &kind,
+            model: &name(model),
+            total_seconds: length(total_seconds),
+            price: PRICE,
+            generations: &[NewGeneration { id: VideoId::new(self.app.now(), entropy()), seed: 7 }],
+            idempotency: None,
+            batch_line: None,
+        };
+        match self.app.store.accept(self.member, &request, self.app.now()).await.unwrap() {
+            Accepted::New(mut generations) => generations.remove(0),
+            other @ Accepted::Repeated(_) => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) async fn generation(&self, id: VideoId) -> Generation {
+        self.app.store.generation(self.project, id).await.unwrap()
+    }
+
+    /// Balance and what is held of it, in credits.
+    pub(crate) async fn money(&self) -> (i64, i64) {
+        let balance = self.app.store.balance(self.project).await.unwrap();
+        (balance.balance.micros() / 1_000_000, balance.held.micros() / 1_000_000)
+    }
+}
+
+pub(crate) fn create() -> GenerationKind {
+    GenerationKind::Create { first_frame: None, characters: Vec::new() }
+}
+
+pub(crate) fn test_card() -> Models {
+    Models::new(vec![(name("test-card"), Box::new(TestCard))])
+}
+
+/// A test card that waits before each frame until the test lets it go on.
+pub(crate) struct Gated {
+    reached: tokio::sync::mpsc::UnboundedSender<usize>,
+    go_on: Mutex<mpsc::Receiver<()>>,
+}
+
+/// The test's side of it.
+pub(crate) struct Gate {
+    pub(crate) reached: tokio::sync::mpsc::UnboundedReceiver<usize>,
+    pub(crate) go_on: mpsc::Sender<()>,
+}
+
+pub(crate) fn gated() -> (Models, Gate) {
+    let (reached, seen) = tokio::sync::mpsc::unbounded_channel();
+    let (go_on, gate) = mpsc::channel();
+    let model = Gated { reached, go_on: Mutex::new(gate) };
+    (Models::new(vec![(name("test-card"), Box::new(model))]), Gate { reached: seen, go_on })
+}
+
+impl VideoModel for Gated {
+    fn name(&self) -> &str {
+        "gated"
+    }
+
+    fn weights_hash(&self) -> &str {
+        ""
+    }
+
+    fn frame_rate(&self) -> FrameRate {
+        TestCard.frame_rate()
+    }
+
+    fn recipe(&self, request: &VideoRequest) -> Recipe {
+        TestCard.recipe(request)
+    }
+
+    fn generate(
+        &self,
+        request: &VideoRequest,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+        emit: &mut dyn FnMut(Frame) -> ControlFlow<()>,
+    ) -> Result<(), ModelError> {
+        let mut told = |step: Progress| {
+            let flow = progress(step);
+            if flow.is_continue() {
+                // The test may be over.
+                let _ = self.reached.send(step.done);
+                let _ = self.go_on.lock().unwrap().recv();
+            }
+            flow
+        };
+        TestCard.generate(request, &mut told, emit)
+    }
+}

@@ -1,0 +1,103 @@
+//! What a clip can start from: a picture, characters, another clip, and what is not there any more.
+
+use bytes::Bytes;
+use media::{Frame, Mp4Reader, ReadLimits, encode_png};
+use platform::{
+    CharacterId, ClipSource, FileId, GenerationErrorCode, GenerationKind, GenerationState, VideoId,
+};
+use store::{Character, File, Generation};
+use tokio_util::sync::CancellationToken;
+
+use super::bed::{Bed, SIZE, create, entropy, test_card};
+
+/// Makes a clip and says what came of it.
+async fn made(bed: &Bed, kind: GenerationKind, seconds: u32, total: u32) -> Generation {
+    let id = bed.accept_for("test-card", kind, SIZE, seconds, total).await.id;
+    bed.worker(test_card()).work_once(&CancellationToken::new()).await.unwrap();
+    bed.generation(id).await
+}
+
+async fn mp4(bed: &Bed, generation: &Generation) -> Bytes {
+    bed.app.objects.get_all(&generation.video.as_ref().unwrap().key).await.unwrap()
+}
+
+fn recipe(generation: &Generation) -> render::Recipe {
+    serde_json::from_str(&generation.video.as_ref().unwrap().recipe).unwrap()
+}
+
+async fn upload(bed: &Bed, bytes: Bytes, media_type: &str) -> FileId {
+    let id = FileId::new(bed.app.now(), entropy());
+    let file = File {
+        id,
+        project: bed.project,
+        filename: "upload".into(),
+        purpose: "vision".into(),
+        media_type: media_type.into(),
+        size_bytes: bytes.len() as u64,
+        key: bed.app.objects.put_upload(&id, bytes).await.unwrap(),
+        created_at: bed.app.now(),
+        expires_at: None,
+    };
+    bed.app.store.create_file(&file).await.unwrap();
+    id
+}
+
+#[tokio::test]
+async fn an_extension_is_the_clip_and_what_comes_after_it() {
+    let bed = Bed::new().await;
+    let first = made(&bed, create(), 4, 4).await;
+    let source = ClipSource::Video(first.id);
+    let longer = made(&bed, GenerationKind::Extension { source, depth: 1 }, 8, 12).await;
+    assert_eq!(recipe(&longer).source, "extend");
+    let (short, long) = (mp4(&bed, &first).await, mp4(&bed, &longer).await);
+    let mut short = Mp4Reader::open(&short, &ReadLimits::default()).unwrap();
+    let mut long = Mp4Reader::open(&long, &ReadLimits::default()).unwrap();
+    assert_eq!((short.info().frame_count, long.info().frame_count), (48, 144));
+    // It begins with the same pictures, but for what encoding them again costs.
+    let (first, again) = (short.next_frame().unwrap().unwrap(), long.next_frame().unwrap().unwrap());
+    let apart: u64 = first.rgb().iter().zip(again.rgb()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+    assert!(apart < first.rgb().len() as u64 * 8, "{apart}");
+}
+
+#[tokio::test]
+async fn a_remix_and_an_edit_start_from_their_clip() {
+    let bed = Bed::new().await;
+    let first = made(&bed, create(), 4, 4).await;
+    let remix = made(&bed, GenerationKind::Remix { source: first.id }, 4, 4).await;
+    assert_eq!((recipe(&remix).source.as_str(), recipe(&remix).strength), ("edit", Some(0.7)));
+    let file = upload(&bed, mp4(&bed, &first).await, "video/mp4").await;
+    let edit = made(&bed, GenerationKind::Edit { source: ClipSource::File(file) }, 4, 4).await;
+    assert_eq!(edit.state, GenerationState::Completed, "{:?}", edit.error);
+}
+
+#[tokio::test]
+async fn a_clip_starts_with_a_picture_and_shows_characters() {
+    let bed = Bed::new().await;
+    let picture = Frame::filled(media::Size::new(144, 80), [200, 10, 10]);
+    let frame = upload(&bed, encode_png(&picture).unwrap().into(), "image/png").await;
+    let someone = made(&bed, create(), 4, 4).await;
+    let character = CharacterId::new(bed.app.now(), entropy());
+    let key = bed.app.objects.put_upload(&character, mp4(&bed, &someone).await).await.unwrap();
+    let row = Character { id: character, project: bed.project, name: "Mika".into(), key, created_at: bed.app.now() };
+    bed.app.store.create_character(&row).await.unwrap();
+    let kind = GenerationKind::Create { first_frame: Some(frame), characters: vec![character] };
+    let clip = made(&bed, kind, 4, 4).await;
+    assert_eq!((recipe(&clip).source.as_str(), recipe(&clip).references), ("first_frame", 1));
+}
+
+#[tokio::test]
+async fn what_it_starts_from_may_be_gone_or_unreadable() {
+    let bed = Bed::new().await;
+    let check = async |kind: GenerationKind| {
+        let failed = made(&bed, kind, 4, 4).await;
+        assert_eq!(failed.state, GenerationState::Failed);
+        assert_eq!(failed.error.unwrap().code, GenerationErrorCode::SourceUnavailable);
+    };
+    let nothing = VideoId::new(bed.app.now(), entropy());
+    check(GenerationKind::Remix { source: nothing }).await;
+    check(GenerationKind::Create { first_frame: Some(FileId::new(bed.app.now(), entropy())), characters: vec![] }).await;
+    let junk = upload(&bed, Bytes::from_static(b"\0\0\0\x18ftypmp42 and nothing more"), "video/mp4").await;
+    check(GenerationKind::Edit { source: ClipSource::File(junk) }).await;
+    check(GenerationKind::Create { first_frame: Some(junk), characters: vec![] }).await;
+    assert_eq!(bed.money().await, (1000, 0));
+}

@@ -1,0 +1,9 @@
+//! The loops behind the API: worker, webhooks, batches, housekeeping. Time is the test's.
+
+mod batches;
+pub(crate) mod bed;
+mod kinds;
+mod outputs;
+mod shutdown;
+mod webhooks;
+mod worker;

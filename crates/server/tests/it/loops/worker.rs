@@ -1,0 +1,236 @@
+//! Leases, cancelling, progress, permission, panics.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use media::{Frame, FrameRate};
+use platform::{
+    GenerationErrorCode, GenerationState, HEARTBEAT, LEASE, MembershipEvent, Service,
+};
+use render::{ModelError, Progress, Recipe, TestCard, VideoModel, VideoRequest};
+use server::housekeeping;
+use server::worker::Models;
+use store::{Cancellation, Ending};
+use tokio_util::sync::CancellationToken;
+
+use super::bed::{Bed, create, gated, name, test_card};
+
+#[tokio::test]
+async fn an_accepted_job_is_published_and_charged_once() {
+    let bed = Bed::new().await;
+    let accepted = bed.accept(create()).await;
+    assert_eq!(bed.money().await, (1000, 2));
+    let worker = bed.worker(test_card());
+    let never = CancellationToken::new();
+    assert_eq!(worker.work_once(&never).await.unwrap(), Some(Ending::Published));
+    assert_eq!(worker.work_once(&never).await.unwrap(), None);
+    let generation = bed.generation(accepted.id).await;
+    assert_eq!((generation.state, generation.progress.percent()), (GenerationState::Completed, 100));
+    assert_eq!(bed.money().await, (998, 0));
+}
+
+#[tokio::test]
+async fn a_dead_workers_job_is_taken_up_again_and_the_dead_publish_nothing() {
+    let bed = Bed::new().await;
+    let accepted = bed.accept(create()).await;
+    // A worker takes it and is never heard of again.
+    let routes = test_card().routes();
+    let (lease, _) = bed.app.store.claim("dead", &routes, bed.app.now()).await.unwrap().unwrap();
+    let worker = bed.worker(test_card());
+    let never = CancellationToken::new();
+    assert_eq!(worker.work_once(&never).await.unwrap(), None);
+    bed.clock.advance(LEASE + Duration::from_secs(5));
+    assert_eq!(housekeeping::tidy(&bed.app).await.unwrap().jobs, 1);
+    // Failed attempts are tried again after a pause.
+    bed.clock.advance(Duration::from_secs(3));
+    assert_eq!(worker.work_once(&never).await.unwrap(), Some(Ending::Published));
+    let published = bed.generation(accepted.id).await.video.unwrap();
+    assert!(published.key.as_str().contains("/2/"), "{:?}", published.key);
+    // The dead worker was only slow.
+    assert_eq!(bed.app.store.give_back(&lease, bed.app.now()).await.unwrap(), Ending::LeaseLost);
+    assert_eq!(bed.generation(accepted.id).await.video.unwrap(), published);
+    assert_eq!(bed.money().await, (998, 0));
+}
+
+#[tokio::test]
+async fn cancelling_reaches_the_model_within_a_step() {
+    let bed = Bed::new().await;
+    let id = bed.accept(create()).await.id;
+    let (models, mut gate) = gated();
+    let worker = bed.worker(models);
+    let never = CancellationToken::new();
+    let test = async {
+        assert_eq!(gate.reached.recv().await, Some(0));
+        let cancelled = bed.app.store.cancel(bed.project, id, bed.app.now()).await.unwrap();
+        assert_eq!(cancelled, Cancellation::Requested);
+        let sleeps = bed.clock.sleeps();
+        bed.app.worker_signal.cancel_asked();
+        bed.clock.sleeps_reach(sleeps + 1).await;
+        gate.go_on.send(()).unwrap();
+        // The step that was begun is the last one.
+        assert_eq!(gate.reached.recv().await, None);
+    };
+    let ended = async {
+        let ending = worker.work_once(&never).await.unwrap();
+        drop(worker);
+        ending
+    };
+    let (ending, ()) = tokio::join!(ended, test);
+    assert!(matches!(ending, Some(Ending::Unpublished { state: GenerationState::Cancelled, .. })), "{ending:?}");
+    assert_eq!(bed.money().await, (1000, 0));
+    let objects = bed.app.objects.list("renders").await.unwrap();
+    assert!(objects.is_empty(), "{objects:?}");
+}
+
+#[tokio::test]
+async fn a_worker_without_its_lease_stops_and_changes_nothing() {
+    let bed = Bed::new().await;
+    let id = bed.accept(create()).await.id;
+    let (models, mut gate) = gated();
+    let (slow, quick) = (bed.worker(models), bed.worker(test_card()));
+    let never = CancellationToken::new();
+    let test = async {
+        assert_eq!(gate.reached.recv().await, Some(0));
+        // This process was asleep for a minute: the job was taken up elsewhere.
+        bed.app.store.reap(Duration::ZERO, 10, bed.app.now() + LEASE).await.unwrap();
+        let sleeps = bed.clock.sleeps();
+        bed.clock.advance(LEASE + Duration::from_secs(30));
+        bed.clock.sleeps_reach(sleeps + 1).await;
+        assert_eq!(quick.work_once(&never).await.unwrap(), Some(Ending::Published));
+        gate.go_on.send(()).unwrap();
+    };
+    let (ending, ()) = tokio::join!(slow.work_once(&never), test);
+    assert_eq!(ending.unwrap(), Some(Ending::LeaseLost));
+    assert!(bed.generation(id).await.video.unwrap().key.as_str().contains("/2/"));
+    assert_eq!(bed.money().await, (998, 0));
+}
+
+#[tokio::test]
+async fn progress_is_what_is_done() {
+    let bed = Bed::new().await;
+    let id = bed.accept(create()).await.id;
+    let (models, mut gate) = gated();
+    let worker = bed.worker(models);
+    let never = CancellationToken::new();
+    let test = async {
+        let mut last = 0;
+        for step in 0..48 {
+            assert_eq!(gate.reached.recv().await, Some(step));
+            if step % 12 == 6 {
+                let sleeps = bed.clock.sleeps();
+                bed.clock.advance(Duration::from_secs(1));
+                bed.clock.sleeps_reach(sleeps + 1).await;
+                let percent = bed.generation(id).await.progress.percent();
+                assert!(percent > last && percent < 100, "{percent} after {last}");
+                last = percent;
+            }
+            gate.go_on.send(()).unwrap();
+        }
+    };
+    let (ending, ()) = tokio::join!(worker.work_once(&never), test);
+    assert_eq!(ending.unwrap(), Some(Ending::Published));
+}
+
+#[tokio::test]
+async fn a_lease_is_kept_while_the_model_thinks() {
+    let bed = Bed::new().await;
+    bed.accept(create()).await;
+    let (models, mut gate) = gated();
+    let worker = bed.worker(models);
+    let never = CancellationToken::new();
+    let test = async {
+        gate.reached.recv().await.unwrap();
+        for _ in 0..20 {
+            let sleeps = bed.clock.sleeps();
+            bed.clock.advance(HEARTBEAT);
+            bed.clock.sleeps_reach(sleeps + 1).await;
+            assert_eq!(housekeeping::tidy(&bed.app).await.unwrap().jobs, 0);
+        }
+        // The rest without stops.
+        drop(gate);
+    };
+    let (ending, ()) = tokio::join!(worker.work_once(&never), test);
+    assert_eq!(ending.unwrap(), Some(Ending::Published));
+}
+
+#[tokio::test]
+async fn permission_is_asked_for_again_before_the_work() {
+    let bed = Bed::new().await;
+    let id = bed.accept(create()).await.id;
+    let (person, now) = (bed.member.identity(), bed.app.now());
+    bed.app.store.change_membership(person, Service::Video, MembershipEvent::Suspend, now).await.unwrap();
+    bed.worker(test_card()).work_once(&CancellationToken::new()).await.unwrap();
+    let generation = bed.generation(id).await;
+    assert_eq!(generation.error.unwrap().code, GenerationErrorCode::PermissionRevoked);
+    assert_eq!(bed.money().await, (1000, 0));
+}
+
+#[tokio::test]
+async fn a_worker_takes_only_work_for_its_models() {
+    let bed = Bed::new().await;
+    bed.accept_for("another", create(), super::bed::SIZE, 4, 4).await;
+    let never = CancellationToken::new();
+    assert_eq!(bed.worker(test_card()).work_once(&never).await.unwrap(), None);
+    let both = Models::new(vec![(name("test-card"), Box::new(TestCard)), (name("another"), Box::new(TestCard))]);
+    assert_eq!(bed.worker(both).work_once(&never).await.unwrap(), Some(Ending::Published));
+}
+
+/// A model with a defect.
+struct Broken(fn() -> Result<(), ModelError>);
+
+impl VideoModel for Broken {
+    fn name(&self) -> &str {
+        "broken"
+    }
+
+    fn weights_hash(&self) -> &str {
+        ""
+    }
+
+    fn frame_rate(&self) -> FrameRate {
+        TestCard.frame_rate()
+    }
+
+    fn recipe(&self, request: &VideoRequest) -> Recipe {
+        TestCard.recipe(request)
+    }
+
+    fn generate(
+        &self,
+        _: &VideoRequest,
+        _: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+        _: &mut dyn FnMut(Frame) -> ControlFlow<()>,
+    ) -> Result<(), ModelError> {
+        (self.0)()
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_tried_again_until_it_is_enough() {
+    let bed = Bed::new().await;
+    let id = bed.accept(create()).await.id;
+    let worker = bed.worker(Models::new(vec![(name("test-card"), Box::new(Broken(|| panic!("a defect"))))]));
+    let never = CancellationToken::new();
+    for _ in 0..3 {
+        assert!(matches!(worker.work_once(&never).await.unwrap(), Some(Ending::Requeued(_))));
+        bed.clock.advance(Duration::from_secs(60));
+    }
+    let ending = worker.work_once(&never).await.unwrap();
+    assert!(matches!(ending, Some(Ending::Unpublished { state: GenerationState::Failed, .. })), "{ending:?}");
+    let error = bed.generation(id).await.error.unwrap();
+    assert_eq!(error.code, GenerationErrorCode::ModelFailed);
+    assert!(!error.message.contains("defect"), "{}", error.message);
+    assert_eq!(bed.money().await, (1000, 0));
+}
+
+#[tokio::test]
+async fn what_a_model_refuses_is_not_tried_again() {
+    let bed = Bed::new().await;
+    let id = bed.accept(create()).await.id;
+    let refuse = || Err(ModelError::Failed("it knows no boats".into()));
+    let worker = bed.worker(Models::new(vec![(name("test-card"), Box::new(Broken(refuse)))]));
+    worker.work_once(&CancellationToken::new()).await.unwrap();
+    let generation = bed.generation(id).await;
+    assert_eq!(generation.state, GenerationState::Failed);
+    assert!(generation.error.unwrap().message.contains("it knows no boats"));
+}

@@ -1,0 +1,5 @@
+//! The server as its clients see it, and the loops behind it.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod http;
+mod loops;

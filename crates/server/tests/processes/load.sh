@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Measures the server on one core: lists of 100,000 generations and acceptance, on SQLite, then on PostgreSQL if a URL is given.
+#   load.sh FOLDER_OF_EXAMPLE_BINARIES [POSTGRES_URL]
+# The server has core 0 for itself, the requests come from core 1.
+set -euo pipefail
+binaries=$1
+scratch=$(mktemp -d)
+trap 'kill "${server:-}" 2>/dev/null || true; rm -rf "$scratch"' EXIT
+
+measure() {
+    local name=$1 folder=$scratch/$1
+    export MISORA_WORKERS=0 MISORA_LISTEN=127.0.0.1:0
+    start "$folder"
+    taskset -c 1 "$binaries/load" fill "$folder" "${MISORA_TEST_COUNT:-100000}" | sed "s/^/$name: /"
+    for what in list accept; do
+        taskset -c 1 "$binaries/load" $what "$base" "$key" | sed "s/^/$name: /"
+    done
+    kill "$server"
+    wait "$server" || true
+}
+
+start() {
+    taskset -c 0 "$binaries/test_server" "$1" >"$scratch/told" 2>"$scratch/log" &
+    server=$!
+    until grep -q API_KEY "$scratch/told"; do sleep 0.1; done
+    base=$(sed -n 's/^BASE_URL=//p' "$scratch/told")
+    key=$(sed -n 's/^API_KEY=//p' "$scratch/told")
+}
+
+measure SQLite
+if [ $# -gt 1 ]; then
+    export MISORA_DATABASE_URL=$2
+    measure PostgreSQL
+fi

@@ -1,0 +1,348 @@
+//! SQLite or PostgreSQL behind one small surface: statements with `$1`, five kinds of value, rows read by name.
+//! Every repository is written once against it.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::postgres::{PgPool, PgPoolOptions, PgRow};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{AssertSqlSafe, Postgres, Row as _, SqlSafeStr, Sqlite, Transaction};
+use uuid::Uuid;
+
+use crate::error::StoreError;
+
+/// The migrations, forward only: number, name, and the SQL of each engine. One that was released is never changed.
+const MIGRATIONS: &[(i64, &str, &str, &str)] = &[(
+    1,
+    "start",
+    include_str!("../migrations/sqlite/0001_start.sql"),
+    include_str!("../migrations/postgres/0001_start.sql"),
+)];
+
+/// A database of one of two kinds. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) enum Database {
+    /// One connection writes, others read: SQLite has one writer at a time, and waiting for it here is fairer than there.
+    Sqlite {
+        writer: SqlitePool,
+        readers: SqlitePool,
+    },
+    Postgres(PgPool),
+}
+
+/// A transaction. Dropped without [`Tx::commit`], it has never been.
+pub(crate) enum Tx {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// A value of a statement. Null has a type too, because PostgreSQL asks.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    Int(Option<i64>),
+    Float(Option<f64>),
+    Text(Option<String>),
+    Uuid(Option<Uuid>),
+    Bytes(Option<Vec<u8>>),
+}
+
+/// A row of an answer.
+pub(crate) enum Row {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+/// Statements with their values: `args![id, now]`.
+macro_rules! args {
+    ($($value:expr),* $(,)?) => { &[$($crate::database::Value::from($value)),*] };
+}
+pub(crate) use args;
+
+impl Database {
+    /// Opens a database without touching its tables.
+    pub(crate) async fn open(url: &str) -> Result<Self, StoreError> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            let pool =
+                PgPoolOptions::new().max_connections(16).acquire_timeout(Duration::from_secs(10)).connect(url).await?;
+            return Ok(Self::Postgres(pool));
+        }
+        let Some(path) = url.strip_prefix("sqlite:") else { return Err(StoreError::DatabaseUrl(shown(url))) };
+        if path == ":memory:" {
+            let options = SqliteConnectOptions::from_str("sqlite::memory:")?;
+            // The database lives in its connection, so there is one, and it never goes.
+            let pool =
+                SqlitePoolOptions::new().min_connections(1).max_connections(1).idle_timeout(None).max_lifetime(None);
+            let writer = pool.connect_with(options).await?;
+            return Ok(Self::Sqlite { readers: writer.clone(), writer });
+        }
+        let path = path.strip_prefix("//").unwrap_or(path);
+        if path.is_empty() {
+            return Err(StoreError::DatabaseUrl(shown(url)));
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // An accepted request survives a power cut, not only a crash of ours.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(10));
+        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        let readers = SqlitePoolOptions::new().max_connections(8).connect_with(options).await?;
+        Ok(Self::Sqlite { writer, readers })
+    }
+
+    /// Brings the tables up to date. Running it again changes nothing.
+    pub(crate) async fn migrate(&self) -> Result<(), StoreError> {
+        let migration = |&(number, name, sqlite, postgres): &(i64, &'static str, &'static str, &'static str)| {
+            let sql = if matches!(self, Self::Sqlite { .. }) { sqlite } else { postgres };
+            Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+        };
+        let migrator = Migrator::with_migrations(MIGRATIONS.iter().map(migration).collect());
+        match self {
+            Self::Sqlite { writer, .. } => migrator.run(writer).await?,
+            Self::Postgres(pool) => migrator.run(pool).await?,
+        }
+        Ok(())
+    }
+
+    /// Closes all connections.
+    pub(crate) async fn close(&self) {
+        match self {
+            Self::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    /// Begins a transaction that writes.
+    pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
+        Ok(match self {
+            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+        })
+    }
+
+    /// Runs one statement on its own; says how many rows it changed.
+    pub(crate) async fn execute(&self, sql: impl Into<Cow<'static, str>>, args: &[Value]) -> Result<u64, StoreError> {
+        let sql = sql.into();
+        Ok(match self {
+            Self::Sqlite { writer, .. } => sqlite(sql, args).execute(writer).await?.rows_affected(),
+            Self::Postgres(pool) => postgres(sql, args).execute(pool).await?.rows_affected(),
+        })
+    }
+
+    /// Reads all rows of an answer.
+    pub(crate) async fn all(&self, sql: impl Into<Cow<'static, str>>, args: &[Value]) -> Result<Vec<Row>, StoreError> {
+        let sql = sql.into();
+        Ok(match self {
+            Self::Sqlite { readers, .. } => {
+                sqlite(sql, args).fetch_all(readers).await?.into_iter().map(Row::Sqlite).collect()
+            }
+            Self::Postgres(pool) => postgres(sql, args).fetch_all(pool).await?.into_iter().map(Row::Postgres).collect(),
+        })
+    }
+
+    /// Reads the first row of an answer, if there is one.
+    pub(crate) async fn first(
+        &self,
+        sql: impl Into<Cow<'static, str>>,
+        args: &[Value],
+    ) -> Result<Option<Row>, StoreError> {
+        let sql = sql.into();
+        Ok(match self {
+            Self::Sqlite { readers, .. } => sqlite(sql, args).fetch_optional(readers).await?.map(Row::Sqlite),
+            Self::Postgres(pool) => postgres(sql, args).fetch_optional(pool).await?.map(Row::Postgres),
+        })
+    }
+}
+
+impl Tx {
+    /// Makes it so.
+    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(tx) => tx.commit().await?,
+            Self::Postgres(tx) => tx.commit().await?,
+        }
+        Ok(())
+    }
+
+    /// What to add to a SELECT whose row will be changed. SQLite's writer is alone already.
+    pub(crate) fn for_update(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "",
+            Self::Postgres(_) => " FOR UPDATE",
+        }
+    }
+
+    /// The same, passing over rows that others are changing.
+    pub(crate) fn for_update_skip_locked(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "",
+            Self::Postgres(_) => " FOR UPDATE SKIP LOCKED",
+        }
+    }
+
+    /// Runs a statement; says how many rows it changed.
+    pub(crate) async fn execute(
+        &mut self,
+        sql: impl Into<Cow<'static, str>>,
+        args: &[Value],
+    ) -> Result<u64, StoreError> {
+        let sql = sql.into();
+        Ok(match self {
+            Self::Sqlite(tx) => sqlite(sql, args).execute(&mut **tx).await?.rows_affected(),
+            Self::Postgres(tx) => postgres(sql, args).execute(&mut **tx).await?.rows_affected(),
+        })
+    }
+
+    /// Reads all rows of an answer.
+    pub(crate) async fn all(
+        &mut self,
+        sql: impl Into<Cow<'static, str>>,
+        args: &[Value],
+    ) -> Result<Vec<Row>, StoreError> {
+        let sql = sql.into();
+        Ok(match self {
+            Self::Sqlite(tx) => sqlite(sql, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect(),
+            Self::Postgres(tx) => {
+                postgres(sql, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Postgres).collect()
+            }
+        })
+    }
+
+    /// Reads the first row of an answer, if there is one.
+    pub(crate) async fn first(
+        &mut self,
+        sql: impl Into<Cow<'static, str>>,
+        args: &[Value],
+    ) -> Result<Option<Row>, StoreError> {
+        let sql = sql.into();
+        Ok(match self {
+            Self::Sqlite(tx) => sqlite(sql, args).fetch_optional(&mut **tx).await?.map(Row::Sqlite),
+            Self::Postgres(tx) => postgres(sql, args).fetch_optional(&mut **tx).await?.map(Row::Postgres),
+        })
+    }
+}
+
+macro_rules! bound {
+    ($name:ident, $database:ty) => {
+        /// A statement with its values. All statements are written in this crate; only lists of `$n` are put together.
+        fn $name(
+            sql: Cow<'static, str>,
+            args: &[Value],
+        ) -> sqlx::query::Query<'static, $database, <$database as sqlx::Database>::Arguments> {
+            args.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, value| match value.clone() {
+                Value::Int(value) => query.bind(value),
+                Value::Float(value) => query.bind(value),
+                Value::Text(value) => query.bind(value),
+                Value::Uuid(value) => query.bind(value),
+                Value::Bytes(value) => query.bind(value),
+            })
+        }
+    };
+}
+bound!(sqlite, Sqlite);
+bound!(postgres, Postgres);
+
+macro_rules! reader {
+    ($($(#[$doc:meta])* $name:ident: $type:ty;)*) => {$(
+        $(#[$doc])*
+        pub(crate) fn $name(&self, column: &str) -> Result<$type, StoreError> {
+            Ok(match self {
+                Self::Sqlite(row) => row.try_get(column)?,
+                Self::Postgres(row) => row.try_get(column)?,
+            })
+        }
+    )*};
+}
+
+impl Row {
+    reader! {
+        /// A whole number.
+        int: i64;
+        /// A whole number or nothing.
+        opt_int: Option<i64>;
+        /// A number or nothing.
+        opt_float: Option<f64>;
+        /// A text.
+        text: String;
+        /// A text or nothing.
+        opt_text: Option<String>;
+        /// Bytes.
+        blob: Vec<u8>;
+        /// Bytes or nothing.
+        opt_blob: Option<Vec<u8>>;
+        /// An id or nothing.
+        opt_uuid: Option<Uuid>;
+    }
+
+    /// An id's bytes.
+    pub(crate) fn id(&self, column: &str) -> Result<[u8; 16], StoreError> {
+        let uuid: Uuid = match self {
+            Self::Sqlite(row) => row.try_get(column)?,
+            Self::Postgres(row) => row.try_get(column)?,
+        };
+        Ok(uuid.into_bytes())
+    }
+
+    /// An id's bytes or nothing.
+    pub(crate) fn opt_id(&self, column: &str) -> Result<Option<[u8; 16]>, StoreError> {
+        Ok(self.opt_uuid(column)?.map(Uuid::into_bytes))
+    }
+}
+
+macro_rules! values {
+    ($($kind:ident: $type:ty, $value:ident => $inner:expr;)*) => {$(
+        impl From<$type> for Value {
+            fn from($value: $type) -> Self {
+                Self::$kind(Some($inner))
+            }
+        }
+
+        impl From<Option<$type>> for Value {
+            fn from(value: Option<$type>) -> Self {
+                Self::$kind(value.map(|$value| $inner))
+            }
+        }
+    )*};
+}
+
+values! {
+    Int: i64, value => value;
+    Int: i32, value => i64::from(value);
+    Int: u32, value => i64::from(value);
+    Int: u16, value => i64::from(value);
+    Int: bool, value => i64::from(value);
+    Int: platform::Timestamp, value => value.micros();
+    Int: platform::Credits, value => value.micros();
+    Int: platform::VirtualTime, value => value.units();
+    Float: f32, value => f64::from(value);
+    Text: String, value => value;
+    Text: &str, value => value.to_owned();
+    Bytes: Vec<u8>, value => value;
+    Bytes: [u8; 32], value => value.to_vec();
+    Bytes: platform::TokenHash, value => value.bytes().to_vec();
+    Uuid: platform::IdentityId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::VideoId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::CharacterId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::FileId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::BatchId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::EventId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::ProjectId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::WebhookEndpointId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::ApiKeyId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::SessionId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::DecisionId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::LedgerEntryId, value => Uuid::from_bytes(value.bytes());
+}
+
+fn shown(url: &str) -> String {
+    // A password may stand in it.
+    url.split('@').next_back().unwrap_or_default().chars().take(80).collect()
+}

@@ -1,0 +1,70 @@
+//! What can go wrong in the store.
+
+use platform::Refusal;
+
+/// Why something could not be remembered, found or published.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database failed.
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+    /// The tables could not be brought up to date.
+    #[error("the database's tables could not be brought up to date")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// The address of the database is none.
+    #[error("{0:?} is no database: write sqlite:PATH, sqlite::memory: or postgres://…")]
+    DatabaseUrl(String),
+    /// A row holds what it cannot hold.
+    #[error("column {column} holds {value:?}, which nobody wrote")]
+    Corrupt {
+        /// The column.
+        column: &'static str,
+        /// What stands there, at most 80 characters.
+        value: String,
+    },
+    /// There is no such thing, or not in this project.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// It is there already.
+    #[error("this {0} exists already")]
+    Exists(&'static str),
+    /// The caller asked for something that cannot be.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It cannot happen in the state that it is in.
+    #[error("this {what} is {state}")]
+    State {
+        /// What.
+        what: &'static str,
+        /// Its state's word.
+        state: String,
+    },
+    /// The objects failed.
+    #[error("the object store failed")]
+    Objects(#[from] object_store::Error),
+    /// The place of the objects cannot be used.
+    #[error("objects cannot be kept there: {0}")]
+    ObjectsPlace(String),
+    /// A byte range that lies outside the object.
+    #[error("the object has {size_bytes} bytes, the range is not in it")]
+    Range {
+        /// How many it has.
+        size_bytes: u64,
+    },
+    /// Copying a backup failed.
+    #[error("{step} failed")]
+    Backup {
+        /// What was being done.
+        step: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// PostgreSQL has its own tools.
+    #[error("a PostgreSQL database is backed up with pg_dump, only its objects could be copied here")]
+    BackupNeedsPgDump,
+}
+
+/// What a row cannot hold.
+pub(crate) fn corrupt(column: &'static str, value: impl ToString) -> StoreError {
+    StoreError::Corrupt { column, value: value.to_string().chars().take(80).collect() }
+}

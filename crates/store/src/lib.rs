@@ -1,0 +1,57 @@
+//! What is remembered: rows in SQLite or PostgreSQL, objects in a folder, S3 or memory, and the job queue.
+//!
+//! A [`Store`] is all rows; its methods stand in one file a subject. [`Objects`] are the media. Time is a parameter of whatever needs
+//! it. A video is published by [`Store::finish`], which takes a [`StoredVideo`]; that is made from a
+//! `provenance::SignedVideo` and from nothing else.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod store;
+
+mod accept;
+mod generation;
+mod queue;
+
+mod ledger;
+mod outbox;
+
+mod identity;
+mod membership;
+mod session;
+
+mod api_key;
+mod project;
+mod tier;
+
+mod batch;
+mod character;
+mod file;
+mod settings;
+mod webhook;
+
+mod backup;
+mod link;
+mod objects;
+
+mod database;
+mod error;
+
+pub use accept::{Accept, Accepted, BatchLine, Idempotency, NewGeneration};
+pub use backup::{backup, restore};
+pub use batch::{Batch, BatchCounts, BatchItem, NewBatch, NewBatchItem};
+pub use character::Character;
+pub use error::StoreError;
+pub use file::File;
+pub use generation::{Cancellation, Generation, GenerationPage, PublishedVideo};
+pub use identity::{CredentialKind, Identity};
+pub use ledger::{Balance, LedgerEntry, UsageDay};
+pub use link::{LinkError, LinkKey, LinkSignature};
+pub use membership::AuditEntry;
+pub use objects::{ByteRange, ObjectBytes, ObjectKey, Objects, ObjectsPlace, S3Place, StoredVideo};
+pub use project::Project;
+pub use queue::{Ending, Heartbeat, Lease, Outputs, QueueDepth, QueuePlace, Reaped};
+pub use session::{OneTimeToken, Session};
+pub use store::{Order, Page, Store};
+pub use tier::StoredInvite;
+pub use webhook::{Delivery, WebhookEndpoint};

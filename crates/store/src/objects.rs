@@ -1,0 +1,318 @@
+//! Media and files as objects: in a folder, in an S3-compatible store or in memory. An object is written once and
+//! never changed; its name holds the SHA-256 of its content.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
+use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use platform::VideoId;
+use provenance::SignedVideo;
+use sha2::{Digest, Sha256};
+
+use crate::error::StoreError;
+
+/// Where objects are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ObjectsPlace {
+    /// In this process, for tests.
+    Memory,
+    /// In a folder, which is made if it is missing.
+    Folder(PathBuf),
+    /// In a bucket of an S3-compatible store.
+    S3(S3Place),
+}
+
+/// A bucket. `Debug` prints no secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct S3Place {
+    /// The bucket, which exists.
+    pub bucket: String,
+    /// Its region.
+    pub region: String,
+    /// The store's address; Amazon's own if nothing. `http://` is taken too.
+    pub endpoint: Option<String>,
+    /// Access key.
+    pub access_key_id: String,
+    /// Secret key.
+    pub secret_access_key: String,
+}
+
+/// The objects of an installation. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Objects {
+    store: Arc<dyn ObjectStore>,
+    folder: Option<PathBuf>,
+}
+
+/// The name of an object: letters, digits and `/ . _ -`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey(String);
+
+/// A signed video that lies among the objects. Only [`Objects::put_video`] makes one, and only this can be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredVideo {
+    key: ObjectKey,
+    size_bytes: u64,
+    sha256: String,
+}
+
+/// Bytes of an object as they come.
+pub struct ObjectBytes {
+    /// The whole object's size.
+    pub size_bytes: u64,
+    /// Which of its bytes these are.
+    pub range: Range<u64>,
+    /// The bytes.
+    pub stream: BoxStream<'static, Result<Bytes, StoreError>>,
+}
+
+/// Which bytes of an object are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ByteRange {
+    /// From the first to before the second; the end is cut to the object's.
+    Bounded(Range<u64>),
+    /// From here to the end.
+    From(u64),
+    /// So many at the end.
+    Last(u64),
+}
+
+impl Objects {
+    /// Opens a place for objects.
+    ///
+    /// # Errors
+    /// [`StoreError::ObjectsPlace`] if the folder cannot be made or the bucket's address is none.
+    pub fn open(place: &ObjectsPlace) -> Result<Self, StoreError> {
+        Ok(match place {
+            ObjectsPlace::Memory => Self { store: Arc::new(InMemory::new()), folder: None },
+            ObjectsPlace::Folder(folder) => {
+                let refuse = |error: &dyn std::fmt::Display| {
+                    StoreError::ObjectsPlace(format!("folder {}: {error}", folder.display()))
+                };
+                std::fs::create_dir_all(folder).map_err(|error| refuse(&error))?;
+                let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| refuse(&error))?;
+                Self { store: Arc::new(store.with_automatic_cleanup(true)), folder: Some(folder.clone()) }
+            }
+            ObjectsPlace::S3(place) => Self { store: Arc::new(place.open()?), folder: None },
+        })
+    }
+
+    /// The folder, if objects are kept in one.
+    pub(crate) fn folder(&self) -> Option<&std::path::Path> {
+        self.folder.as_deref()
+    }
+
+    /// Keeps a signed video of one attempt.
+    ///
+    /// # Errors
+    /// [`StoreError::Objects`].
+    pub async fn put_video(&self, id: VideoId, attempt: u32, video: SignedVideo) -> Result<StoredVideo, StoreError> {
+        let bytes = Bytes::from(video.into_bytes());
+        let sha256 = sha256_hex(&bytes);
+        let size_bytes = bytes.len() as u64;
+        let key = self.put(&ObjectKey::render_prefix(id, attempt), "mp4", bytes).await?;
+        Ok(StoredVideo { key, size_bytes, sha256 })
+    }
+
+    /// Keeps a picture derived from a video of one attempt, such as its thumbnail. `extension` is without dot.
+    ///
+    /// # Errors
+    /// [`StoreError::Objects`].
+    pub async fn put_derived(
+        &self,
+        id: VideoId,
+        attempt: u32,
+        extension: &'static str,
+        bytes: Bytes,
+    ) -> Result<ObjectKey, StoreError> {
+        self.put(&ObjectKey::render_prefix(id, attempt), extension, bytes).await
+    }
+
+    /// Keeps what someone uploaded, under a folder of its own such as `files/file-…`.
+    ///
+    /// # Errors
+    /// [`StoreError::Objects`].
+    pub async fn put_upload(&self, owner: &(dyn std::fmt::Display + Sync), bytes: Bytes) -> Result<ObjectKey, StoreError> {
+        self.put(&format!("uploads/{owner}"), "bin", bytes).await
+    }
+
+    async fn put(&self, prefix: &str, extension: &str, bytes: Bytes) -> Result<ObjectKey, StoreError> {
+        let key = ObjectKey(format!("{prefix}/{}.{extension}", sha256_hex(&bytes)));
+        let written = self.store.put_opts(&key.path(), PutPayload::from(bytes), PutMode::Create.into()).await;
+        match written {
+            // The same content is there: the name says so.
+            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(key),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads an object, or some of its bytes.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Range`] if the range begins past the end or is empty.
+    pub async fn get(&self, key: &ObjectKey, range: Option<ByteRange>) -> Result<ObjectBytes, StoreError> {
+        let mut options = GetOptions::default();
+        if let Some(range) = range {
+            let size_bytes = self.size_bytes(key).await?;
+            options.range = Some(GetRange::Bounded(range.within(size_bytes)?));
+        }
+        let result = self.store.get_opts(&key.path(), options).await.map_err(not_found)?;
+        let (size_bytes, range) = (result.meta.size, result.range.clone());
+        Ok(ObjectBytes { size_bytes, range, stream: result.into_stream().map_err(StoreError::from).boxed() })
+    }
+
+    /// Reads an object whole. For what is known to be small.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Objects`].
+    pub async fn get_all(&self, key: &ObjectKey) -> Result<Bytes, StoreError> {
+        Ok(self.store.get(&key.path()).await.map_err(not_found)?.bytes().await?)
+    }
+
+    /// How many bytes an object has.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Objects`].
+    pub async fn size_bytes(&self, key: &ObjectKey) -> Result<u64, StoreError> {
+        Ok(self.store.head(&key.path()).await.map_err(not_found)?.size)
+    }
+
+    /// Deletes everything under a prefix; says how many objects that were. Nothing there is fine.
+    ///
+    /// # Errors
+    /// [`StoreError::Objects`]; what is deleted by then stays deleted.
+    pub async fn delete_under(&self, prefix: &str) -> Result<usize, StoreError> {
+        let path = Path::from(prefix);
+        let found: Vec<_> = self.store.list(Some(&path)).map_ok(|meta| meta.location).try_collect().await?;
+        for location in &found {
+            match self.store.delete(location).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(found.len())
+    }
+
+    /// The names of all objects under a prefix, sorted.
+    ///
+    /// # Errors
+    /// [`StoreError::Objects`].
+    pub async fn list(&self, prefix: &str) -> Result<Vec<ObjectKey>, StoreError> {
+        let path = Path::from(prefix);
+        let mut keys: Vec<_> =
+            self.store.list(Some(&path)).map_ok(|meta| ObjectKey(meta.location.to_string())).try_collect().await?;
+        keys.sort();
+        Ok(keys)
+    }
+}
+
+fn not_found(error: object_store::Error) -> StoreError {
+    match error {
+        object_store::Error::NotFound { .. } => StoreError::NotFound("object"),
+        error => error.into(),
+    }
+}
+
+/// SHA-256 in lowercase hexadecimal.
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl ByteRange {
+    /// The bytes of an object of this size.
+    ///
+    /// # Errors
+    /// [`StoreError::Range`] if there are none.
+    pub fn within(&self, size_bytes: u64) -> Result<Range<u64>, StoreError> {
+        let range = match *self {
+            Self::Bounded(Range { start, end }) => start..end.min(size_bytes),
+            Self::From(start) => start..size_bytes,
+            Self::Last(count) => size_bytes.saturating_sub(count)..size_bytes,
+        };
+        if range.start < range.end { Ok(range) } else { Err(StoreError::Range { size_bytes }) }
+    }
+}
+
+impl ObjectKey {
+    /// All objects of one attempt at a video.
+    pub(crate) fn render_prefix(id: VideoId, attempt: u32) -> String {
+        format!("renders/{id}/{attempt}")
+    }
+
+    /// All objects of a video.
+    pub(crate) fn renders_prefix(id: VideoId) -> String {
+        format!("renders/{id}")
+    }
+
+    /// A name from a row.
+    pub(crate) fn from_row(key: String) -> Self {
+        Self(key)
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The folder that it lies in.
+    pub(crate) fn parent(&self) -> &str {
+        self.0.rsplit_once('/').map_or("", |(folder, _)| folder)
+    }
+
+    fn path(&self) -> Path {
+        Path::from(self.0.as_str())
+    }
+}
+
+impl StoredVideo {
+    /// Its name.
+    pub fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+
+    /// Its size.
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// SHA-256 of it, hexadecimal: its `ETag` without quotes.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+}
+
+impl S3Place {
+    fn open(&self) -> Result<object_store::aws::AmazonS3, StoreError> {
+        // `object_store` leaves the choice of TLS to the process. A choice that was made before stays.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = AmazonS3Builder::new()
+            .with_bucket_name(&self.bucket)
+            .with_region(&self.region)
+            .with_access_key_id(&self.access_key_id)
+            .with_secret_access_key(&self.secret_access_key)
+            .with_conditional_put(S3ConditionalPut::ETagMatch);
+        if let Some(endpoint) = &self.endpoint {
+            builder = builder.with_endpoint(endpoint).with_allow_http(endpoint.starts_with("http://"));
+        }
+        builder.build().map_err(|error| StoreError::ObjectsPlace(error.to_string()))
+    }
+}
+
+impl std::fmt::Debug for S3Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "S3Place({} in {}, {:?})", self.bucket, self.region, self.endpoint)
+    }
+}
+
+impl std::fmt::Debug for ObjectBytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ObjectBytes({:?} of {})", self.range, self.size_bytes)
+    }
+}

@@ -1,0 +1,236 @@
+//! A store with one person, one project and one tier in it; and where its database comes from.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use platform::{
+    ActiveMembership, Credits, GenerationKind, IdentityId, LedgerEntryId, MembershipEvent, ModelName, Offer,
+    Parameters, ProjectId, Quotas, Route, Seconds, Service, Tier, Timestamp, VideoId, Words,
+};
+use provenance::{Action, Model, Provenance, SignedVideo, SigningKey, SoftwareAgent, TrainingChoice, sign};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use store::{Accept, Accepted, Generation, NewGeneration, Objects, ObjectsPlace, Outputs, Project, Store};
+
+/// A store to test with. The time stands still unless a test moves it.
+pub(crate) struct Bed {
+    pub(crate) store: Store,
+    pub(crate) objects: Objects,
+    pub(crate) project: ProjectId,
+    pub(crate) member: ActiveMembership,
+    pub(crate) now: Timestamp,
+    pub(crate) folder: tempfile::TempDir,
+}
+
+/// The price of a clip in tests.
+pub(crate) const PRICE: Credits = Credits::from_micros(2_000_000);
+
+/// Ids differ by this.
+static ENTROPY: AtomicU64 = AtomicU64::new(1);
+
+pub(crate) fn entropy() -> [u8; 8] {
+    ENTROPY.fetch_add(1, Ordering::Relaxed).to_be_bytes()
+}
+
+impl Bed {
+    pub(crate) async fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("misora.sqlite").display());
+        Self::on(Store::open(&url).await.unwrap(), folder).await
+    }
+
+    pub(crate) async fn memory() -> Self {
+        Self::on(Store::open("sqlite::memory:").await.unwrap(), tempfile::tempdir().unwrap()).await
+    }
+
+    pub(crate) async fn postgres() -> Self {
+        Self::on(Store::open(&postgres_database().await).await.unwrap(), tempfile::tempdir().unwrap()).await
+    }
+
+    async fn on(store: Store, folder: tempfile::TempDir) -> Self {
+        let now = Timestamp::from_seconds(1_790_000_000);
+        store.migrate().await.unwrap();
+        let tier = Tier { name: "default".into(), quotas: Quotas::DEFAULT, metered: true };
+        store.set_tier(&tier).await.unwrap();
+        let mut bed = Self {
+            objects: Objects::open(&ObjectsPlace::Memory).unwrap(),
+            project: ProjectId::new(now, [0; 8]),
+            member: member(&store, "mika@example.org", now).await,
+            store,
+            now,
+            folder,
+        };
+        bed.project = bed.another_project("first").await;
+        bed
+    }
+
+    /// A project of the same person, with a thousand credits.
+    pub(crate) async fn another_project(&self, name: &str) -> ProjectId {
+        let id = ProjectId::new(self.now, entropy());
+        let project = Project {
+            id,
+            owner: self.member.identity(),
+            name: name.into(),
+            tier: "default".into(),
+            created_at: self.now,
+            archived_at: None,
+        };
+        self.store.create_project(&project).await.unwrap();
+        let credits = Credits::from_micros(1_000_000_000);
+        self.store.grant(LedgerEntryId::new(self.now, entropy()), id, credits, "hello", self.now).await.unwrap();
+        id
+    }
+
+    pub(crate) fn new_generation(&self) -> NewGeneration {
+        NewGeneration { id: VideoId::new(self.now, entropy()), seed: 7 }
+    }
+
+    /// Accepts one clip of four seconds.
+    pub(crate) async fn accept(&self, project: ProjectId) -> Generation {
+        let parameters = parameters("a red boat");
+        let generations = [self.new_generation()];
+        let request = self.request(project, &parameters, &generations);
+        match self.store.accept(self.member, &request, self.now).await.unwrap() {
+            Accepted::New(mut generations) => generations.remove(0),
+            other @ Accepted::Repeated(_) => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn request<'a>(
+        &self,
+        project: ProjectId,
+        parameters: &'a Parameters,
+        generations: &'a [NewGeneration],
+    ) -> Accept<'a> {
+        static KIND: GenerationKind = GenerationKind::Create { first_frame: None, characters: Vec::new() };
+        static MODEL: OnceLock<ModelName> = OnceLock::new();
+        Accept {
+            project,
+            parameters,
+            kind: &KIND,
+            model: MODEL.get_or_init(|| ModelName::parse("paper-1").unwrap()),
+            total_seconds: parameters.seconds,
+            price: PRICE,
+            generations,
+            idempotency: None,
+            batch_line: None,
+        }
+    }
+
+    /// What a worker makes of a generation at an attempt.
+    pub(crate) async fn outputs(&self, id: VideoId, attempt: u32) -> Outputs {
+        Outputs {
+            video: self.objects.put_video(id, attempt, signed_video().clone()).await.unwrap(),
+            thumbnail: None,
+            spritesheet: None,
+            recipe: "{}".into(),
+            expires_at: None,
+        }
+    }
+}
+
+/// Someone who has joined the video service.
+pub(crate) async fn member(store: &Store, email: &str, now: Timestamp) -> ActiveMembership {
+    let id = IdentityId::new(now, entropy());
+    store.create_identity(id, email, now).await.unwrap();
+    store.change_membership(id, Service::Video, MembershipEvent::Join, now).await.unwrap();
+    store.membership(id, Service::Video).await.unwrap().active().unwrap()
+}
+
+pub(crate) fn paper() -> Vec<Route> {
+    vec![Route { model: ModelName::parse("paper-1").unwrap(), size: None }]
+}
+
+pub(crate) fn parameters(prompt: &str) -> Parameters {
+    let words = Words { prompt: Some(prompt), ..Words::default() };
+    let model = ModelName::parse("sora-2").unwrap();
+    Parameters::of_source(&words, model, Offer::API_SIZES[0], Seconds::new(4).unwrap()).unwrap()
+}
+
+/// A real signed video, made once.
+pub(crate) fn signed_video() -> &'static SignedVideo {
+    static VIDEO: OnceLock<SignedVideo> = OnceLock::new();
+    VIDEO.get_or_init(|| {
+        let clip = include_bytes!("../../../provenance/tests/it/clip.mp4");
+        let folder = tempfile::tempdir().unwrap();
+        let key = SigningKey::open_or_create(&folder.path().join("keys"), "tests").unwrap();
+        let facts = Provenance {
+            title: "a red boat".into(),
+            action: Action::Created,
+            software_agent: SoftwareAgent { name: "Misora".into(), version: "0".into() },
+            model: Model { name: "test".into(), weights_hash: String::new() },
+            recipe: serde_json::json!({}),
+            training: TrainingChoice::NotAllowed,
+            when: time::macros::datetime!(2026-11-23 21:30:00 UTC),
+            visible_mark: true,
+            parent: None,
+        };
+        sign(clip, &facts, &key).unwrap()
+    })
+}
+
+/// A fresh database on a server: that of `MISORA_TEST_POSTGRES_URL`, or one that this process starts for itself.
+pub(crate) async fn postgres_database() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let server = match std::env::var("MISORA_TEST_POSTGRES_URL") {
+        Ok(url) => url,
+        Err(_) => private_server(),
+    };
+    let name = format!("misora_test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let mut connection = PgConnection::connect(&server).await.unwrap();
+    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await.unwrap();
+    let (before, query) = server.split_once('?').map_or((server.as_str(), ""), |(before, query)| (before, query));
+    let base = before.rsplit_once('/').unwrap().0;
+    if query.is_empty() { format!("{base}/{name}") } else { format!("{base}/{name}?{query}") }
+}
+
+/// A PostgreSQL in a temporary folder, on a socket alone. A shell watches this process's end of a pipe: when the process
+/// is gone, however it went, the server stops and the folder is deleted.
+fn private_server() -> String {
+    static SERVER: OnceLock<(String, Child)> = OnceLock::new();
+    let start = || {
+        let mut versions: Vec<_> = std::fs::read_dir("/usr/lib/postgresql")
+            .map(|entries| entries.map(|entry| entry.unwrap().path().join("bin")).collect())
+            .unwrap_or_default();
+        versions.sort();
+        let bin: PathBuf = versions.into_iter().rfind(|bin| bin.join("initdb").exists()).expect(
+            "these tests need PostgreSQL: install it (apt-get install postgresql), or set MISORA_TEST_POSTGRES_URL",
+        );
+        let script = r#"
+            set -e
+            dir=$(mktemp -d /tmp/misora-postgres.XXXXXX)
+            run() { "$@"; }
+            if [ "$(id -u)" = 0 ]; then
+                chown postgres "$dir"
+                run() { runuser -u postgres -- "$@"; }
+            fi
+            cd /
+            run "$BIN/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --no-sync >"$dir/log" 2>&1
+            run "$BIN/pg_ctl" -D "$dir/data" -w -l "$dir/server.log" \
+                -o "-k $dir -c listen_addresses='' -c fsync=off -c full_page_writes=off -c max_connections=400" start >>"$dir/log" 2>&1
+            echo "$dir"
+            exec >/dev/null
+            cat >/dev/null
+            run "$BIN/pg_ctl" -D "$dir/data" -m immediate stop >/dev/null 2>&1
+            rm -rf "$dir"
+        "#;
+        let mut child = Command::new("sh")
+            .args(["-c", script])
+            .env("BIN", bin)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Ctrl-C at the tests must not end the shell before it has stopped the server.
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mut folder = String::new();
+        let stdout = child.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut folder).unwrap();
+        assert!(!folder.is_empty(), "PostgreSQL did not start");
+        (format!("postgres://postgres@localhost/postgres?host={}", folder.trim()), child)
+    };
+    SERVER.get_or_init(start).0.clone()
+}

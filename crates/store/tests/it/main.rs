@@ -1,0 +1,41 @@
+//! The store, each test over SQLite in a folder and over PostgreSQL. No test sleeps or asks a clock.
+
+#![allow(clippy::unwrap_used)]
+
+mod bed;
+
+mod migrations;
+
+mod accepting;
+mod listing;
+mod queue;
+mod simulation;
+
+mod keys;
+mod people;
+mod projects;
+
+mod batches;
+mod webhooks;
+
+mod backups;
+mod objects;
+mod speed;
+
+/// Makes a test of each function, on each database.
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {$(
+        mod $name {
+            #[tokio::test]
+            async fn sqlite() {
+                super::$name(crate::bed::Bed::sqlite().await).await;
+            }
+
+            #[tokio::test]
+            async fn postgres() {
+                super::$name(crate::bed::Bed::postgres().await).await;
+            }
+        }
+    )*};
+}
+pub(crate) use on_both;
