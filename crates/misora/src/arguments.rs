@@ -15,6 +15,8 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
+  misora serve
+  misora admin key --email you@example.org
   misora generate \"a red boat sails right on the sea at dusk\" -o boat.mp4
   misora verify boat.mp4
   misora generate \"it begins to rain\" --extend boat.mp4 -o longer.mp4
@@ -23,6 +25,18 @@ Examples:
 /// One subcommand for each thing to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run the whole product on this machine: API, worker and everything that is kept.
+    Serve(ServeOptions),
+    /// Render for a server that runs elsewhere, over the same database and media.
+    Worker(ServeOptions),
+    /// Bring the tables of the database up to date; `serve` does it too.
+    Migrate(ServeOptions),
+    /// Write rows and media into a folder; the server may run meanwhile.
+    Backup(BackupOptions),
+    /// Put a backup into an installation that is empty.
+    Restore(BackupOptions),
+    /// Look after users, keys, invites, tiers, jobs and models.
+    Admin(AdminOptions),
     /// Make a clip from a prompt.
     Generate(GenerateOptions),
     /// Say who made a file, when, how, and whether it is untouched.
@@ -35,6 +49,155 @@ pub(crate) enum Command {
     Caption(CaptionOptions),
     /// Measure how often the model shows what it was asked.
     Eval(EvalOptions),
+}
+
+/// `misora serve`, and what everything that looks into the same installation needs.
+#[derive(Debug, Args)]
+#[command(after_help = SERVE_HELP)]
+pub(crate) struct ServeOptions {
+    /// A configuration file; docs/misora.example.toml says what can be in it.
+    #[arg(long, value_name = "FILE", env = "MISORA_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// A model folder to use instead of the built-in paper-1.
+    #[arg(long, value_name = "FOLDER", env = "MISORA_MODEL")]
+    pub model: Option<PathBuf>,
+    /// The folder where everything is kept: database, media, keys, letters.
+    #[arg(long, value_name = "FOLDER", env = "MISORA_HOME")]
+    pub home: Option<PathBuf>,
+}
+
+const SERVE_HELP: &str = "\
+Every key of the file can be a variable too: MISORA_LISTEN=127.0.0.1:9000, MISORA_DATABASE_URL=postgres://…
+
+Examples:
+  misora serve
+  misora serve --config /etc/misora.toml
+  MISORA_LISTEN=0.0.0.0:8080 MISORA_PUBLIC_URL=https://clips.example.org misora serve";
+
+/// `misora backup` and `misora restore`.
+#[derive(Debug, Args)]
+pub(crate) struct BackupOptions {
+    /// The folder of the backup.
+    #[arg(value_name = "FOLDER")]
+    pub folder: PathBuf,
+    #[command(flatten)]
+    pub serve: ServeOptions,
+}
+
+/// `misora admin`.
+#[derive(Debug, Args)]
+pub(crate) struct AdminOptions {
+    #[command(subcommand)]
+    pub command: AdminCommand,
+    #[command(flatten)]
+    pub serve: ServeOptions,
+}
+
+/// What an operator does at the machine itself.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdminCommand {
+    /// Everybody, with their services.
+    Users,
+    /// Give somebody a role in a service.
+    Role {
+        /// Whom.
+        #[arg(long)]
+        email: String,
+        /// video, social, likeness, api or assistant.
+        #[arg(long)]
+        service: String,
+        /// member, moderator or administrator.
+        #[arg(long)]
+        role: String,
+    },
+    /// Make an API key; the person and a project too if there are none.
+    Key {
+        /// Whose.
+        #[arg(long)]
+        email: String,
+        /// What to call it.
+        #[arg(long, default_value = "first key")]
+        name: String,
+        /// Days until it ends; it does not if none are given.
+        #[arg(long)]
+        days: Option<u16>,
+    },
+    /// Somebody's keys.
+    Keys {
+        /// Whose.
+        #[arg(long)]
+        email: String,
+    },
+    /// End a key at once.
+    RevokeKey {
+        /// Its id, as `keys` shows it.
+        id: String,
+    },
+    /// Make a code to join with.
+    Invite {
+        /// How many may use it.
+        #[arg(long, default_value_t = 1)]
+        uses: u32,
+        /// Days until it ends; it does not if none are given.
+        #[arg(long)]
+        days: Option<u16>,
+        /// The tier that it leads to.
+        #[arg(long, default_value = "default")]
+        tier: String,
+        /// Whom it is for.
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+    /// All codes, without the codes.
+    Invites,
+    /// All tiers.
+    Tiers,
+    /// Make or change a tier; what is not given stays.
+    Tier(TierOptions),
+    /// How full the queue is.
+    Jobs,
+    /// Which names mean which models.
+    Models,
+    /// Let a name mean a model.
+    Model {
+        /// The name that clients ask for, such as sora-2.
+        alias: String,
+        /// The model, such as paper-1-nano.
+        model: String,
+    },
+    /// What operators did, newest first.
+    Audit,
+}
+
+/// `misora admin tier`.
+#[derive(Debug, Args)]
+pub(crate) struct TierOptions {
+    /// Its name.
+    pub name: String,
+    /// Requests in a minute.
+    #[arg(long)]
+    pub requests_per_minute: Option<u32>,
+    /// Clips accepted and not finished at one time.
+    #[arg(long)]
+    pub concurrent_jobs: Option<u32>,
+    /// Seconds of video in a day.
+    #[arg(long)]
+    pub seconds_per_day: Option<u32>,
+    /// The longest clip, in seconds.
+    #[arg(long)]
+    pub longest_seconds: Option<u32>,
+    /// The most clips in one request.
+    #[arg(long)]
+    pub most_at_once: Option<u32>,
+    /// Who comes first: higher before lower, always.
+    #[arg(long, allow_negative_numbers = true)]
+    pub priority: Option<i32>,
+    /// The share among projects of one priority, 1 to 1,000.
+    #[arg(long)]
+    pub weight: Option<u32>,
+    /// Whether clips cost credits.
+    #[arg(long)]
+    pub metered: Option<bool>,
 }
 
 /// `misora generate`.

@@ -2,12 +2,14 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod admin;
 mod arguments;
 mod generate;
 mod judge;
 mod model;
 mod output;
 mod paper;
+mod serve;
 mod train;
 mod verify;
 mod vocabulary;
@@ -25,6 +27,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
+        Command::Serve(options) => serve::serve(&options),
+        Command::Worker(options) => serve::worker(&options),
+        Command::Migrate(options) => serve::migrate(&options),
+        Command::Backup(options) => serve::backup(&options),
+        Command::Restore(options) => serve::restore(&options),
+        Command::Admin(options) => admin::run(&options),
         Command::Generate(options) => generate::run(&options),
         Command::Verify(options) => verify::run(&options),
         Command::Paper(options) => paper::run(&options),
@@ -37,7 +45,9 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("misora: {error:#}");
             // A request that no retry can mend is told apart from work that failed.
-            let usage = error.chain().any(|cause| cause.is::<output::Usage>() || cause.is::<render::RequestError>());
+            let usage = error.chain().any(|cause| {
+                cause.is::<output::Usage>() || cause.is::<render::RequestError>() || cause.is::<server::ConfigError>()
+            });
             ExitCode::from(if usage { 2 } else { 1 })
         }
     }

@@ -63,7 +63,8 @@ pub(crate) fn signing_key(home: Option<&Path>) -> Result<SigningKey> {
     Ok(SigningKey::open_or_create(&home.join("keys"), "Misora installation")?)
 }
 
-fn default_home() -> Option<PathBuf> {
+/// Where everything of this installation lies unless somebody says otherwise.
+pub(crate) fn default_home() -> Option<PathBuf> {
     let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     from("XDG_DATA_HOME").or_else(|| from("HOME").map(|home| home.join(".local/share"))).map(|data| data.join("misora"))
 }

@@ -1,0 +1,264 @@
+//! `misora admin`: what an operator does at the machine itself, over the configured database. It writes the audit log.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use platform::{
+    ApiKey, ApiKeyId, ApiKeySecret, IdentityId, Invite, MembershipEvent, ModelName, ProjectId, Quotas, Role, Scopes,
+    Service, Tier, Timestamp, Token, TokenKind,
+};
+use server::{Clock as _, Entropy as _, SystemClock, SystemEntropy};
+use store::{AuditEntry, Project, Store, StoreError, StoredInvite};
+
+use crate::arguments::{AdminCommand, AdminOptions, TierOptions};
+use crate::serve::{config, runtime};
+
+/// The tier that an installation starts with.
+const DEFAULT_TIER: &str = "default";
+
+/// Does one thing and says what is so now.
+pub(crate) fn run(options: &AdminOptions) -> Result<ExitCode> {
+    let config = config(&options.serve)?;
+    runtime()?.block_on(async {
+        let (store, _) = server::open(&config).await?;
+        store.migrate().await?;
+        act(&store, &options.command).await?;
+        store.close().await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+async fn act(store: &Store, command: &AdminCommand) -> Result<()> {
+    match command {
+        AdminCommand::Users => users(store).await,
+        AdminCommand::Role { email, service, role } => set_role(store, email, service, role).await,
+        AdminCommand::Key { email, name, days } => key(store, email, name, *days).await,
+        AdminCommand::Keys { email } => keys(store, email).await,
+        AdminCommand::RevokeKey { id } => revoke_key(store, id).await,
+        AdminCommand::Invite { uses, days, tier, note } => invite(store, *uses, *days, tier, note).await,
+        AdminCommand::Invites => invites(store).await,
+        AdminCommand::Tiers => tiers(store).await,
+        AdminCommand::Tier(tier) => set_tier(store, tier).await,
+        AdminCommand::Jobs => jobs(store).await,
+        AdminCommand::Models => models(store).await,
+        AdminCommand::Model { alias, model } => set_model(store, alias, model).await,
+        AdminCommand::Audit => audit(store).await,
+    }
+}
+
+async fn users(store: &Store) -> Result<()> {
+    let mut after = None;
+    loop {
+        let page = store.identities(after, 100).await?;
+        for identity in &page {
+            let memberships = store.memberships(identity.id).await?;
+            let told: Vec<String> = memberships
+                .iter()
+                .map(|one| format!("{} {} ({})", one.service.as_str(), one.state.as_str(), one.role.as_str()))
+                .collect();
+            println!("{}  {}  {}", identity.id, identity.email, told.join(", "));
+        }
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.id);
+    }
+}
+
+async fn set_role(store: &Store, email: &str, service: &str, role: &str) -> Result<()> {
+    let identity = person(store, email).await?;
+    let service = Service::ALL
+        .into_iter()
+        .find(|known| known.as_str() == service)
+        .with_context(|| format!("{service:?} is no service: {}", words(Service::ALL.map(Service::as_str))))?;
+    let role = Role::from_word(role).with_context(|| format!("{role:?} is no role: member, moderator, administrator"))?;
+    store.set_role(identity, service, role).await?;
+    record(store, "role.set", &identity.to_string(), &format!("{} {}", service.as_str(), role.as_str())).await?;
+    println!("{email} is {} of {}", role.as_str(), service.as_str());
+    Ok(())
+}
+
+/// Makes a key; the person and a project if there are none.
+async fn key(store: &Store, email: &str, name: &str, days: Option<u16>) -> Result<()> {
+    let now = SystemClock.now();
+    if let Err(StoreError::NotFound(_)) = store.tier(DEFAULT_TIER).await {
+        store.set_tier(&Tier { name: DEFAULT_TIER.into(), quotas: Quotas::DEFAULT, metered: false }).await?;
+    }
+    let owner = match store.identity_by_email(email).await? {
+        Some(identity) => identity.id,
+        None => {
+            let id = IdentityId::new(now, random());
+            store.create_identity(id, email, now).await?;
+            id
+        }
+    };
+    for service in [Service::Video, Service::Api] {
+        match store.change_membership(owner, service, MembershipEvent::Join, now).await {
+            // Whoever is a member already, or is suspended, stays so.
+            Ok(_) | Err(StoreError::State { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let project = match store.projects(owner).await?.into_iter().find(|project| project.archived_at.is_none()) {
+        Some(project) => project.id,
+        None => {
+            let id = ProjectId::new(now, random());
+            let (name, tier) = (name.to_owned(), DEFAULT_TIER.to_owned());
+            store.create_project(&Project { id, owner, name, tier, created_at: now, archived_at: None }).await?;
+            id
+        }
+    };
+    let secret = ApiKeySecret::new(ApiKeyId::new(now, random()), random());
+    let key = ApiKey {
+        id: secret.id(),
+        project,
+        name: name.to_owned(),
+        hash: secret.hash(),
+        scopes: Scopes::ALL,
+        allowed_ips: Vec::new(),
+        created_at: now,
+        expires_at: days.map(|days| now + day(days)),
+        revoked_at: None,
+        last_used_at: None,
+    };
+    store.create_api_key(&key).await?;
+    record(store, "key.create", &key.id.to_string(), email).await?;
+    eprintln!("a key of {email}; it is shown this once:");
+    println!("{}", secret.reveal());
+    Ok(())
+}
+
+async fn keys(store: &Store, email: &str) -> Result<()> {
+    let owner = person(store, email).await?;
+    for project in store.projects(owner).await? {
+        for key in store.api_keys(project.id).await? {
+            let state = if key.revoked_at.is_some() { "revoked" } else { "good" };
+            println!("{}  {}  {}  {state}  {}", key.id, project.name, key.name, key.scopes.words());
+        }
+    }
+    Ok(())
+}
+
+async fn revoke_key(store: &Store, id: &str) -> Result<()> {
+    let parsed: ApiKeyId = id.parse().ok().with_context(|| format!("{id:?} is no id of a key: `misora admin keys`"))?;
+    let key = store.api_key(parsed).await?.with_context(|| format!("there is no key {id}"))?;
+    store.revoke_api_key(key.project, parsed, SystemClock.now()).await?;
+    record(store, "key.revoke", id, "").await?;
+    println!("{id} is revoked");
+    Ok(())
+}
+
+async fn invite(store: &Store, uses: u32, days: Option<u16>, tier: &str, note: &str) -> Result<()> {
+    let now = SystemClock.now();
+    store.tier(tier).await.with_context(|| format!("there is no tier {tier:?}: `misora admin tiers`"))?;
+    let token = Token::new(TokenKind::Invite, random());
+    let expires_at = days.map(|days| now + day(days));
+    let invite = Invite { tier: tier.to_owned(), uses_allowed: uses, uses: 0, expires_at, revoked_at: None };
+    store.create_invite(&StoredInvite { hash: token.hash(), note: note.to_owned(), invite, created_at: now }).await?;
+    record(store, "invite.create", tier, note).await?;
+    eprintln!("a code for {uses}; it is shown this once:");
+    println!("{}", token.reveal());
+    Ok(())
+}
+
+async fn invites(store: &Store) -> Result<()> {
+    for StoredInvite { note, invite, .. } in store.invites().await? {
+        let state = if invite.check(SystemClock.now()).is_ok() { "open" } else { "over" };
+        println!("{} of {} used  {}  {state}  {note}", invite.uses, invite.uses_allowed, invite.tier);
+    }
+    Ok(())
+}
+
+async fn tiers(store: &Store) -> Result<()> {
+    for Tier { name, quotas, metered } in store.tiers().await? {
+        let a_day = quotas.seconds_per_day.map_or("no limit of seconds".into(), |seconds| format!("{seconds} s a day"));
+        println!(
+            "{name}  {} requests a minute, {} jobs at once, {a_day}, clips up to {} s, {} at once, priority {}, weight {}{}",
+            quotas.requests_per_minute,
+            quotas.concurrent_jobs,
+            quotas.longest_seconds,
+            quotas.most_at_once,
+            quotas.priority,
+            quotas.weight,
+            if metered { ", metered" } else { "" },
+        );
+    }
+    Ok(())
+}
+
+/// Changes what is given and leaves the rest as it is, or as an installation starts with.
+async fn set_tier(store: &Store, options: &TierOptions) -> Result<()> {
+    let old = match store.tier(&options.name).await {
+        Ok(tier) => tier,
+        Err(StoreError::NotFound(_)) => Tier { name: options.name.clone(), quotas: Quotas::DEFAULT, metered: false },
+        Err(error) => return Err(error.into()),
+    };
+    let quotas = Quotas {
+        requests_per_minute: options.requests_per_minute.unwrap_or(old.quotas.requests_per_minute),
+        concurrent_jobs: options.concurrent_jobs.unwrap_or(old.quotas.concurrent_jobs),
+        seconds_per_day: options.seconds_per_day.or(old.quotas.seconds_per_day),
+        longest_seconds: options.longest_seconds.unwrap_or(old.quotas.longest_seconds),
+        most_at_once: options.most_at_once.unwrap_or(old.quotas.most_at_once),
+        priority: options.priority.unwrap_or(old.quotas.priority),
+        weight: options.weight.unwrap_or(old.quotas.weight),
+    };
+    store.set_tier(&Tier { quotas, metered: options.metered.unwrap_or(old.metered), ..old }).await?;
+    record(store, "tier.set", &options.name, "").await?;
+    tiers(store).await
+}
+
+async fn jobs(store: &Store) -> Result<()> {
+    let depth = store.queue_depth().await?;
+    println!("{} waiting, {} being made", depth.queued, depth.leased);
+    Ok(())
+}
+
+async fn models(store: &Store) -> Result<()> {
+    for (alias, model) in store.model_aliases().await? {
+        println!("{alias} means {model}");
+    }
+    Ok(())
+}
+
+async fn set_model(store: &Store, alias: &str, model: &str) -> Result<()> {
+    let name = |word: &str| ModelName::parse(word).with_context(|| format!("{word:?} is no name of a model"));
+    let (alias, model) = (name(alias)?, name(model)?);
+    store.set_model_alias(&alias, Some(&model), SystemClock.now()).await?;
+    record(store, "model.alias", alias.as_str(), model.as_str()).await?;
+    println!("{alias} means {model} from the next start on");
+    Ok(())
+}
+
+async fn audit(store: &Store) -> Result<()> {
+    for entry in store.audit(100).await? {
+        let who = entry.actor.map_or("the machine".into(), |actor| actor.to_string());
+        println!("{}  {who}  {}  {}  {}", entry.at.seconds(), entry.action, entry.subject, entry.detail);
+    }
+    Ok(())
+}
+
+async fn person(store: &Store, email: &str) -> Result<IdentityId> {
+    match store.identity_by_email(email).await? {
+        Some(identity) => Ok(identity.id),
+        None => bail!("nobody has the address {email}: `misora admin users`"),
+    }
+}
+
+async fn record(store: &Store, action: &str, subject: &str, detail: &str) -> Result<()> {
+    let (at, actor) = (SystemClock.now(), None);
+    let (action, subject, detail) = (action.to_owned(), subject.to_owned(), detail.to_owned());
+    Ok(store.record_audit(&AuditEntry { at, actor, action, subject, detail }).await?)
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    SystemEntropy.fill(&mut bytes);
+    bytes
+}
+
+fn day(days: u16) -> Duration {
+    Duration::from_secs(u64::from(days) * 24 * 3600)
+}
+
+fn words<const N: usize>(words: [&str; N]) -> String {
+    words.join(", ")
+}

@@ -1,0 +1,117 @@
+//! `misora serve`, `worker`, `migrate`, `backup` and `restore`: the whole product, or one part of it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use platform::{ModelName, Rate};
+use provenance::SigningKey;
+use render::VideoModel as _;
+use server::worker::Models;
+use server::{Config, Server};
+
+use crate::arguments::{BackupOptions, ServeOptions};
+use crate::model::{PaperVideoModel, default_home};
+
+/// Credits that a second of the built-in model costs at 1280×720: one.
+const RATE: Rate = Rate::from_micros(1_000_000);
+
+/// Starts the server and serves until it is asked to stop.
+pub(crate) fn serve(options: &ServeOptions) -> Result<ExitCode> {
+    let config = config(options)?;
+    logs();
+    let names = PaperVideoModel::open(options.model.as_deref())?;
+    let offer = server::full_offer(model_name(&names)?, RATE);
+    let models = (0..config.workers).map(|_| models(options)).collect::<Result<Vec<_>>>()?;
+    let key = signing_key(&config)?;
+    runtime()?.block_on(async {
+        let server = Server::start(&config, vec![offer], models, key).await?;
+        println!("Misora is at http://{}", server.address);
+        if let Some(link) = &server.set_up_link {
+            println!("Nobody administers it yet. Whoever opens this link first does:\n  {link}");
+        }
+        server.run(asked_to_stop()).await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Works for a server that runs elsewhere, until it is asked to stop.
+pub(crate) fn worker(options: &ServeOptions) -> Result<ExitCode> {
+    let config = config(options)?;
+    logs();
+    let (models, key) = (models(options)?, signing_key(&config)?);
+    runtime()?.block_on(async {
+        server::run_worker(&config, models, key, asked_to_stop()).await?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Brings the tables up to date.
+pub(crate) fn migrate(options: &ServeOptions) -> Result<ExitCode> {
+    let config = config(options)?;
+    runtime()?.block_on(server::migrate(&config))?;
+    eprintln!("the tables are up to date");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes rows and media into a folder.
+pub(crate) fn backup(options: &BackupOptions) -> Result<ExitCode> {
+    let config = config(&options.serve)?;
+    runtime()?.block_on(server::back_up(&config, &options.folder))?;
+    eprintln!("written to {}; keep a copy of {} too", options.folder.display(), config.data.join("keys").display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Puts a backup where the configuration says.
+pub(crate) fn restore(options: &BackupOptions) -> Result<ExitCode> {
+    let config = config(&options.serve)?;
+    server::restore(&config, &options.folder)?;
+    eprintln!("restored from {}", options.folder.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The configuration of a file and the environment; what is kept lies in the home folder unless they say otherwise.
+pub(crate) fn config(options: &ServeOptions) -> Result<Config> {
+    let home = options.home.clone().or_else(default_home).context("no home folder is known: give one with --home")?;
+    Ok(Config::read(options.config.as_deref(), std::env::vars(), &home)?)
+}
+
+/// The runtime that everything which waits runs on.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime can be started")
+}
+
+fn models(options: &ServeOptions) -> Result<Models> {
+    let model = PaperVideoModel::open(options.model.as_deref())?;
+    Ok(Models::new(vec![(model_name(&model)?, Box::new(model))]))
+}
+
+fn model_name(model: &PaperVideoModel) -> Result<ModelName> {
+    ModelName::parse(model.name()).context("the model's name is none")
+}
+
+fn signing_key(config: &Config) -> Result<SigningKey> {
+    let keys: PathBuf = config.data.join("keys");
+    std::fs::create_dir_all(&config.data).with_context(|| format!("{} cannot be made", config.data.display()))?;
+    Ok(SigningKey::open_or_create(&keys, "Misora installation")?)
+}
+
+/// Lines of text for people, JSON if `MISORA_LOG_FORMAT` is `json`; `RUST_LOG` chooses what is told.
+fn logs() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+/// Ends when the process is asked to, politely.
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
