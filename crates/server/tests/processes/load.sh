@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Measures the server on one core: lists of 100,000 generations and acceptance, on SQLite, then on PostgreSQL if a URL is given.
 #   load.sh FOLDER_OF_EXAMPLE_BINARIES [POSTGRES_URL]
-# The server has core 0 for itself, the requests come from core 1.
+# The server runs on core 0, the requests come from core 1. Where other work shares the cores, the CPU seconds that the server took say
+# what it can do, and the times of requests are too long.
 set -euo pipefail
 binaries=$1
 scratch=$(mktemp -d)
@@ -13,10 +14,18 @@ measure() {
     start "$folder"
     taskset -c 1 "$binaries/load" fill "$folder" "${MISORA_TEST_COUNT:-100000}" | sed "s/^/$name: /"
     for what in list accept; do
+        local before
+        before=$(cpu_ticks)
         taskset -c 1 "$binaries/load" $what "$base" "$key" | sed "s/^/$name: /"
+        echo "$name: the server took $((($(cpu_ticks) - before) * 1000 / $(getconf CLK_TCK))) ms of CPU for that"
     done
     kill "$server"
     wait "$server" || true
+}
+
+# User and system time of the server so far.
+cpu_ticks() {
+    awk '{ print $14 + $15 }' "/proc/$server/stat"
 }
 
 start() {
