@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use platform::{
     ApiKey, ApiKeyId, ApiKeySecret, IdentityId, Invite, MembershipEvent, ModelName, ProjectId, Quotas, Role, Scopes,
-    Service, Tier, Timestamp, Token, TokenKind,
+    Service, Tier, Token, TokenKind,
 };
 use server::{Clock as _, Entropy as _, SystemClock, SystemEntropy};
 use store::{AuditEntry, Project, Store, StoreError, StoredInvite};
@@ -70,7 +70,8 @@ async fn set_role(store: &Store, email: &str, service: &str, role: &str) -> Resu
         .into_iter()
         .find(|known| known.as_str() == service)
         .with_context(|| format!("{service:?} is no service: {}", words(Service::ALL.map(Service::as_str))))?;
-    let role = Role::from_word(role).with_context(|| format!("{role:?} is no role: member, moderator, administrator"))?;
+    let role =
+        Role::from_word(role).with_context(|| format!("{role:?} is no role: member, moderator, administrator"))?;
     store.set_role(identity, service, role).await?;
     record(store, "role.set", &identity.to_string(), &format!("{} {}", service.as_str(), role.as_str())).await?;
     println!("{email} is {} of {}", role.as_str(), service.as_str());

@@ -139,7 +139,11 @@ impl Objects {
     ///
     /// # Errors
     /// [`StoreError::Objects`].
-    pub async fn put_upload(&self, owner: &(dyn std::fmt::Display + Sync), bytes: Bytes) -> Result<ObjectKey, StoreError> {
+    pub async fn put_upload(
+        &self,
+        owner: &(dyn std::fmt::Display + Sync),
+        bytes: Bytes,
+    ) -> Result<ObjectKey, StoreError> {
         self.put(&format!("uploads/{owner}"), "bin", bytes).await
     }
 

@@ -38,6 +38,44 @@ fn the_same_recipe_gives_the_same_frames_and_another_seed_gives_others() {
     assert!(first != other);
 }
 
+/// What the shipped weights make of one recipe: a dusk sky over a sea, and a boat whose hull is red. New weights change the figures.
+#[test]
+fn a_fixed_recipe_looks_as_it_did() {
+    let desk = Desk::new();
+    desk.succeed(&[
+        "generate",
+        "a red boat sails right on the sea at dusk",
+        "--steps",
+        "6",
+        "--seed",
+        "1",
+        "--no-upscale",
+        "--no-visible-mark",
+        "-o",
+        "boat.mp4",
+    ]);
+    let clip = read(&desk.path("boat.mp4"));
+    let frame = &clip.frames()[24];
+    let row_bytes = 3 * frame.size().width as usize;
+    let mean = |rows: std::ops::Range<usize>| -> [f64; 3] {
+        let pixels = &frame.rgb()[rows.start * row_bytes..rows.end * row_bytes];
+        std::array::from_fn(|channel| {
+            let values = pixels.iter().skip(channel).step_by(3);
+            values.map(|&value| f64::from(value)).sum::<f64>() / (pixels.len() / 3) as f64
+        })
+    };
+    // Products in 16 bits and in 32 land a little apart.
+    const APART: f64 = 12.0;
+    for (rows, expected) in [(0..20, [144.7, 85.7, 130.1]), (60..80, [100.1, 78.9, 121.1])] {
+        let seen = mean(rows.clone());
+        let apart = seen.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(apart < APART, "rows {rows:?} are {seen:?}, not {expected:?}");
+    }
+    let lower = &frame.rgb()[40 * row_bytes..];
+    let red = lower.chunks_exact(3).filter(|pixel| pixel[0] > 150 && pixel[1] < 90 && pixel[2] < 90).count();
+    assert!((300..1200).contains(&red), "{red} pixels of the lower half are red");
+}
+
 #[test]
 fn json_tells_the_recipe_of_every_variation() {
     let desk = Desk::new();

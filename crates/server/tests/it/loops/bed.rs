@@ -98,7 +98,15 @@ impl Bed {
     pub(crate) fn worker(&self, models: Models) -> Worker {
         let options = WorkerOptions { name: "w".into(), ..WorkerOptions::default() };
         let (store, objects) = (self.app.store.clone(), self.app.objects.clone());
-        Worker::new(options, models, store, objects, key(), Arc::clone(&self.clock) as _, Arc::clone(&self.app.worker_signal))
+        Worker::new(
+            options,
+            models,
+            store,
+            objects,
+            key(),
+            Arc::clone(&self.clock) as _,
+            Arc::clone(&self.app.worker_signal),
+        )
     }
 
     /// Accepts one clip of four seconds for the test card.

@@ -2,9 +2,7 @@
 
 use bytes::Bytes;
 use media::{Frame, Mp4Reader, ReadLimits, encode_png};
-use platform::{
-    CharacterId, ClipSource, FileId, GenerationErrorCode, GenerationKind, GenerationState, VideoId,
-};
+use platform::{CharacterId, ClipSource, FileId, GenerationErrorCode, GenerationKind, GenerationState, VideoId};
 use store::{Character, File, Generation};
 use tokio_util::sync::CancellationToken;
 
@@ -95,7 +93,8 @@ async fn what_it_starts_from_may_be_gone_or_unreadable() {
     };
     let nothing = VideoId::new(bed.app.now(), entropy());
     check(GenerationKind::Remix { source: nothing }).await;
-    check(GenerationKind::Create { first_frame: Some(FileId::new(bed.app.now(), entropy())), characters: vec![] }).await;
+    check(GenerationKind::Create { first_frame: Some(FileId::new(bed.app.now(), entropy())), characters: vec![] })
+        .await;
     let junk = upload(&bed, Bytes::from_static(b"\0\0\0\x18ftypmp42 and nothing more"), "video/mp4").await;
     check(GenerationKind::Edit { source: ClipSource::File(junk) }).await;
     check(GenerationKind::Create { first_frame: Some(junk), characters: vec![] }).await;

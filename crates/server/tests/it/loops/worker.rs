@@ -4,9 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use media::{Frame, FrameRate};
-use platform::{
-    GenerationErrorCode, GenerationState, HEARTBEAT, LEASE, MembershipEvent, Service,
-};
+use platform::{GenerationErrorCode, GenerationState, HEARTBEAT, LEASE, MembershipEvent, Service};
 use render::{ModelError, Progress, Recipe, TestCard, VideoModel, VideoRequest};
 use server::housekeeping;
 use server::worker::Models;
