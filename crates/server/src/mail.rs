@@ -1,9 +1,12 @@
 //! Letters to people. Without a mail server they go to a folder, where the owner finds them.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use futures_util::future::BoxFuture;
 use platform::Timestamp;
+use tokio::fs::{File, OpenOptions};
+use tokio::io::AsyncWriteExt;
 
 /// A letter to one person: plain text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,20 +51,30 @@ impl Mail for Outbox {
             tokio::fs::create_dir_all(&self.folder).await.map_err(MailError)?;
             // Names sort by time; the address is part of the name only in letters that no path needs.
             let to: String = letter.to.chars().filter(|c| c.is_ascii_alphanumeric() || "@.-_".contains(*c)).collect();
-            let name = format!("{}-{}.eml", letter.at.micros(), to.trim_start_matches('.'));
             let text = format!(
                 "To: {}\r\nSubject: {}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{}\r\n",
                 letter.to, letter.subject, letter.body
             );
-            let path = self.folder.join(name);
-            tokio::fs::write(&path, text).await.map_err(MailError)?;
-            #[cfg(unix)]
-            {
-                use std::os::unix::fs::PermissionsExt;
-                let only_owner = std::fs::Permissions::from_mode(0o600);
-                tokio::fs::set_permissions(&path, only_owner).await.map_err(MailError)?;
-            }
+            let start = format!("{}-{}", letter.at.micros(), to.trim_start_matches('.'));
+            let mut file = create(&self.folder, &start).await.map_err(MailError)?;
+            file.write_all(text.as_bytes()).await.map_err(MailError)?;
+            file.flush().await.map_err(MailError)?;
             Ok(())
         })
     }
+}
+
+/// Makes a new file whose name begins so, which its owner alone can read. Two letters of one moment have two files.
+async fn create(folder: &Path, start: &str) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    options.mode(0o600);
+    for number in 0..1000 {
+        match options.open(folder.join(format!("{start}-{number}.eml"))).await {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            opened => return opened,
+        }
+    }
+    Err(ErrorKind::AlreadyExists.into())
 }

@@ -30,7 +30,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         get("/api/admin/identities", ADMIN, list_identities)
             .says("Lists people, the oldest first.")
             .query(&[("after", "Begin behind this id."), ("limit", "So many at most.")])
-            .answers::<List<ShownIdentity>>(),
+            .answers_list::<ShownIdentity>(),
         get("/api/admin/identities/{id}", ADMIN, retrieve_identity)
             .says("Reads what is known of a person.")
             .answers::<ShownIdentity>(),
@@ -38,12 +38,12 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             .says("Gives someone a role in a service that they joined.")
             .reads::<ChangeRole>(BodyKind::Json)
             .answers::<ShownIdentity>(),
-        get("/api/admin/tiers", ADMIN, list_tiers).says("Lists tiers.").answers::<List<ShownTier>>(),
+        get("/api/admin/tiers", ADMIN, list_tiers).says("Lists tiers.").answers_list::<ShownTier>(),
         post("/api/admin/tiers", ADMIN, set_tier)
             .says("Keeps a tier in place of the one of its name; what is not said is as at the start.")
             .reads::<SetTier>(BodyKind::Json)
             .answers::<ShownTier>(),
-        get("/api/admin/invites", ADMIN, list_invites).says("Lists invites.").answers::<List<ShownInvite>>(),
+        get("/api/admin/invites", ADMIN, list_invites).says("Lists invites.").answers_list::<ShownInvite>(),
         post("/api/admin/invites", ADMIN, create_invite)
             .says("Makes an invite. Its code is shown here and never again.")
             .reads::<CreateInvite>(BodyKind::Json)
@@ -60,7 +60,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         delete("/api/admin/keys/{id}", ADMIN, revoke_any_key).says("Revokes anyone's key.").answers::<Deleted>(),
         get("/api/admin/model-aliases", ADMIN, list_aliases)
             .says("Lists the aliases of models.")
-            .answers::<List<Alias>>(),
+            .answers_list::<Alias>(),
         post("/api/admin/model-aliases", ADMIN, set_alias)
             .says("Maps an alias to a model, or with no model forgets it.")
             .reads::<SetAlias>(BodyKind::Json)
@@ -68,7 +68,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         get("/api/admin/queue", ADMIN, retrieve_queue).says("Says how full the queue is.").answers::<Queue>(),
         get("/api/admin/audit", ADMIN, list_audit)
             .says("Lists the newest 100 lines of what was done to others.")
-            .answers::<List<ShownAudit>>(),
+            .answers_list::<ShownAudit>(),
     ]
 }
 

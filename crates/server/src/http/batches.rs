@@ -28,7 +28,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             .says("Makes a video of every line of an uploaded JSONL file.")
             .reads::<CreateBatch>(BodyKind::Json)
             .answers::<Batch>(),
-        get("/v1/batches", READ, list_batches).says("Lists batches.").query(PAGE).answers::<List<Batch>>(),
+        get("/v1/batches", READ, list_batches).says("Lists batches.").query(PAGE).answers_list::<Batch>(),
         get("/v1/batches/{id}", READ, retrieve_batch).says("Reads a batch.").answers::<Batch>(),
         post("/v1/batches/{id}/cancel", STOP, cancel_batch)
             .says("Stops a batch; what was made stays.")

@@ -13,6 +13,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::app::App;
 use crate::http::auth::{Access, enforce};
+use crate::http::page::List;
 
 /// One endpoint.
 pub(crate) struct Endpoint {
@@ -51,7 +52,7 @@ pub(crate) struct BodyDoc {
 /// A successful answer as the document describes it.
 pub(crate) enum AnswerDoc {
     /// JSON.
-    Json(NamedSchema),
+    Json(Box<NamedSchema>),
     /// Bytes of these types.
     Bytes(&'static [&'static str]),
     /// Nothing.
@@ -114,7 +115,16 @@ impl Endpoint {
 
     /// What it answers.
     pub(crate) fn answers<T: ToSchema>(mut self) -> Self {
-        self.answer = AnswerDoc::Json(NamedSchema::of::<T>());
+        self.answer = AnswerDoc::Json(Box::new(NamedSchema::of::<T>()));
+        self
+    }
+
+    /// A page of what it answers.
+    pub(crate) fn answers_list<T: ToSchema>(mut self) -> Self {
+        let mut schema = NamedSchema::of::<List<T>>();
+        T::schemas(&mut schema.others);
+        schema.others.push((T::name().into_owned(), T::schema()));
+        self.answer = AnswerDoc::Json(Box::new(schema));
         self
     }
 

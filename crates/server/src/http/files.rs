@@ -40,7 +40,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
                 ("order", "asc or desc by creation; newest first if it is not said."),
                 ("purpose", "Of this purpose alone."),
             ])
-            .answers::<List<File>>(),
+            .answers_list::<File>(),
         get("/v1/files/{id}", READ, retrieve_file).says("Reads what is known of a file.").answers::<File>(),
         delete("/v1/files/{id}", REMOVE, delete_file).says("Deletes a file.").answers::<Deleted>(),
         get("/v1/files/{id}/content", READ, retrieve_file_content)

@@ -25,7 +25,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
         get("/api/projects", Access::Person, list_projects)
             .says("Lists one's projects.")
-            .answers::<List<ShownProject>>(),
+            .answers_list::<ShownProject>(),
         post("/api/projects", Access::Person, create_project)
             .says("Makes a project.")
             .reads::<NameProject>(BodyKind::Json)
@@ -42,7 +42,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             .answers::<Deleted>(),
         get("/api/projects/{project}/keys", Access::Person, list_keys)
             .says("Lists a project's keys.")
-            .answers::<List<ShownKey>>(),
+            .answers_list::<ShownKey>(),
         post("/api/projects/{project}/keys", Access::Person, create_key)
             .says("Makes a key. It is shown here and never again.")
             .reads::<CreateKey>(BodyKind::Json)

@@ -79,7 +79,7 @@ async fn create_moderation(State(app): State<App>, _: KeyCaller, form: Form) -> 
         entries
             .iter()
             .map(|entry| match entry {
-                Field::Text(text) => Ok(result(&[text.clone()])),
+                Field::Text(text) => Ok(result(std::slice::from_ref(text))),
                 _ => Err(ApiError::wrong_type("input", "a list of strings")),
             })
             .collect::<Result<_, _>>()?

@@ -39,7 +39,7 @@ pub fn openapi() -> Value {
     for endpoint in &endpoints {
         let body = endpoint.body.as_ref().map(|body| &body.schema);
         let answer = match &endpoint.answer {
-            AnswerDoc::Json(schema) => Some(schema),
+            AnswerDoc::Json(schema) => Some(&**schema),
             AnswerDoc::Bytes(_) | AnswerDoc::Empty => None,
         };
         for schema in body.into_iter().chain(answer) {

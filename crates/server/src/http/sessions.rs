@@ -26,7 +26,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             .answers::<Done>(),
         get("/api/sessions", Access::Person, list_sessions)
             .says("Lists the browsers that are signed in.")
-            .answers::<List<Session>>(),
+            .answers_list::<Session>(),
         delete("/api/sessions/{id}", Access::Person, delete_session).says("Signs a browser out.").answers::<Deleted>(),
         delete("/api/session", Access::Person, sign_out).says("Signs this browser out.").answers::<Done>(),
         post("/api/session/reauthenticate", Access::Person, reauthenticate)

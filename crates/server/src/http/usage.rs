@@ -29,7 +29,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         get("/v1/usage/ledger", READ, list_ledger)
             .says("Lists the lines of the ledger.")
             .query(PAGE)
-            .answers::<List<Entry>>(),
+            .answers_list::<Entry>(),
     ]
 }
 

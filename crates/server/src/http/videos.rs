@@ -31,7 +31,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             .says("Makes a video from a prompt, with a first frame and characters if given.")
             .reads::<CreateVideo>(BodyKind::JsonOrForm)
             .answers::<Made>(),
-        get("/v1/videos", READ, list_videos).says("Lists videos.").query(PAGE).answers::<List<Video>>(),
+        get("/v1/videos", READ, list_videos).says("Lists videos.").query(PAGE).answers_list::<Video>(),
         post("/v1/videos/quote", READ, quote_video)
             .says("Says what a creation would cost and where it would stand in the queue; makes nothing.")
             .reads::<CreateVideo>(BodyKind::JsonOrForm)

@@ -35,7 +35,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         get("/v1/webhook_endpoints", MANAGE, list_endpoints)
             .says("Lists webhook endpoints.")
             .query(PAGE)
-            .answers::<List<ShownEndpoint>>(),
+            .answers_list::<ShownEndpoint>(),
         get("/v1/webhook_endpoints/{id}", MANAGE, retrieve_endpoint)
             .says("Reads a webhook endpoint.")
             .answers::<ShownEndpoint>(),
