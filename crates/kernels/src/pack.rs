@@ -176,15 +176,14 @@ fn straight_rows(lines: Lines<'_>, row: usize, panel: &mut [u16]) {
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 fn sideways_rows(lines: Lines<'_>, row: usize, panel: &mut [u16]) {
     for (block, out) in panel.chunks_exact_mut(SIDE * SIDE).enumerate() {
-        let mut halves = [[_mm512_setzero_si512(); 16]; 2];
-        for depth in 0..16 {
+        let [mut left, mut right] = [[_mm512_setzero_si512(); 16]; 2];
+        for (depth, (left, right)) in left.iter_mut().zip(&mut right).enumerate() {
             let first = lines.read(block * SIDE + 2 * depth, row);
             let second = lines.read(block * SIDE + 2 * depth + 1, row);
-            for half in 0..2 {
-                halves[half][depth] = pairs(first[half], second[half]);
-            }
+            *left = pairs(first[0], second[0]);
+            *right = pairs(first[1], second[1]);
         }
-        for (half, out) in halves.into_iter().zip(out.chunks_exact_mut(16 * SIDE)) {
+        for (half, out) in [left, right].into_iter().zip(out.chunks_exact_mut(16 * SIDE)) {
             for (value, out) in exchange(half).into_iter().zip(out.chunks_exact_mut(SIDE)) {
                 store(value, out);
             }
