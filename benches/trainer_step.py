@@ -259,7 +259,7 @@ def main():
     trainers = {"PyTorch f32": Trainer(*shape, autocast=False), "PyTorch bf16": Trainer(*shape, autocast=True)}
     parameters = sum(p.numel() for p in trainers["PyTorch f32"].model.parameters())
 
-    wall = {name: [] for name in ["Rust f32", *trainers]}
+    wall = {name: [] for name in ["Rust", *trainers]}
     cpu = {name: [] for name in wall}
     load_before = os.getloadavg()[0]
     for round_index in range(options.rounds):
@@ -267,8 +267,8 @@ def main():
         told = rust_steps(options, options.steps)
         if told["parameters"] != parameters or told["clips"] != options.clips:
             sys.exit(f"not the same work: Rust has {told}, PyTorch {parameters} parameters, {options.clips} clips")
-        wall["Rust f32"] += told["step_s"]
-        cpu["Rust f32"] += told["cpu_s"] or []
+        wall["Rust"] += told["step_s"]
+        cpu["Rust"] += told["cpu_s"] or []
         for name, trainer in trainers.items():
             for _ in range(options.warm_up):
                 trainer.step()
@@ -285,9 +285,9 @@ def main():
     for name in wall:
         line = f"{name:14}"
         for seconds in (wall, cpu):
-            if seconds[name] and seconds["Rust f32"]:
+            if seconds[name] and seconds["Rust"]:
                 median = statistics.median(seconds[name])
-                line += f"{median:9.3f}{median / statistics.median(seconds['Rust f32']):7.2f}"
+                line += f"{median:9.3f}{median / statistics.median(seconds['Rust']):7.2f}"
         print(line)
 
 
