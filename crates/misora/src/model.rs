@@ -25,7 +25,7 @@ const BUILT_IN: ModelFiles = ModelFiles::Embedded(&[
 ]);
 
 /// The built-in model's name.
-const NAME: &str = "paper-1-nano";
+pub(crate) const NAME: &str = "paper-1-nano";
 /// Files whose bytes make the weights hash, in this order.
 const HASHED: [&str; 4] = [
     "tokenizer/tokenizer.json",

@@ -1,17 +1,14 @@
 //! `misora serve`, `worker`, `migrate`, `backup` and `restore`: the whole product, or one part of it.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use platform::{ModelName, Rate};
-use provenance::SigningKey;
-use render::VideoModel as _;
 use server::worker::Models;
 use server::{Config, Server};
 
 use crate::arguments::{BackupOptions, ServeOptions};
-use crate::model::{PaperVideoModel, default_home};
+use crate::model::{NAME, PaperVideoModel, default_home, signing_key};
 
 /// Credits that a second of the built-in model costs at 1280×720: one.
 const RATE: Rate = Rate::from_micros(1_000_000);
@@ -20,10 +17,9 @@ const RATE: Rate = Rate::from_micros(1_000_000);
 pub(crate) fn serve(options: &ServeOptions) -> Result<ExitCode> {
     let config = config(options)?;
     logs();
-    let names = PaperVideoModel::open(options.model.as_deref())?;
-    let offer = server::full_offer(model_name(&names)?, RATE);
+    let offer = server::full_offer(model_name()?, RATE);
     let models = (0..config.workers).map(|_| models(options)).collect::<Result<Vec<_>>>()?;
-    let key = signing_key(&config)?;
+    let key = signing_key(Some(&config.data))?;
     runtime()?.block_on(async {
         let server = Server::start(&config, vec![offer], models, key).await?;
         println!("Misora is at http://{}", server.address);
@@ -39,7 +35,7 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<ExitCode> {
 pub(crate) fn worker(options: &ServeOptions) -> Result<ExitCode> {
     let config = config(options)?;
     logs();
-    let (models, key) = (models(options)?, signing_key(&config)?);
+    let (models, key) = (models(options)?, signing_key(Some(&config.data))?);
     runtime()?.block_on(async {
         server::run_worker(&config, models, key, asked_to_stop()).await?;
         Ok(ExitCode::SUCCESS)
@@ -83,17 +79,11 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
 
 fn models(options: &ServeOptions) -> Result<Models> {
     let model = PaperVideoModel::open(options.model.as_deref())?;
-    Ok(Models::new(vec![(model_name(&model)?, Box::new(model))]))
+    Ok(Models::new(vec![(model_name()?, Box::new(model))]))
 }
 
-fn model_name(model: &PaperVideoModel) -> Result<ModelName> {
-    ModelName::parse(model.name()).context("the model's name is none")
-}
-
-fn signing_key(config: &Config) -> Result<SigningKey> {
-    let keys: PathBuf = config.data.join("keys");
-    std::fs::create_dir_all(&config.data).with_context(|| format!("{} cannot be made", config.data.display()))?;
-    Ok(SigningKey::open_or_create(&keys, "Misora installation")?)
+fn model_name() -> Result<ModelName> {
+    ModelName::parse(NAME).context("the model's name is none")
 }
 
 /// Lines of text for people, JSON if `MISORA_LOG_FORMAT` is `json`; `RUST_LOG` chooses what is told.
