@@ -36,6 +36,7 @@ async fn act(store: &Store, command: &AdminCommand) -> Result<()> {
         AdminCommand::Key { email, name, days } => key(store, email, name, *days).await,
         AdminCommand::Keys { email } => keys(store, email).await,
         AdminCommand::RevokeKey { id } => revoke_key(store, id).await,
+        AdminCommand::RemoveSecondFactor { email } => remove_second_factor(store, email).await,
         AdminCommand::Invite { uses, days, tier, note } => invite(store, *uses, *days, tier, note).await,
         AdminCommand::Invites => invites(store).await,
         AdminCommand::Tiers => tiers(store).await,
@@ -75,6 +76,17 @@ async fn set_role(store: &Store, email: &str, service: &str, role: &str) -> Resu
     store.set_role(identity, service, role).await?;
     record(store, "role.set", &identity.to_string(), &format!("{} {}", service.as_str(), role.as_str())).await?;
     println!("{email} is {} of {}", role.as_str(), service.as_str());
+    Ok(())
+}
+
+async fn remove_second_factor(store: &Store, email: &str) -> Result<()> {
+    let identity = person(store, email).await?;
+    if store.second_factor(identity).await?.is_none() {
+        bail!("{email} has no second factor");
+    }
+    store.remove_second_factor(identity).await?;
+    record(store, "second_factor.removed", &identity.to_string(), "").await?;
+    println!("{email} signs in with the password alone now");
     Ok(())
 }
 

@@ -133,6 +133,12 @@ pub(crate) enum AdminCommand {
         /// Its id, as `keys` shows it.
         id: String,
     },
+    /// Take somebody's second factor away, who lost it with all recovery codes. Be sure who asks.
+    RemoveSecondFactor {
+        /// Whose.
+        #[arg(long)]
+        email: String,
+    },
     /// Make a code to join with.
     Invite {
         /// How many may use it.

@@ -126,6 +126,10 @@ ids! {
     ApiKeyId = "key_", check false;
     /// A session of a browser.
     SessionId = "sess_", check false;
+    /// A passkey.
+    PasskeyId = "passkey_", check false;
+    /// A letter on its way.
+    LetterId = "letter_", check false;
     /// A line of the ledger.
     LedgerEntryId = "led_", check false;
     /// A decision that limits someone, or its record.

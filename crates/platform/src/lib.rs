@@ -11,6 +11,7 @@ mod time;
 
 mod decision;
 mod membership;
+mod second_factor;
 mod sign_up;
 mod tier;
 
@@ -42,8 +43,8 @@ pub use generation::{
     extended,
 };
 pub use id::{
-    ApiKeyId, BatchId, CharacterId, DecisionId, EventId, FileId, IdError, IdentityId, LedgerEntryId, ProjectId,
-    SessionId, VideoId, WebhookEndpointId,
+    ApiKeyId, BatchId, CharacterId, DecisionId, EventId, FileId, IdError, IdentityId, LedgerEntryId, LetterId,
+    PasskeyId, ProjectId, SessionId, VideoId, WebhookEndpointId,
 };
 pub use idempotency::{Fingerprint, IdempotencyKey};
 pub use job::{AttemptFailure, HEARTBEAT, LEASE, MAX_ATTEMPTS, Place, Retry, Route, VirtualTime, after_failure, place};
@@ -58,6 +59,7 @@ pub use parameters::{ClipCount, Parameters, Prompt, Seconds, Size, Words};
 pub use price::{Credits, LedgerKind, Rate};
 pub use rate_limit::{RateDecision, RateState, header_duration, rate_decision};
 pub use refusal::{Refusal, RefusalCode};
+pub use second_factor::next_code_at;
 pub use sign_up::{Invite, SignUpMode, SignUpRefusal, sign_up_tier};
 pub use tier::{Quotas, Tier, Usage};
 pub use time::Timestamp;

@@ -20,6 +20,8 @@ pub enum TokenKind {
     EmailConfirmation,
     /// The link in an e-mail that sets a new password.
     PasswordReset,
+    /// A ceremony with a passkey that was begun.
+    Ceremony,
 }
 
 /// A secret with its kind and checksum: `mis_KIND_SECRET_CRC32`, 192 random bits. `Debug` prints nothing of it.
@@ -48,6 +50,7 @@ impl TokenKind {
             Self::SetUp => "set",
             Self::EmailConfirmation => "eml",
             Self::PasswordReset => "pwr",
+            Self::Ceremony => "cer",
         }
     }
 
@@ -59,6 +62,7 @@ impl TokenKind {
             Self::SetUp => "set-up link",
             Self::EmailConfirmation => "confirmation link",
             Self::PasswordReset => "password link",
+            Self::Ceremony => "ceremony",
         }
     }
 }

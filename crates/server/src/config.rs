@@ -4,7 +4,7 @@
 //! [`Config`] say which keys have another name or form than they.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,9 +13,10 @@ use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 use platform::{ModelName, SignUpMode};
 use serde::Deserialize;
-use store::{ObjectsPlace, S3Place};
+use store::{ObjectsPlace, S3Place, Sealer};
 
 use crate::app::Settings;
+use crate::smtp::{Sender, SmtpPlace, SmtpSecurity};
 
 /// What the owner decided, checked and complete.
 #[derive(Clone, PartialEq, Eq)]
@@ -35,8 +36,13 @@ pub struct Config {
     pub sign_up: SignUpMode,
     /// The tier of whoever joins. Default `default`.
     pub default_tier: String,
-    /// The folder that letters are written into. Default `outbox` in the data folder.
+    /// The folder that letters are written into if no mail server is named. Default `outbox` in the data folder.
     pub outbox: PathBuf,
+    /// The mail server that letters go through. Keys: `mail_url` and `mail_from`; `mail_user` and `mail_password` if it asks who sends.
+    pub smtp: Option<SmtpPlace>,
+    /// The key that secrets in rows are sealed with, 32 bytes in base64. Default the file `keys/secrets.key` in the data folder, which
+    /// is made at first use. Nodes that share rows share the key.
+    pub secrets_key: Option<String>,
     /// The largest request in bytes. Default 220,000,000.
     pub max_body_bytes: u64,
     /// How long finished media are kept. Key: `keep_media_hours`. Default for ever.
@@ -80,6 +86,11 @@ struct Written {
     sign_up: Option<WrittenSignUp>,
     default_tier: Option<String>,
     outbox: Option<PathBuf>,
+    mail_url: Option<String>,
+    mail_from: Option<String>,
+    mail_user: Option<String>,
+    mail_password: Option<String>,
+    secrets_key: Option<String>,
     max_body_bytes: Option<u64>,
     keep_media_hours: Option<u32>,
     allow_image_urls: Option<bool>,
@@ -125,6 +136,11 @@ const KEYS: &[(&str, Form)] = &[
     ("sign_up", Form::Text),
     ("default_tier", Form::Text),
     ("outbox", Form::Text),
+    ("mail_url", Form::Text),
+    ("mail_from", Form::Text),
+    ("mail_user", Form::Text),
+    ("mail_password", Form::Text),
+    ("secrets_key", Form::Text),
     ("max_body_bytes", Form::Plain),
     ("keep_media_hours", Form::Plain),
     ("allow_image_urls", Form::Plain),
@@ -197,6 +213,15 @@ impl Written {
             public_url,
             database_url,
             objects: self.objects_place(&data)?,
+            smtp: self.smtp_place()?,
+            secrets_key: match self.secrets_key {
+                Some(key) => match Sealer::parse(&key) {
+                    Ok(_) => Some(key),
+                    // Not repeated: half a secret is one too.
+                    Err(error) => return Err(wrong("secrets_key", &error.to_string())),
+                },
+                None => None,
+            },
             sign_up: match self.sign_up {
                 Some(WrittenSignUp::Open) => SignUpMode::Open,
                 Some(WrittenSignUp::Invite) => SignUpMode::Invite,
@@ -215,6 +240,47 @@ impl Written {
             finish_within: Duration::from_secs(self.finish_within_seconds.unwrap_or(10).into()),
             data,
         })
+    }
+
+    fn smtp_place(&self) -> Result<Option<SmtpPlace>, ConfigError> {
+        let Some(url) = &self.mail_url else {
+            let rest = [
+                ("mail_from", &self.mail_from),
+                ("mail_user", &self.mail_user),
+                ("mail_password", &self.mail_password),
+            ];
+            if let Some((key, _)) = rest.iter().find(|(_, value)| value.is_some()) {
+                return Err(wrong(key, "it means nothing without mail_url"));
+            }
+            return Ok(None);
+        };
+        // The address is not repeated: someone may have written a password into it.
+        let refused = || wrong("mail_url", "write smtps://HOST for TLS, or smtp://HOST for STARTTLS");
+        let url = reqwest::Url::parse(url).map_err(|_| refused())?;
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(refused)?.to_owned();
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(wrong("mail_url", "name and password have their own keys, mail_user and mail_password"));
+        }
+        if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+            return Err(wrong("mail_url", "nothing may follow the host and the port"));
+        }
+        let (security, port) = match url.scheme() {
+            "smtps" => (SmtpSecurity::Tls, 465),
+            // Nobody listens in between on one machine, and its own mail server seldom has a certificate.
+            "smtp" if is_loopback(&host) => (SmtpSecurity::Plain, 25),
+            "smtp" => (SmtpSecurity::StartTls, 587),
+            _ => return Err(refused()),
+        };
+        let login = match (self.mail_user.clone(), self.mail_password.clone()) {
+            (Some(user), Some(password)) => Some((user, password)),
+            (None, None) => None,
+            (Some(_), None) => return Err(wrong("mail_password", "mail_user needs it")),
+            (None, Some(_)) => return Err(wrong("mail_user", "mail_password needs it")),
+        };
+        let from = self.mail_from.as_deref().ok_or_else(|| wrong("mail_from", "mail_url needs it"))?;
+        let from =
+            Sender::parse(from).ok_or_else(|| wrong("mail_from", "write you@example.org or Name <you@example.org>"))?;
+        Ok(Some(SmtpPlace { host, port: url.port().unwrap_or(port), security, from, login }))
     }
 
     fn objects_place(&self, data: &Path) -> Result<ObjectsPlace, ConfigError> {
@@ -242,6 +308,11 @@ impl Written {
             secret_access_key: needed("s3_secret_access_key", &self.s3_secret_access_key)?,
         }))
     }
+}
+
+/// Whether a host is this machine.
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn aliases(written: BTreeMap<String, String>) -> Result<Vec<(ModelName, ModelName)>, ConfigError> {
@@ -375,11 +446,22 @@ mod tests {
                 ("sign_up", _) => "invite",
                 ("allow_image_urls" | "allow_private_webhooks" | "behind_proxy" | "visible_mark", _) => "true",
                 (_, Form::Pairs) => "sora-2=paper-1, sora-2-pro=paper-1",
+                ("mail_url", _) => "smtps://mail.example.org",
+                ("mail_from", _) => "Misora <misora@example.org>",
+                ("secrets_key", _) => "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=",
                 _ => "7",
             };
             let mut variables = vec![(format!("MISORA_{}", key.to_uppercase()), value.to_owned())];
             if key.starts_with("s3_") {
                 for rest in ["MISORA_S3_BUCKET", "MISORA_S3_ACCESS_KEY_ID", "MISORA_S3_SECRET_ACCESS_KEY"] {
+                    variables.push((rest.into(), "7".into()));
+                }
+            }
+            if key.starts_with("mail_") {
+                for (rest, value) in [("URL", "smtp://mail.example.org"), ("FROM", "misora@example.org")] {
+                    variables.insert(0, (format!("MISORA_MAIL_{rest}"), value.into()));
+                }
+                for rest in ["MISORA_MAIL_USER", "MISORA_MAIL_PASSWORD"] {
                     variables.push((rest.into(), "7".into()));
                 }
             }
@@ -405,6 +487,39 @@ mod tests {
         check(("MISORA_S3_BUCKET", "clips"), "s3_access_key_id (MISORA_S3_ACCESS_KEY_ID): s3_bucket needs it");
         check(("MISORA_S3_REGION", "eu"), "s3_region (MISORA_S3_REGION): it means nothing without s3_bucket");
         check(("MISORA_ALIASES", "sora-2"), "aliases (MISORA_ALIASES): \"sora-2\" is not of the form NAME=VALUE");
+    }
+
+    #[test]
+    fn mail_is_in_clear_on_this_machine_alone() {
+        let check = |url: &str, security: SmtpSecurity, host: &str, port: u16| {
+            let config = read(&[("MISORA_MAIL_URL", url), ("MISORA_MAIL_FROM", "misora@example.org")]).unwrap();
+            let place = config.smtp.unwrap();
+            assert_eq!((place.security, place.host.as_str(), place.port), (security, host, port), "{url}");
+        };
+        check("smtps://mail.example.org", SmtpSecurity::Tls, "mail.example.org", 465);
+        check("smtps://127.0.0.1:4650", SmtpSecurity::Tls, "127.0.0.1", 4650);
+        check("smtp://mail.example.org", SmtpSecurity::StartTls, "mail.example.org", 587);
+        check("smtp://10.0.0.1:25", SmtpSecurity::StartTls, "10.0.0.1", 25);
+        check("smtp://localhost", SmtpSecurity::Plain, "localhost", 25);
+        check("smtp://127.0.0.1:2525", SmtpSecurity::Plain, "127.0.0.1", 2525);
+    }
+
+    #[test]
+    fn wrong_mail_is_named_without_its_password() {
+        let check = |variables: &[(&str, &str)], expected: &str| {
+            let error = read(variables).unwrap_err().to_string();
+            assert!(error.starts_with(expected) && !error.contains("hunter2"), "{error}");
+        };
+        let url = ("MISORA_MAIL_URL", "smtps://mail.example.org");
+        let from = ("MISORA_MAIL_FROM", "misora@example.org");
+        check(&[from], "mail_from (MISORA_MAIL_FROM): it means nothing without mail_url");
+        check(&[url], "mail_from (MISORA_MAIL_FROM): mail_url needs it");
+        check(&[url, ("MISORA_MAIL_FROM", "nobody")], "mail_from (MISORA_MAIL_FROM): write you@example.org");
+        check(&[url, from, ("MISORA_MAIL_USER", "me")], "mail_password (MISORA_MAIL_PASSWORD): mail_user needs it");
+        check(&[("MISORA_MAIL_URL", "smtps://me:hunter2@h"), from], "mail_url (MISORA_MAIL_URL): name and password");
+        check(&[("MISORA_MAIL_URL", "http://hunter2"), from], "mail_url (MISORA_MAIL_URL): write smtps://HOST");
+        check(&[("MISORA_MAIL_URL", "mail.example.org"), from], "mail_url (MISORA_MAIL_URL): write smtps://HOST");
+        check(&[("MISORA_SECRETS_KEY", "hunter2")], "secrets_key (MISORA_SECRETS_KEY): a key of secrets is 32 bytes");
     }
 
     #[test]

@@ -16,6 +16,8 @@ const GRACE: Duration = Duration::from_secs(5);
 const AT_ONCE: u32 = 100;
 /// How often idempotency keys are forgotten and aliases read again.
 const SELDOM: Duration = Duration::from_secs(60);
+/// How long whoever comes too late with a link is told so.
+const LATE: Duration = Duration::from_secs(7 * 86_400);
 
 /// What one round did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,8 +75,9 @@ pub async fn tidy(app: &App) -> Result<Tidied, StoreError> {
     Ok(Tidied { jobs: reaped.requeued + reaped.failed + reaped.cancelled, media, files, prefixes })
 }
 
-/// What changes seldom: other nodes' aliases are read, old idempotency keys go.
+/// What changes seldom: other nodes' aliases are read, old idempotency keys and links go.
 async fn refresh(app: &App) -> Result<(), StoreError> {
     app.store.forget_idempotency_keys(app.now()).await?;
+    app.store.forget_expired_tokens(app.now() - LATE).await?;
     app.reload_catalogue().await
 }

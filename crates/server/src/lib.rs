@@ -12,9 +12,11 @@ mod http;
 
 mod mail;
 mod outbound;
+mod smtp;
 
 pub mod batch_runner;
 pub mod housekeeping;
+pub mod letters;
 pub mod webhooks;
 pub mod worker;
 
@@ -24,6 +26,7 @@ pub use app::{App, AppParts, Entropy, FetchError, Outbound, Outgoing, Settings, 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{Config, ConfigError};
 pub use http::{Access, Needs, batch_creation, openapi, route_list, router};
-pub use mail::{Letter, Mail, MailError, Outbox};
+pub use mail::{Mail, MailError, Outbox};
 pub use outbound::{HttpOutbound, OutboundError};
 pub use serve::{ServeError, Server, back_up, full_offer, migrate, open, restore, run_worker};
+pub use smtp::{Sender, Smtp, SmtpError, SmtpPlace, SmtpSecurity};

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use platform::{CatalogueError, ModelName, Offer, Rate, Seconds, Size, Token, TokenKind};
 use provenance::SigningKey;
 use render::{ClipSeconds, OutputSize};
-use store::{LinkKey, Objects, ObjectsPlace, OneTimeToken, Store, StoreError};
+use store::{LinkKey, Objects, ObjectsPlace, OneTimeToken, Sealer, SealerError, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -20,10 +20,11 @@ use crate::app::{App, AppParts, SystemEntropy};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::http::router;
-use crate::mail::Outbox;
+use crate::mail::{Mail, Outbox};
 use crate::outbound::{HttpOutbound, OutboundError};
+use crate::smtp::{Smtp, SmtpError};
 use crate::worker::{Models, Worker, WorkerOptions, WorkerSignal};
-use crate::{batch_runner, housekeeping, webhooks};
+use crate::{batch_runner, housekeeping, letters, webhooks};
 
 /// How long the link that makes the administrator works.
 const SET_UP_LINK: Duration = Duration::from_secs(24 * 3600);
@@ -75,6 +76,19 @@ pub enum ServeError {
     /// The HTTP client.
     #[error(transparent)]
     Outbound(#[from] OutboundError),
+    /// The mail server.
+    #[error("letters cannot go through this mail server")]
+    Smtp(#[from] SmtpError),
+    /// The key of secrets.
+    #[error("the key of secrets is missing")]
+    Sealer(#[from] SealerError),
+    /// Another key of secrets.
+    #[error(
+        "the secrets of this database were sealed with another key: put the right one into {path}, or into secrets_key \
+         (MISORA_SECRETS_KEY)",
+        path = .0.display()
+    )]
+    OtherSealer(PathBuf),
     /// The backup goes elsewhere.
     #[error("a restore needs a SQLite database and a folder of objects in the configuration")]
     NothingToRestoreTo,
@@ -106,6 +120,33 @@ pub async fn open(config: &Config) -> Result<(Store, Objects), ServeError> {
     let store = Store::open(&config.database_url).await.map_err(doing("opening the database"))?;
     let objects = Objects::open(&config.objects).map_err(doing("opening the place of the media"))?;
     Ok((store, objects))
+}
+
+/// The key of secrets: the configuration's, or that of the file in the data folder, which is made at first use.
+fn sealer(config: &Config) -> Result<Sealer, SealerError> {
+    match &config.secrets_key {
+        Some(key) => Sealer::parse(key),
+        None => Sealer::open_or_create(&secrets_file(config)),
+    }
+}
+
+fn secrets_file(config: &Config) -> PathBuf {
+    config.data.join("keys").join("secrets.key")
+}
+
+/// Gives a store its key of secrets, and seals what an earlier version wrote in clear.
+async fn seal(store: Store, config: &Config) -> Result<Store, ServeError> {
+    use crate::clock::Clock as _;
+    let store = store.sealed_with(sealer(config)?);
+    match store.check_sealer(SystemClock.now()).await {
+        Err(StoreError::Unsealable) => return Err(ServeError::OtherSealer(secrets_file(config))),
+        checked => checked.map_err(doing("checking the key of secrets"))?,
+    }
+    let sealed = store.seal_webhook_secrets().await.map_err(doing("sealing the secrets of webhooks"))?;
+    if sealed > 0 {
+        tracing::info!(endpoints = sealed, "secrets of webhooks that stood in clear are sealed now");
+    }
+    Ok(store)
 }
 
 /// Brings the tables up to date: `misora migrate`.
@@ -158,6 +199,7 @@ impl Server {
     ) -> Result<Self, ServeError> {
         let (store, objects) = open(config).await?;
         store.migrate().await.map_err(doing("bringing the tables up to date"))?;
+        let store = seal(store, config).await?;
 
         let cannot_listen = |source| ServeError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(cannot_listen)?;
@@ -168,6 +210,10 @@ impl Server {
             // A port that the system chose is known only now.
             settings.base_url = format!("http://{address}");
         }
+        let mail: Arc<dyn Mail> = match &config.smtp {
+            Some(place) => Arc::new(Smtp::new(place)?),
+            None => Arc::new(Outbox::new(config.outbox.clone())),
+        };
         let app = App::new(AppParts {
             link_key: link_key(&store).await.map_err(doing("reading the key of links"))?,
             store,
@@ -176,7 +222,7 @@ impl Server {
             settings,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
-            mail: Arc::new(Outbox::new(config.outbox.clone())),
+            mail,
             outbound: Arc::new(HttpOutbound::new(config.allow_private_webhooks)?),
         })?;
         write_aliases(&app, config, &offers).await.map_err(doing("writing the names of models"))?;
@@ -194,6 +240,8 @@ impl Server {
         tasks.spawn(async move { housekeeping::run(&shared, &until).await });
         let (shared, until) = looped(&app);
         tasks.spawn(async move { webhooks::run(&shared, &until).await });
+        let (shared, until) = looped(&app);
+        tasks.spawn(async move { letters::run(&shared, &until).await });
         let (shared, until) = looped(&app);
         tasks.spawn(async move { batch_runner::run(&shared, &until).await });
 

@@ -16,12 +16,20 @@ use uuid::Uuid;
 use crate::error::StoreError;
 
 /// The migrations, forward only: number, name, and the SQL of each engine. One that was released is never changed.
-const MIGRATIONS: &[(i64, &str, &str, &str)] = &[(
-    1,
-    "start",
-    include_str!("../migrations/sqlite/0001_start.sql"),
-    include_str!("../migrations/postgres/0001_start.sql"),
-)];
+const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
+    (
+        1,
+        "start",
+        include_str!("../migrations/sqlite/0001_start.sql"),
+        include_str!("../migrations/postgres/0001_start.sql"),
+    ),
+    (
+        2,
+        "identity",
+        include_str!("../migrations/sqlite/0002_identity.sql"),
+        include_str!("../migrations/postgres/0002_identity.sql"),
+    ),
+];
 
 /// A database of one of two kinds. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -97,16 +105,27 @@ impl Database {
 
     /// Brings the tables up to date. Running it again changes nothing.
     pub(crate) async fn migrate(&self) -> Result<(), StoreError> {
+        self.migrate_to(i64::MAX).await
+    }
+
+    /// Brings the tables to what they were in a version: how else would a test know that every version can be left?
+    pub(crate) async fn migrate_to(&self, version: i64) -> Result<(), StoreError> {
         let migration = |&(number, name, sqlite, postgres): &(i64, &'static str, &'static str, &'static str)| {
             let sql = if matches!(self, Self::Sqlite { .. }) { sqlite } else { postgres };
             Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
         };
-        let migrator = Migrator::with_migrations(MIGRATIONS.iter().map(migration).collect());
+        let wanted = MIGRATIONS.iter().filter(|(number, ..)| *number <= version);
+        let migrator = Migrator::with_migrations(wanted.map(migration).collect());
         match self {
             Self::Sqlite { writer, .. } => migrator.run(writer).await?,
             Self::Postgres(pool) => migrator.run(pool).await?,
         }
         Ok(())
+    }
+
+    /// The number of the last migration.
+    pub(crate) fn last_version() -> i64 {
+        MIGRATIONS.iter().map(|(number, ..)| *number).max().unwrap_or(0)
     }
 
     /// Closes all connections.
@@ -339,6 +358,8 @@ values! {
     Uuid: platform::ApiKeyId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::SessionId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::DecisionId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::LetterId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::PasskeyId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::LedgerEntryId, value => Uuid::from_bytes(value.bytes());
 }
 

@@ -14,6 +14,12 @@ pub enum StoreError {
     /// The address of the database is none.
     #[error("{0:?} is no database: write sqlite:PATH, sqlite::memory: or postgres://…")]
     DatabaseUrl(String),
+    /// A secret is to be read or written by what was not given the key of secrets.
+    #[error("secrets in rows are sealed, and the key for them was not given")]
+    NoSealer,
+    /// What was sealed cannot be opened: another key, another row, or changed bytes.
+    #[error("a sealed secret cannot be opened with this key")]
+    Unsealable,
     /// A row holds what it cannot hold.
     #[error("column {column} holds {value:?}, which nobody wrote")]
     Corrupt {

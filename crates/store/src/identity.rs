@@ -25,10 +25,6 @@ pub struct Identity {
 pub enum CredentialKind {
     /// An argon2id hash in PHC form.
     Password,
-    /// All passkeys, as the WebAuthn library writes them, JSON.
-    Passkeys,
-    /// The seed of one-time passwords, sealed by the caller.
-    Totp,
 }
 
 impl Store {
@@ -135,8 +131,6 @@ impl CredentialKind {
     fn as_str(self) -> &'static str {
         match self {
             Self::Password => "password",
-            Self::Passkeys => "passkeys",
-            Self::Totp => "totp",
         }
     }
 }

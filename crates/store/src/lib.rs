@@ -18,7 +18,12 @@ mod outbox;
 
 mod identity;
 mod membership;
+mod passkey;
+mod second_factor;
 mod session;
+
+mod letter;
+mod sealer;
 
 mod api_key;
 mod project;
@@ -46,12 +51,16 @@ pub use file::File;
 pub use generation::{Cancellation, Generation, GenerationPage, PublishedVideo};
 pub use identity::{CredentialKind, Identity};
 pub use ledger::{Balance, LedgerEntry, UsageDay};
+pub use letter::{Letter, WaitingLetter};
 pub use link::{LinkError, LinkKey, LinkSignature};
 pub use membership::AuditEntry;
 pub use objects::{ByteRange, ObjectBytes, ObjectKey, Objects, ObjectsPlace, S3Place, StoredVideo};
+pub use passkey::Passkey;
 pub use project::Project;
 pub use queue::{Ending, Heartbeat, Lease, Outputs, QueueDepth, QueuePlace, Reaped};
-pub use session::{OneTimeToken, Session};
+pub use sealer::{Sealer, SealerError};
+pub use second_factor::{CodeOutcome, SecondFactor};
+pub use session::{OneTimeToken, Session, TokenState};
 pub use store::{Order, Page, Store};
 pub use tier::StoredInvite;
 pub use webhook::{Delivery, WebhookEndpoint};

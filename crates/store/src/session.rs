@@ -4,6 +4,7 @@ use platform::{IdentityId, SessionId, Timestamp, TokenHash, TokenKind};
 
 use crate::database::{Row, args};
 use crate::error::StoreError;
+use crate::generation::number;
 use crate::store::Store;
 
 /// A browser that is signed in.
@@ -32,6 +33,19 @@ pub struct OneTimeToken {
     pub identity: Option<IdentityId>,
     /// What about, such as an address to confirm.
     pub subject: String,
+}
+
+/// What is known of a token that someone holds. Only they can ask, so it may be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenState {
+    /// It works, once.
+    Good(OneTimeToken),
+    /// It has worked.
+    Used,
+    /// Its time is over.
+    Expired,
+    /// Nobody made it, or it was taken back.
+    Unknown,
 }
 
 impl Store {
@@ -130,6 +144,29 @@ impl Store {
         self.database.execute(sql, args).await.map(|_| ())
     }
 
+    /// Looks at a token without using it.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn one_time_token(
+        &self,
+        hash: TokenHash,
+        kind: TokenKind,
+        now: Timestamp,
+    ) -> Result<TokenState, StoreError> {
+        let sql = "SELECT identity, subject, expires_at, used_at FROM one_time_tokens WHERE hash = $1 AND kind = $2";
+        let Some(row) = self.database.first(sql, args![hash, kind_word(kind)]).await? else {
+            return Ok(TokenState::Unknown);
+        };
+        if row.opt_int("used_at")?.is_some() {
+            return Ok(TokenState::Used);
+        }
+        if row.opt_int("expires_at")?.is_some_and(|end| end <= now.micros()) {
+            return Ok(TokenState::Expired);
+        }
+        Ok(TokenState::Good(token_from_row(&row)?))
+    }
+
     /// Uses a token up. Nothing if it is unknown, of another kind, over or used: which of these is nobody's business.
     ///
     /// # Errors
@@ -145,11 +182,31 @@ impl Store {
         let mut tx = self.database.begin().await?;
         let row = tx.first(sql, args![hash, kind_word(kind), now]).await?;
         tx.commit().await?;
-        row.map(|row| {
-            let identity = row.opt_id("identity")?.map(IdentityId::from_bytes);
-            Ok(OneTimeToken { identity, subject: row.text("subject")? })
-        })
-        .transpose()
+        row.map(|row| token_from_row(&row)).transpose()
+    }
+
+    /// How many tokens of a kind a person has that still work.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn count_one_time_tokens(
+        &self,
+        identity: IdentityId,
+        kind: TokenKind,
+        now: Timestamp,
+    ) -> Result<u32, StoreError> {
+        let sql = "SELECT COUNT(*) AS count FROM one_time_tokens WHERE identity = $1 AND kind = $2
+                   AND used_at IS NULL AND (expires_at IS NULL OR expires_at > $3)";
+        let row = self.database.first(sql, args![identity, kind_word(kind), now]).await?;
+        row.map_or(Ok(0), |row| number(&row, "count"))
+    }
+
+    /// Forgets tokens whose time was over before a moment; says how many. Until then their holders are told that they came late.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn forget_expired_tokens(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.database.execute("DELETE FROM one_time_tokens WHERE expires_at < $1", args![before]).await
     }
 
     /// Forgets a person's tokens of a kind, used or not: before new recovery codes are made.
@@ -162,6 +219,11 @@ impl Store {
     }
 }
 
+fn token_from_row(row: &Row) -> Result<OneTimeToken, StoreError> {
+    let identity = row.opt_id("identity")?.map(IdentityId::from_bytes);
+    Ok(OneTimeToken { identity, subject: row.text("subject")? })
+}
+
 fn kind_word(kind: TokenKind) -> &'static str {
     match kind {
         TokenKind::Session => "session",
@@ -170,6 +232,7 @@ fn kind_word(kind: TokenKind) -> &'static str {
         TokenKind::SetUp => "set_up",
         TokenKind::EmailConfirmation => "email_confirmation",
         TokenKind::PasswordReset => "password_reset",
+        TokenKind::Ceremony => "ceremony",
     }
 }
 

@@ -4,11 +4,13 @@ use platform::Timestamp;
 
 use crate::database::{Database, args};
 use crate::error::StoreError;
+use crate::sealer::Sealer;
 
 /// All rows of an installation. Cheap to clone; its methods stand in the files of their subjects.
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) database: Database,
+    sealer: Option<Sealer>,
 }
 
 /// Which way a list goes by time of creation.
@@ -38,7 +40,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::DatabaseUrl`], or [`StoreError::Database`] if it does not answer.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        Ok(Self { database: Database::open(url).await? })
+        Ok(Self { database: Database::open(url).await?, sealer: None })
+    }
+
+    /// The same store with the key that secrets in rows are sealed with. Without it they can be neither read nor written.
+    #[must_use]
+    pub fn sealed_with(self, sealer: Sealer) -> Self {
+        Self { sealer: Some(sealer), ..self }
+    }
+
+    /// What seals secrets in rows.
+    pub(crate) fn sealer(&self) -> Result<&Sealer, StoreError> {
+        self.sealer.as_ref().ok_or(StoreError::NoSealer)
     }
 
     /// Brings the tables up to date. Running it again changes nothing.
@@ -47,6 +60,19 @@ impl Store {
     /// [`StoreError::Migrate`].
     pub async fn migrate(&self) -> Result<(), StoreError> {
         self.database.migrate().await
+    }
+
+    /// Brings the tables to what they were in an earlier version, for tests of migrations. A version that is unknown is the last.
+    ///
+    /// # Errors
+    /// [`StoreError::Migrate`].
+    pub async fn migrate_to(&self, version: i64) -> Result<(), StoreError> {
+        self.database.migrate_to(version).await
+    }
+
+    /// The number of the last migration.
+    pub fn last_version() -> i64 {
+        Database::last_version()
     }
 
     /// Whether the database answers: for readiness.

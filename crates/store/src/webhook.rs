@@ -64,6 +64,9 @@ impl Delivery {
     }
 }
 
+/// The length of a secret in clear; a sealed one is longer.
+const CLEAR_BYTES: u32 = 32;
+
 /// How long whoever claimed a delivery has for it. After that it is claimed again.
 const CLAIM: Duration = Duration::from_secs(60);
 
@@ -81,7 +84,7 @@ impl Store {
             endpoint.name.as_str(),
             endpoint.url.as_str(),
             words(&endpoint.event_types),
-            endpoint.secret.bytes(),
+            self.sealed_secret(endpoint.id, &endpoint.secret)?,
             endpoint.created_at,
             endpoint.updated_at,
         ];
@@ -99,7 +102,7 @@ impl Store {
     ) -> Result<WebhookEndpoint, StoreError> {
         let sql = "SELECT * FROM webhook_endpoints WHERE id = $1 AND project = $2";
         let row = self.database.first(sql, args![id, project]).await?;
-        endpoint_from_row(&row.ok_or(StoreError::NotFound("webhook endpoint"))?)
+        self.endpoint_from_row(&row.ok_or(StoreError::NotFound("webhook endpoint"))?)
     }
 
     /// A project's endpoints by time.
@@ -123,7 +126,7 @@ impl Store {
             "SELECT * FROM webhook_endpoints WHERE project = $1 {behind}
              ORDER BY created_at {direction}, id {direction} LIMIT $2"
         );
-        self.database.all(sql, &args).await?.iter().map(endpoint_from_row).collect()
+        self.database.all(sql, &args).await?.iter().map(|row| self.endpoint_from_row(row)).collect()
     }
 
     /// Changes name, address and event types; the other fields are not looked at.
@@ -157,7 +160,8 @@ impl Store {
                    old_secret_until = CASE WHEN $4 > 0 THEN $4 ELSE NULL END, secret = $3, updated_at = $5
                    WHERE id = $1 AND project = $2";
         let until = old_until.map_or(0, Timestamp::micros);
-        match self.database.execute(sql, args![id, project, secret.bytes(), until, now]).await? {
+        let sealed = self.sealed_secret(id, secret)?;
+        match self.database.execute(sql, args![id, project, sealed, until, now]).await? {
             0 => Err(StoreError::NotFound("webhook endpoint")),
             _ => Ok(()),
         }
@@ -200,7 +204,7 @@ impl Store {
                 body: row.text("body")?,
                 event_at: Timestamp::from_micros(row.int("event_at")?),
                 failed_attempts: number(&row, "failed_attempts")?,
-                endpoint: endpoint_from_row(&found.ok_or(StoreError::NotFound("webhook endpoint"))?)?,
+                endpoint: self.endpoint_from_row(&found.ok_or(StoreError::NotFound("webhook endpoint"))?)?,
             });
         }
         tx.commit().await?;
@@ -235,33 +239,70 @@ impl Store {
         self.database.execute(sql, args![delivery.event, delivery.endpoint.id, failed, next, status]).await?;
         Ok(next)
     }
+
+    /// Seals the secrets of endpoints that an earlier version wrote in clear; says how many endpoints that were. Call it at start:
+    /// running it again changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSealer`] if this store was not given the key.
+    pub async fn seal_webhook_secrets(&self) -> Result<usize, StoreError> {
+        let mut tx = self.database.begin().await?;
+        let sql = format!(
+            "SELECT id, secret, old_secret FROM webhook_endpoints WHERE length(secret) = $1 OR length(old_secret) = $1{}",
+            tx.for_update()
+        );
+        let rows = tx.all(sql, args![CLEAR_BYTES]).await?;
+        for row in &rows {
+            let id = WebhookEndpointId::from_bytes(row.id("id")?);
+            let seal = |bytes| self.sealed_secret(id, &self.opened_secret(id, bytes)?);
+            let (secret, old) = (seal(row.blob("secret")?)?, row.opt_blob("old_secret")?.map(seal).transpose()?);
+            let sql = "UPDATE webhook_endpoints SET secret = $2, old_secret = $3 WHERE id = $1";
+            tx.execute(sql, args![id, secret, old]).await?;
+        }
+        tx.commit().await?;
+        Ok(rows.len())
+    }
+
+    fn sealed_secret(&self, id: WebhookEndpointId, secret: &WebhookSecret) -> Result<Vec<u8>, StoreError> {
+        Ok(self.sealer()?.seal(&secret.bytes(), &purpose(id)))
+    }
+
+    /// A secret as a row holds it: sealed, or in clear until [`Store::seal_webhook_secrets`] has seen it.
+    fn opened_secret(&self, id: WebhookEndpointId, bytes: Vec<u8>) -> Result<WebhookSecret, StoreError> {
+        let clear =
+            if bytes.len() == CLEAR_BYTES as usize { bytes } else { self.sealer()?.open(&bytes, &purpose(id))? };
+        clear.try_into().map(WebhookSecret::new).map_err(|_| corrupt("secret", "another length than 32 bytes"))
+    }
+
+    fn endpoint_from_row(&self, row: &Row) -> Result<WebhookEndpoint, StoreError> {
+        let id = WebhookEndpointId::from_bytes(row.id("id")?);
+        let old_secret = match (row.opt_blob("old_secret")?, moment(row, "old_secret_until")?) {
+            (Some(bytes), Some(until)) => Some((self.opened_secret(id, bytes)?, until)),
+            _ => None,
+        };
+        let types = row.text("event_types")?;
+        let types = types.split_whitespace();
+        Ok(WebhookEndpoint {
+            id,
+            project: ProjectId::from_bytes(row.id("project")?),
+            name: row.text("name")?,
+            url: row.text("url")?,
+            event_types: types
+                .map(|word| EventType::from_word(word).ok_or_else(|| corrupt("event_types", word)))
+                .collect::<Result<_, _>>()?,
+            secret: self.opened_secret(id, row.blob("secret")?)?,
+            old_secret,
+            created_at: Timestamp::from_micros(row.int("created_at")?),
+            updated_at: Timestamp::from_micros(row.int("updated_at")?),
+        })
+    }
+}
+
+/// What a sealed secret is good for: its own endpoint.
+fn purpose(id: WebhookEndpointId) -> String {
+    format!("webhook secret of {id}")
 }
 
 fn words(event_types: &[EventType]) -> String {
     event_types.iter().map(|event_type| event_type.as_str()).collect::<Vec<_>>().join(" ")
-}
-
-fn endpoint_from_row(row: &Row) -> Result<WebhookEndpoint, StoreError> {
-    let secret = |bytes: Vec<u8>| {
-        bytes.try_into().map(WebhookSecret::new).map_err(|_| corrupt("secret", "another length than 32 bytes"))
-    };
-    let old_secret = match (row.opt_blob("old_secret")?, moment(row, "old_secret_until")?) {
-        (Some(bytes), Some(until)) => Some((secret(bytes)?, until)),
-        _ => None,
-    };
-    let types = row.text("event_types")?;
-    let types = types.split_whitespace();
-    Ok(WebhookEndpoint {
-        id: WebhookEndpointId::from_bytes(row.id("id")?),
-        project: ProjectId::from_bytes(row.id("project")?),
-        name: row.text("name")?,
-        url: row.text("url")?,
-        event_types: types
-            .map(|word| EventType::from_word(word).ok_or_else(|| corrupt("event_types", word)))
-            .collect::<Result<_, _>>()?,
-        secret: secret(row.blob("secret")?)?,
-        old_secret,
-        created_at: Timestamp::from_micros(row.int("created_at")?),
-        updated_at: Timestamp::from_micros(row.int("updated_at")?),
-    })
 }

@@ -10,7 +10,7 @@ use platform::{
     IdentityId, MembershipEvent, ProjectId, Role, Service, SignUpRefusal, Timestamp, Token, TokenKind, sign_up_tier,
 };
 use serde::Serialize;
-use store::{OneTimeToken, Project};
+use store::{OneTimeToken, Project, TokenState};
 use utoipa::ToSchema;
 
 use crate::app::App;
@@ -20,8 +20,9 @@ use crate::http::error::ApiError;
 use crate::http::form::Form;
 use crate::http::memberships::ShownMembership;
 use crate::http::password::{NewPassword, is_password};
+use crate::http::second_factor::{Codes, prove};
 use crate::http::sessions::begin_session;
-use crate::mail::Letter;
+use crate::letters;
 
 /// Attempts in a minute to sign in or the like, for one address of the internet and for one account.
 const ATTEMPTS: u32 = 10;
@@ -47,7 +48,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             .says("Makes ten recovery codes in place of those before; they are shown here and never again.")
             .answers::<RecoveryCodes>(),
         post("/api/account/recover", Access::Visitor, recover_account)
-            .says("Sets a new password with a recovery code and signs in.")
+            .says("Sets a new password with a recovery code and signs in. Asks for the second factor, if there is one.")
             .reads::<Recover>(BodyKind::Json)
             .answers::<Done>(),
         post("/api/account/password-reset", Access::Visitor, ask_password_reset)
@@ -55,12 +56,15 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             .reads::<AskReset>(BodyKind::Json)
             .answers::<Done>(),
         post("/api/account/password-reset/confirm", Access::Visitor, reset_password)
-            .says("Sets a new password with the link of a letter and signs in.")
+            .says("Sets a new password with the link of a letter and signs in. Asks for the second factor, if there is one.")
             .reads::<Reset>(BodyKind::Json)
             .answers::<Done>(),
         post("/api/account/confirm-email", Access::Visitor, confirm_email)
             .says("Confirms an address with the link of a letter.")
             .reads::<ConfirmEmail>(BodyKind::Json)
+            .answers::<Done>(),
+        post("/api/account/confirm-email/letter", Access::Person, resend_confirmation)
+            .says("Sends the letter that confirms one's address again.")
             .answers::<Done>(),
     ]
 }
@@ -90,6 +94,8 @@ pub(crate) struct ChangePassword {
 pub(crate) struct Recover {
     /// A recovery code, which works once.
     code: String,
+    /// The code of the authenticator app, if one is asked for.
+    second_factor: Option<String>,
     /// 10 to 200 characters.
     new_password: String,
 }
@@ -106,6 +112,8 @@ pub(crate) struct AskReset {
 pub(crate) struct Reset {
     /// What the letter's link ends with.
     token: String,
+    /// The code of the authenticator app, or a recovery code, if one is asked for.
+    second_factor: Option<String>,
     /// 10 to 200 characters.
     new_password: String,
 }
@@ -241,14 +249,20 @@ async fn change_password(
 }
 
 async fn create_recovery_codes(State(app): State<App>, person: Person) -> Result<Json<RecoveryCodes>, ApiError> {
+    person.fresh(app.now())?;
+    let codes = make_recovery_codes(&app, person.identity()).await?;
+    Ok(Json(RecoveryCodes { object: "recovery_codes", codes }))
+}
+
+/// Ten recovery codes in place of those before.
+pub(crate) async fn make_recovery_codes(app: &App, identity: IdentityId) -> Result<Vec<String>, ApiError> {
     let now = app.now();
-    person.fresh(now)?;
-    app.store.forget_one_time_tokens(person.identity(), TokenKind::RecoveryCode).await?;
+    app.store.forget_one_time_tokens(identity, TokenKind::RecoveryCode).await?;
     let mut codes = Vec::with_capacity(CODES);
     for _ in 0..CODES {
-        codes.push(make_token(&app, TokenKind::RecoveryCode, person.identity(), "", None, now).await?.reveal());
+        codes.push(make_token(app, TokenKind::RecoveryCode, identity, "", None, now).await?.reveal());
     }
-    Ok(Json(RecoveryCodes { object: "recovery_codes", codes }))
+    Ok(codes)
 }
 
 async fn recover_account(
@@ -281,13 +295,42 @@ async fn set_password_with(
     let password = NewPassword::parse(form.needed_text("new_password")?, "new_password")?;
     let text = form.needed_text(param)?.trim();
     count_attempt(app, address, "")?;
-    let refused = || ApiError::invalid(param, "This code is wrong, was used before, or its time is over.");
-    let token = Token::parse(text, kind).map_err(|_| refused())?;
-    let used = app.store.use_one_time_token(token.hash(), kind, app.now()).await?.ok_or_else(refused)?;
-    let identity = used.identity.ok_or_else(refused)?;
+    let (token, known) = good_token(app, text, kind, param).await?;
+    let identity = known.identity.ok_or_else(|| unknown_token(param))?;
+    // The second factor first: a code that is not at hand yet must not cost the link. Two recovery codes are one factor.
+    let codes = if kind == TokenKind::RecoveryCode { Codes::OfApp } else { Codes::OfAppOrRecovery };
+    prove(app, identity, form.text("second_factor")?, codes).await?;
+    let used = app.store.use_one_time_token(token.hash(), kind, app.now()).await?;
+    used.ok_or_else(|| used_token(param))?;
     password.keep(app, identity).await?;
     app.store.end_sessions(identity, None).await?;
     begin_session(app, identity, headers).await
+}
+
+/// Looks at a token that someone holds, and says what is the matter with it if it does not work.
+async fn good_token(
+    app: &App,
+    text: &str,
+    kind: TokenKind,
+    param: &'static str,
+) -> Result<(Token, OneTimeToken), ApiError> {
+    let token = Token::parse(text, kind).map_err(|_| unknown_token(param))?;
+    match app.store.one_time_token(token.hash(), kind, app.now()).await? {
+        TokenState::Good(known) => Ok((token, known)),
+        TokenState::Used => Err(used_token(param)),
+        TokenState::Expired => {
+            Err(ApiError::token("token_expired", param, "This link's time is over. Ask for a new one."))
+        }
+        TokenState::Unknown => Err(unknown_token(param)),
+    }
+}
+
+fn used_token(param: &str) -> ApiError {
+    ApiError::token("token_used", param, "This was used before, and works once.")
+}
+
+fn unknown_token(param: &str) -> ApiError {
+    ApiError::token("token_unknown", param, "This is not complete, or a newer one took its place.")
 }
 
 async fn ask_password_reset(
@@ -307,7 +350,7 @@ async fn ask_password_reset(
             base = app.settings.base_url,
             token = token.reveal(),
         );
-        send(&app, &identity.email, "A new password", body).await?;
+        letters::post(&app, &identity.email, "A new password", body).await?;
     }
     // The same answer whether there is an account or not.
     Ok(Json(Done::new()))
@@ -315,16 +358,30 @@ async fn ask_password_reset(
 
 async fn confirm_email(State(app): State<App>, address: ClientAddress, form: Form) -> Result<Json<Done>, ApiError> {
     count_attempt(&app, address, "")?;
-    let refused = || ApiError::invalid("token", "This link is wrong, was used before, or its time is over.");
-    let token = Token::parse(form.needed_text("token")?.trim(), TokenKind::EmailConfirmation).map_err(|_| refused())?;
-    let used = app.store.use_one_time_token(token.hash(), TokenKind::EmailConfirmation, app.now()).await?;
-    let used = used.ok_or_else(refused)?;
-    let identity = app.store.identity(used.identity.ok_or_else(refused)?).await?;
+    let kind = TokenKind::EmailConfirmation;
+    let (token, known) = good_token(&app, form.needed_text("token")?.trim(), kind, "token").await?;
+    let identity = app.store.identity(known.identity.ok_or_else(|| unknown_token("token"))?).await?;
     // The letter went to an address; only that one is confirmed.
-    if identity.email != used.subject {
-        return Err(refused());
+    if identity.email != known.subject {
+        return Err(unknown_token("token"));
     }
+    app.store.use_one_time_token(token.hash(), kind, app.now()).await?.ok_or_else(|| used_token("token"))?;
     app.store.confirm_email(identity.id, app.now()).await?;
+    Ok(Json(Done::new()))
+}
+
+async fn resend_confirmation(
+    State(app): State<App>,
+    person: Person,
+    address: ClientAddress,
+) -> Result<Json<Done>, ApiError> {
+    count_attempt(&app, address, &person.identity().to_string())?;
+    let identity = app.store.identity(person.identity()).await?;
+    if identity.email_confirmed_at.is_some() {
+        return Err(ApiError::state("This address is confirmed already."));
+    }
+    app.store.forget_one_time_tokens(identity.id, TokenKind::EmailConfirmation).await?;
+    send_confirmation(&app, identity.id, &identity.email).await?;
     Ok(Json(Done::new()))
 }
 
@@ -334,16 +391,7 @@ async fn send_confirmation(app: &App, identity: IdentityId, email: &str) -> Resu
     let base = &app.settings.base_url;
     let body =
         format!("Welcome. To confirm that this address is yours, open\n\n{base}/confirm-email#{}\n", token.reveal());
-    send(app, email, "Confirm your address", body).await
-}
-
-/// Sends a letter. One that cannot be sent is logged: what it tells of has happened.
-pub(crate) async fn send(app: &App, to: &str, subject: &str, body: String) -> Result<(), ApiError> {
-    let letter = Letter { to: to.to_owned(), subject: subject.to_owned(), body, at: app.now() };
-    if let Err(error) = app.mail.send(&letter).await {
-        tracing::error!(error = &error as &dyn std::error::Error, "a letter could not be sent");
-    }
-    Ok(())
+    Ok(letters::post(app, email, "Confirm your address", body).await?)
 }
 
 async fn make_token(

@@ -92,6 +92,29 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, Some("reauth_required"), message)
     }
 
+    /// 401, for a way in that asks for a second factor. It is told to those alone who have the first.
+    pub(crate) fn second_factor_required() -> Self {
+        let message = "Enter the code that your authenticator app shows too, or a recovery code.";
+        Self::new(StatusCode::UNAUTHORIZED, Some("second_factor_required"), message).about("code")
+    }
+
+    /// 401, for a wrong code.
+    pub(crate) fn wrong_code() -> Self {
+        let message = "This code is wrong or was used before. Wait for the next one.";
+        Self::new(StatusCode::UNAUTHORIZED, Some("wrong_code"), message).about("code")
+    }
+
+    /// 401, for a passkey that is nobody's or did not prove itself.
+    pub(crate) fn passkey_refused() -> Self {
+        let message = "This passkey is not known here, or it did not prove itself.";
+        Self::new(StatusCode::UNAUTHORIZED, Some("passkey_refused"), message)
+    }
+
+    /// 400, for a link or code that works no more.
+    pub(crate) fn token(code: &'static str, param: &str, message: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Some(code), message).about(param)
+    }
+
     /// 401, for a wrong address or password; never says which.
     pub(crate) fn wrong_credentials() -> Self {
         let message = "This address and password do not belong together.";
@@ -223,6 +246,8 @@ impl From<StoreError> for ApiError {
             StoreError::Database(_)
             | StoreError::Migrate(_)
             | StoreError::DatabaseUrl(_)
+            | StoreError::NoSealer
+            | StoreError::Unsealable
             | StoreError::Corrupt { .. }
             | StoreError::Objects(_)
             | StoreError::ObjectsPlace(_)

@@ -8,11 +8,12 @@ use store::AuditEntry;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::http::accounts::{count_attempt, send};
+use crate::http::accounts::count_attempt;
 use crate::http::auth::{Access, ClientAddress};
 use crate::http::endpoint::{BodyKind, Endpoint, post};
 use crate::http::error::ApiError;
 use crate::http::form::Form;
+use crate::letters;
 
 /// The most keys in one report.
 const MAX_KEYS: usize = 100;
@@ -77,6 +78,6 @@ async fn disable(app: &App, text: &str, place: &str) -> Result<bool, ApiError> {
         "Your key \"{}\" ({}) was found at {place}, so it was disabled. Programs that used it have stopped; make a new one at {}.",
         key.name, key.id, app.settings.base_url
     );
-    send(app, &owner.email, "A key of yours was found in public and is disabled", body).await?;
+    letters::post(app, &owner.email, "A key of yours was found in public and is disabled", body).await?;
     Ok(true)
 }

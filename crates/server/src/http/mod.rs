@@ -32,11 +32,14 @@ mod accounts;
 mod keys;
 mod leaks;
 mod memberships;
+mod passkeys;
 mod password;
+mod second_factor;
 mod sessions;
 
 mod admin;
 mod decisions;
+mod links;
 mod setup;
 
 mod health;
@@ -78,12 +81,15 @@ fn all_endpoints() -> Vec<Endpoint> {
         usage::endpoints(),
         accounts::endpoints(),
         sessions::endpoints(),
+        second_factor::endpoints(),
+        passkeys::endpoints(),
         memberships::endpoints(),
         keys::endpoints(),
         leaks::endpoints(),
         decisions::endpoints(),
         admin::endpoints(),
         setup::endpoints(),
+        links::endpoints(),
         health::endpoints(),
         openapi::endpoints(),
     ]

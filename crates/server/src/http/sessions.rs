@@ -16,12 +16,13 @@ use crate::http::error::ApiError;
 use crate::http::form::Form;
 use crate::http::page::{Id, List};
 use crate::http::password::is_password;
+use crate::http::second_factor::{Codes, prove};
 use crate::http::video_object::Deleted;
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
         post("/api/sessions", Access::Visitor, create_session)
-            .says("Signs in: the answer sets a cookie.")
+            .says("Signs in: the answer sets a cookie. Asks for the second factor, if there is one.")
             .reads::<SignIn>(BodyKind::Json)
             .answers::<Done>(),
         get("/api/sessions", Access::Person, list_sessions)
@@ -43,6 +44,8 @@ pub(crate) struct SignIn {
     email: String,
     /// The password.
     password: String,
+    /// The code of the authenticator app, or a recovery code, if one is asked for.
+    code: Option<String>,
 }
 
 /// A proof.
@@ -50,6 +53,8 @@ pub(crate) struct SignIn {
 pub(crate) struct Reauthenticate {
     /// The password.
     password: String,
+    /// The code of the authenticator app, or a recovery code, if one is asked for.
+    code: Option<String>,
 }
 
 /// A browser that is signed in.
@@ -81,7 +86,10 @@ async fn create_session(
     count_attempt(&app, address, email)?;
     let identity = app.store.identity_by_email(email).await?.map(|identity| identity.id);
     match (is_password(&app, identity, password).await?, identity) {
-        (true, Some(identity)) => begin_session(&app, identity, &headers).await,
+        (true, Some(identity)) => {
+            prove(&app, identity, form.text("code")?, Codes::OfAppOrRecovery).await?;
+            begin_session(&app, identity, &headers).await
+        }
         _ => Err(ApiError::wrong_credentials()),
     }
 }
@@ -146,6 +154,7 @@ async fn reauthenticate(
     if !is_password(&app, Some(person.identity()), password).await? {
         return Err(ApiError::wrong_credentials());
     }
+    prove(&app, person.identity(), form.text("code")?, Codes::OfAppOrRecovery).await?;
     app.store.reauthenticate_session(person.session.id, app.now()).await?;
     Ok(Json(Done::new()))
 }

@@ -13,7 +13,7 @@ use platform::{
 };
 use provenance::{Action, Model, Provenance, SignedVideo, SigningKey, SoftwareAgent, TrainingChoice, sign};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use store::{Accept, Accepted, Generation, NewGeneration, Objects, ObjectsPlace, Outputs, Project, Store};
+use store::{Accept, Accepted, Generation, NewGeneration, Objects, ObjectsPlace, Outputs, Project, Sealer, Store};
 
 /// A store to test with. The time stands still unless a test moves it.
 pub(crate) struct Bed {
@@ -22,6 +22,8 @@ pub(crate) struct Bed {
     pub(crate) project: ProjectId,
     pub(crate) member: ActiveMembership,
     pub(crate) now: Timestamp,
+    /// The address of its rows.
+    pub(crate) url: String,
     pub(crate) folder: tempfile::TempDir,
 }
 
@@ -39,18 +41,19 @@ impl Bed {
     pub(crate) async fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("misora.sqlite").display());
-        Self::on(Store::open(&url).await.unwrap(), folder).await
+        Self::on(url, folder).await
     }
 
     pub(crate) async fn memory() -> Self {
-        Self::on(Store::open("sqlite::memory:").await.unwrap(), tempfile::tempdir().unwrap()).await
+        Self::on("sqlite::memory:".into(), tempfile::tempdir().unwrap()).await
     }
 
     pub(crate) async fn postgres() -> Self {
-        Self::on(Store::open(&postgres_database().await).await.unwrap(), tempfile::tempdir().unwrap()).await
+        Self::on(postgres_database().await, tempfile::tempdir().unwrap()).await
     }
 
-    async fn on(store: Store, folder: tempfile::TempDir) -> Self {
+    async fn on(url: String, folder: tempfile::TempDir) -> Self {
+        let store = Store::open(&url).await.unwrap().sealed_with(Sealer::new([1; 32]));
         let now = Timestamp::from_seconds(1_790_000_000);
         store.migrate().await.unwrap();
         let tier = Tier { name: "default".into(), quotas: Quotas::DEFAULT, metered: true };
@@ -61,10 +64,19 @@ impl Bed {
             member: member(&store, "mika@example.org", now).await,
             store,
             now,
+            url,
             folder,
         };
         bed.project = bed.another_project("first").await;
         bed
+    }
+
+    /// The address of another database of the same kind, with nothing in it.
+    pub(crate) async fn another_database(&self) -> String {
+        if self.url.starts_with("postgres") {
+            return postgres_database().await;
+        }
+        format!("sqlite:{}", self.folder.path().join(format!("{}.sqlite", u64::from_be_bytes(entropy()))).display())
     }
 
     /// A project of the same person, with a thousand credits.
@@ -233,4 +245,58 @@ fn private_server() -> String {
         (format!("postgres://postgres@localhost/postgres?host={}", folder.trim()), child)
     };
     SERVER.get_or_init(start).0.clone()
+}
+
+/// What no method of a store does: SQL from beside it.
+pub(crate) mod raw {
+    use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
+
+    /// Runs statements.
+    pub(crate) async fn execute(url: &str, sql: &str) {
+        let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        if url.starts_with("sqlite") {
+            sql.execute(&mut SqliteConnection::connect(url).await.unwrap()).await.unwrap();
+        } else {
+            sql.execute(&mut PgConnection::connect(url).await.unwrap()).await.unwrap();
+        }
+    }
+
+    macro_rules! one {
+        ($($(#[$doc:meta])* $name:ident: $type:ty;)*) => {$(
+            $(#[$doc])*
+            pub(crate) async fn $name(url: &str, sql: &str) -> $type {
+                let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+                if url.starts_with("sqlite") {
+                    sql.fetch_one(&mut SqliteConnection::connect(url).await.unwrap()).await.unwrap().get(0)
+                } else {
+                    sql.fetch_one(&mut PgConnection::connect(url).await.unwrap()).await.unwrap().get(0)
+                }
+            }
+        )*};
+    }
+
+    one! {
+        /// The bytes in the first column of the first row.
+        bytes: Vec<u8>;
+        /// The text in the first column of the first row.
+        text: String;
+        /// The number in the first column of the first row.
+        number: i64;
+    }
+
+    /// All tables of ours with how many rows they have.
+    pub(crate) async fn counts(url: &str) -> Vec<(String, i64)> {
+        let names = if url.starts_with("sqlite") {
+            "SELECT group_concat(name) FROM sqlite_master
+             WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name <> '_sqlx_migrations'"
+        } else {
+            "SELECT string_agg(tablename, ',') FROM pg_tables
+             WHERE schemaname = 'public' AND tablename <> '_sqlx_migrations'"
+        };
+        let mut counts = Vec::new();
+        for name in text(url, names).await.split(',') {
+            counts.push((name.to_owned(), number(url, &format!("SELECT COUNT(*) FROM {name}")).await));
+        }
+        counts
+    }
 }

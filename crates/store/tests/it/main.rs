@@ -14,6 +14,7 @@ mod simulation;
 mod keys;
 mod people;
 mod projects;
+mod secrets;
 
 mod batches;
 mod webhooks;

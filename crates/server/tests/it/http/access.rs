@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use platform::{
-    BatchId, CharacterId, FileId, MembershipEvent, Role, Scope, Scopes, Service, Timestamp, WebhookEndpointId,
-    WebhookSecret,
+    BatchId, CharacterId, FileId, MembershipEvent, PasskeyId, Role, Scope, Scopes, Service, Timestamp,
+    WebhookEndpointId, WebhookSecret,
 };
 use serde_json::json;
-use store::{Character, File, NewBatch, WebhookEndpoint};
+use store::{Character, File, NewBatch, Passkey, WebhookEndpoint};
 
 use super::site::{As, Sent, Site};
 use crate::loops::bed::{create, entropy};
@@ -54,6 +54,16 @@ GET    /v1/usage/ledger                              usage:read      reads  api
 GET    /api/account                                  member
 POST   /api/account/password                         member
 POST   /api/account/recovery-codes                   member
+POST   /api/account/confirm-email/letter             member
+GET    /api/account/second-factor                    member
+POST   /api/account/second-factor                    member
+POST   /api/account/second-factor/confirm            member
+DELETE /api/account/second-factor                    member
+GET    /api/account/passkeys                         member
+POST   /api/account/passkeys                         member
+POST   /api/account/passkeys/start                   member
+POST   /api/account/passkeys/{id}                    member          own
+DELETE /api/account/passkeys/{id}                    member          own
 GET    /api/sessions                                 member
 DELETE /api/sessions/{id}                            member          own
 DELETE /api/session                                  member
@@ -92,9 +102,15 @@ POST   /api/account/password-reset                   open
 POST   /api/account/password-reset/confirm           open
 POST   /api/account/confirm-email                    open
 POST   /api/sessions                                 open
+POST   /api/sessions/passkey                         open
+POST   /api/sessions/passkey/start                   open
 POST   /api/leaks                                    open
 POST   /api/set-up                                   open
 GET    /set-up                                       open
+GET    /password-reset                               open
+GET    /confirm-email                                open
+GET    /links.js                                     open
+GET    /links.css                                    open
 GET    /media/{id}/{variant}                         open
 GET    /healthz                                      open
 GET    /readyz                                       open
@@ -111,6 +127,7 @@ struct Things {
     character: String,
     batch: String,
     endpoint: String,
+    passkey: String,
 }
 
 fn rows() -> impl Iterator<Item = (&'static str, &'static str, Vec<&'static str>)> {
@@ -168,6 +185,19 @@ impl Things {
             updated_at: now,
         };
         app.store.create_webhook_endpoint(&row).await.unwrap();
+        let passkey = PasskeyId::new(now, entropy());
+        let row = Passkey {
+            id: passkey,
+            identity,
+            credential_id: entropy().repeat(2),
+            name: "phone".into(),
+            transports: 0,
+            static_state: vec![1],
+            dynamic_state: vec![1],
+            created_at: now,
+            last_used_at: None,
+        };
+        app.store.create_passkey(&row).await.unwrap();
         let keys = app.store.api_keys(project).await.unwrap();
         Self {
             key: keys.last().unwrap().id.to_string(),
@@ -176,6 +206,7 @@ impl Things {
             character: character.to_string(),
             batch: batch.to_string(),
             endpoint: endpoint.to_string(),
+            passkey: passkey.to_string(),
         }
     }
 
@@ -191,6 +222,7 @@ impl Things {
             ("/v1/batches", &self.batch),
             ("/v1/webhook_endpoints", &self.endpoint),
             ("/api/sessions", &session),
+            ("/api/account/passkeys", &self.passkey),
             ("/api/admin/identities", &site.owner().to_string()),
             ("/api/admin/projects", &site.bed.project.to_string()),
             ("/api/admin/keys", &self.key),

@@ -123,20 +123,99 @@ async fn a_lost_password_is_replaced_by_a_code_or_a_letter_once() {
         async move { post(site, "/api/account/recover", None, json!({ "code": code, "new_password": password })).await }
     };
     cookie(&recover("another long password").await);
-    assert_eq!(recover("a third long password").await.error().2, "code");
+    assert_eq!(recover("a third long password").await.error(), (400, "token_used".into(), "code".into()));
     assert_eq!(site.send("GET", "/api/account", As::Cookie(&joined), Sent::Nothing).await.status, 401);
     // The same answer for an address that nobody has.
     for email in ["new@example.org", "nobody@example.org"] {
         post(&site, "/api/account/password-reset", None, json!({ "email": email })).await.ok();
     }
-    let letters = site.letters();
+    let letters = site.letters().await;
     assert_eq!(letters.len(), 2, "{letters:?}");
     let token = letters.iter().find_map(|letter| letter.split("/password-reset#").nth(1)).unwrap();
     let body = json!({ "token": token.lines().next().unwrap(), "new_password": "a fourth long password" });
     cookie(&post(&site, "/api/account/password-reset/confirm", None, body.clone()).await);
-    assert_eq!(post(&site, "/api/account/password-reset/confirm", None, body).await.error().2, "token");
+    let used = post(&site, "/api/account/password-reset/confirm", None, body).await.error();
+    assert_eq!(used, (400, "token_used".into(), "token".into()));
     let token = letters.iter().find_map(|letter| letter.split("/confirm-email#").nth(1)).unwrap();
     post(&site, "/api/account/confirm-email", None, json!({ "token": token.lines().next().unwrap() })).await.ok();
+}
+
+/// What follows the `#` of the last letter's link to a page.
+async fn last_link(site: &Site, page: &str) -> String {
+    let letters = site.letters().await;
+    let links = letters.iter().filter_map(|letter| letter.split(&format!("/{page}#")).nth(1));
+    links.last().unwrap().lines().next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_link_says_why_it_does_not_work() {
+    let site = Site::with_sign_up(SignUpMode::Open).await;
+    let body = json!({ "email": "new@example.org", "password": PASSWORD });
+    let joined = cookie(&post(&site, "/api/account", None, body).await);
+    let reset = |token: String| {
+        let body = json!({ "token": token, "new_password": "another long password" });
+        let site = &site;
+        async move { post(site, "/api/account/password-reset/confirm", None, body).await.error() }
+    };
+    let refused = |code: &str| (400, code.to_owned(), "token".to_owned());
+    assert_eq!(reset("mis_pwr_1".into()).await, refused("token_unknown"));
+    let ask = async || {
+        // Letters of one moment have no order.
+        site.bed.clock.advance(std::time::Duration::from_secs(1));
+        post(&site, "/api/account/password-reset", None, json!({ "email": "new@example.org" })).await.ok();
+        last_link(&site, "password-reset").await
+    };
+    let (first, second) = (ask().await, ask().await);
+    assert_eq!(reset(first).await, refused("token_unknown"), "a newer letter took its place");
+    site.bed.clock.advance(std::time::Duration::from_secs(3601));
+    assert_eq!(reset(second).await, refused("token_expired"));
+
+    let confirm = async |token: &str| post(&site, "/api/account/confirm-email", None, json!({ "token": token })).await;
+    let old = last_link(&site, "confirm-email").await;
+    site.bed.clock.advance(std::time::Duration::from_secs(7 * 86_400));
+    assert_eq!(confirm(&old).await.error(), refused("token_expired"));
+    post(&site, "/api/account/confirm-email/letter", Some(&joined), json!({})).await.ok();
+    let fresh = last_link(&site, "confirm-email").await;
+    confirm(&fresh).await.ok();
+    assert_eq!(confirm(&fresh).await.error(), refused("token_used"));
+    let again = post(&site, "/api/account/confirm-email/letter", Some(&joined), json!({})).await;
+    assert_eq!(again.error().1, "invalid_state");
+}
+
+#[tokio::test]
+async fn a_page_for_a_link_runs_our_script_alone_and_keeps_the_token_to_itself() {
+    let site = Site::new().await;
+    for path in ["/password-reset", "/confirm-email", "/set-up"] {
+        let answer = site.send("GET", path, As::Nobody, Sent::Nothing).await;
+        let policy = answer.header("content-security-policy");
+        assert!(policy.starts_with("default-src 'none'; script-src 'self';") && !policy.contains("unsafe"), "{policy}");
+        assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
+        assert_eq!(
+            (answer.header("referrer-policy"), answer.header("cache-control")),
+            ("no-referrer", "no-store"),
+            "{path}"
+        );
+        let page = String::from_utf8(answer.body).unwrap();
+        // Nothing inline: the policy would refuse it.
+        for inline in ["<style", "<script>", " style=", "onclick", "javascript:"] {
+            assert!(!page.contains(inline), "{path} has {inline}");
+        }
+        assert!(page.contains(r#"name="viewport""#) && page.contains("<noscript>"), "{path}");
+        // What it names is there, and its forms go where something answers.
+        for name in ["src=\"", "href=\"", "data-to=\""] {
+            for target in page.split(name).skip(1).map(|rest| rest.split('"').next().unwrap()) {
+                let method = if name.starts_with("data") { "POST" } else { "GET" };
+                let routes = server::route_list();
+                assert!(routes.iter().any(|(verb, path, _)| *verb == method && *path == target), "{method} {target}");
+            }
+        }
+    }
+    for (path, kind) in [("/links.js", "text/javascript"), ("/links.css", "text/css")] {
+        let answer = site.send("GET", path, As::Nobody, Sent::Nothing).await;
+        assert!(answer.header("content-type").starts_with(kind) && answer.status == 200, "{path}");
+        let text = String::from_utf8(answer.body).unwrap();
+        assert!(!text.contains("http://") && !text.contains("https://") && !text.contains("innerHTML"), "{path}");
+    }
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ async fn a_leaked_key_is_disabled_and_its_owner_hears_of_it() {
     assert_eq!(site.get("/v1/videos").await.status, 200);
     assert_eq!(report(json!([site.key])).await["disabled"], 1);
     assert_eq!(site.get("/v1/videos").await.error().1, "invalid_api_key");
-    let letters = site.letters();
+    let letters = site.letters().await;
     assert!(
         letters.len() == 1 && letters[0].contains("mika@example.org") && letters[0].contains("a paste"),
         "{letters:?}"

@@ -26,7 +26,7 @@ async fn the_document_names_every_route_and_resolves_every_reference() {
 #[tokio::test]
 async fn the_page_asks_nobody_else_for_anything() {
     let site = Site::new().await;
-    for path in ["/docs", "/set-up"] {
+    for path in ["/docs", "/set-up", "/password-reset", "/confirm-email"] {
         let answer = site.send("GET", path, As::Nobody, Sent::Nothing).await;
         let page = String::from_utf8(answer.body).unwrap();
         assert!(

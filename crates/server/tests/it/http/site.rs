@@ -77,7 +77,7 @@ impl Site {
         Self::of(Bed::with(|settings| settings.sign_up = mode).await).await
     }
 
-    async fn of(bed: Bed) -> Self {
+    pub(crate) async fn of(bed: Bed) -> Self {
         let now = bed.app.now();
         bed.app.store.change_membership(bed.member.identity(), Service::Api, MembershipEvent::Join, now).await.unwrap();
         let router = server::router(bed.app.clone());
@@ -211,8 +211,9 @@ impl Site {
         made["id"].as_str().unwrap().to_owned()
     }
 
-    /// The letters that were sent.
-    pub(crate) fn letters(&self) -> Vec<String> {
+    /// The letters that were sent, after those that wait.
+    pub(crate) async fn letters(&self) -> Vec<String> {
+        while server::letters::deliver_due(&self.bed.app).await.unwrap() > 0 {}
         let mut paths: Vec<_> = std::fs::read_dir(self.bed.folder.path().join("outbox"))
             .unwrap()
             .map(|entry| entry.unwrap().path())

@@ -12,8 +12,8 @@ use platform::{
 use provenance::SigningKey;
 use render::{ModelError, Progress, Recipe, TestCard, VideoModel, VideoRequest};
 use server::worker::{Models, Worker, WorkerOptions};
-use server::{App, AppParts, HttpOutbound, ManualClock, Outbox, Settings, SystemEntropy, full_offer};
-use store::{Accept, Accepted, Generation, LinkKey, NewGeneration, Objects, ObjectsPlace, Project, Store};
+use server::{App, AppParts, HttpOutbound, Mail, ManualClock, Outbox, Settings, SystemEntropy, full_offer};
+use store::{Accept, Accepted, Generation, LinkKey, NewGeneration, Objects, ObjectsPlace, Project, Sealer, Store};
 
 pub(crate) struct Bed {
     pub(crate) app: App,
@@ -54,11 +54,21 @@ impl Bed {
 
     /// A bed whose owner decided something else.
     pub(crate) async fn with(decide: impl FnOnce(&mut Settings)) -> Self {
+        Self::made(decide, None).await
+    }
+
+    /// A bed whose letters go another way than into its folder.
+    pub(crate) async fn with_mail(mail: Arc<dyn Mail>) -> Self {
+        Self::made(|_| {}, Some(mail)).await
+    }
+
+    async fn made(decide: impl FnOnce(&mut Settings), mail: Option<Arc<dyn Mail>>) -> Self {
         let mut settings = Settings::new("http://misora.test");
         decide(&mut settings);
         let now = Timestamp::from_seconds(1_790_000_000);
         let (clock, folder) = (Arc::new(ManualClock::new(now)), tempfile::tempdir().unwrap());
         let store = Store::open(&format!("sqlite:{}", folder.path().join("misora.sqlite").display())).await.unwrap();
+        let store = store.sealed_with(Sealer::new([1; 32]));
         store.migrate().await.unwrap();
         let app = App::new(AppParts {
             store,
@@ -68,7 +78,7 @@ impl Bed {
             link_key: LinkKey::new([1; 32]),
             clock: Arc::clone(&clock) as _,
             entropy: Arc::new(SystemEntropy),
-            mail: Arc::new(Outbox::new(folder.path().join("outbox"))),
+            mail: mail.unwrap_or_else(|| Arc::new(Outbox::new(folder.path().join("outbox")))),
             outbound: Arc::new(HttpOutbound::new(false).unwrap()),
         })
         .unwrap();

@@ -3,6 +3,7 @@
 mod batches;
 pub(crate) mod bed;
 mod kinds;
+mod letters;
 mod outputs;
 mod shutdown;
 mod webhooks;
