@@ -296,7 +296,7 @@ mod tests {
         check("Misora <a@example.org>", Some((Some("Misora"), "a@example.org")));
         check("\"Misora, at home\" <a@example.org>", Some((Some("Misora, at home"), "a@example.org")));
         check(" <a@example.org> ", Some((None, "a@example.org")));
-        for wrong in ["", "a", "@", "a@", "@b", "a@b@c", "a b@c", "A <a@b", "a@b>", "a@b\r\nTo: c@d", "A\n <a@b>"] {
+        for wrong in ["", "a", "@", "a@", "@b", "a@b@c", "a b@c", "A <a@b", "a@b>", "a@b\r\nTo: c@d", "A\nB <a@b>"] {
             check(wrong, None);
         }
     }
