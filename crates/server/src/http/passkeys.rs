@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use webauthn_rp::bin::{Decode, Encode};
 use webauthn_rp::request::auth::AuthenticationVerificationOptions;
 use webauthn_rp::request::register::{
-    PublicKeyCredentialUserEntity, RegistrationVerificationOptions, UserHandle16, Username,
+    CredProtect, PublicKeyCredentialUserEntity, RegistrationVerificationOptions, UserHandle16, Username,
 };
 use webauthn_rp::request::{AsciiDomain, PublicKeyCredentialDescriptor, RpId};
 use webauthn_rp::response::auth::ser_relaxed::AuthenticationRelaxed;
@@ -180,7 +180,9 @@ async fn start_passkey(State(app): State<App>, person: Person) -> Result<Json<Ce
         Ok(PublicKeyCredentialDescriptor { id, transports })
     });
     let exclude = exclude.collect::<Result<_, ApiError>>()?;
-    let options = PublicKeyCredentialCreationOptions::passkey(&party.id, user, exclude);
+    let mut options = PublicKeyCredentialCreationOptions::passkey(&party.id, user, exclude);
+    // Its holder is asked for at each use anyway, and many telephones know no such policy: where it is enforced they make no passkey.
+    options.extensions.cred_protect = CredProtect::None;
     let (state, options) = options.start_ceremony().map_err(internal)?;
     begin(&app, Some(identity.id), &state.encode().map_err(internal)?, &options).await
 }

@@ -148,6 +148,7 @@ async fn a_passkey_signs_in_without_address_or_password() {
     assert_eq!((&options["rp"]["id"], &options["user"]["name"]), (&json!("misora.test"), &json!("mika@example.org")));
     assert_eq!(options["authenticatorSelection"]["residentKey"], "required");
     assert_eq!(options["authenticatorSelection"]["userVerification"], "required");
+    assert_eq!(options["extensions"], json!({}), "no policy that some authenticators cannot keep");
     let made = register(&site, &cookie, &mut phone, "My phone").await.ok();
     assert_eq!((&made["name"], &made["last_used_at"]), (&json!("My phone"), &json!(null)));
     assert!(site.letters().await.iter().any(|letter| letter.contains("A new passkey")));
