@@ -16,12 +16,20 @@ use uuid::Uuid;
 use crate::error::StoreError;
 
 /// The migrations, forward only: number, name, and the SQL of each engine. One that was released is never changed.
-const MIGRATIONS: &[(i64, &str, &str, &str)] = &[(
-    1,
-    "start",
-    include_str!("../migrations/sqlite/0001_start.sql"),
-    include_str!("../migrations/postgres/0001_start.sql"),
-)];
+const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
+    (
+        1,
+        "start",
+        include_str!("../migrations/sqlite/0001_start.sql"),
+        include_str!("../migrations/postgres/0001_start.sql"),
+    ),
+    (
+        5,
+        "library",
+        include_str!("../migrations/sqlite/0005_library.sql"),
+        include_str!("../migrations/postgres/0005_library.sql"),
+    ),
+];
 
 /// A database of one of two kinds. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -11,6 +11,7 @@ mod store;
 
 mod accept;
 mod generation;
+mod library;
 mod queue;
 
 mod ledger;
@@ -46,6 +47,7 @@ pub use file::File;
 pub use generation::{Cancellation, Generation, GenerationPage, PublishedVideo};
 pub use identity::{CredentialKind, Identity};
 pub use ledger::{Balance, LedgerEntry, UsageDay};
+pub use library::{LibraryFilter, LibraryState, Shape};
 pub use link::{LinkError, LinkKey, LinkSignature};
 pub use membership::AuditEntry;
 pub use objects::{ByteRange, ObjectBytes, ObjectKey, Objects, ObjectsPlace, S3Place, StoredVideo};
