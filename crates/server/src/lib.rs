@@ -10,6 +10,8 @@ mod config;
 
 mod http;
 
+mod web;
+
 mod mail;
 mod outbound;
 
@@ -27,3 +29,4 @@ pub use http::{Access, Needs, batch_creation, openapi, route_list, router};
 pub use mail::{Letter, Mail, MailError, Outbox};
 pub use outbound::{HttpOutbound, OutboundError};
 pub use serve::{ServeError, Server, back_up, full_offer, migrate, open, restore, run_worker};
+pub use web::{Viewer, page_list};

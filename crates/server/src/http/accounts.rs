@@ -145,9 +145,9 @@ pub(crate) struct Account {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct RecoveryCodes {
     /// Always `recovery_codes`.
-    object: &'static str,
+    pub(crate) object: &'static str,
     /// The codes.
-    codes: Vec<String>,
+    pub(crate) codes: Vec<String>,
 }
 
 impl Done {
@@ -156,7 +156,7 @@ impl Done {
     }
 }
 
-async fn create_account(
+pub(crate) async fn create_account(
     State(app): State<App>,
     address: ClientAddress,
     headers: HeaderMap,
@@ -222,7 +222,7 @@ async fn retrieve_account(State(app): State<App>, person: Person) -> Result<Json
     }))
 }
 
-async fn change_password(
+pub(crate) async fn change_password(
     State(app): State<App>,
     person: Person,
     address: ClientAddress,
@@ -240,7 +240,10 @@ async fn change_password(
     Ok(Json(Done::new()))
 }
 
-async fn create_recovery_codes(State(app): State<App>, person: Person) -> Result<Json<RecoveryCodes>, ApiError> {
+pub(crate) async fn create_recovery_codes(
+    State(app): State<App>,
+    person: Person,
+) -> Result<Json<RecoveryCodes>, ApiError> {
     let now = app.now();
     person.fresh(now)?;
     app.store.forget_one_time_tokens(person.identity(), TokenKind::RecoveryCode).await?;
@@ -290,7 +293,7 @@ async fn set_password_with(
     begin_session(app, identity, headers).await
 }
 
-async fn ask_password_reset(
+pub(crate) async fn ask_password_reset(
     State(app): State<App>,
     address: ClientAddress,
     form: Form,

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::{Html, Response};
+use axum::response::Response;
 use platform::{Token, TokenKind};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -15,6 +15,7 @@ use crate::http::error::ApiError;
 use crate::http::form::Form;
 use crate::http::password::NewPassword;
 use crate::http::sessions::begin_session;
+use crate::web::show_set_up;
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -37,10 +38,6 @@ pub(crate) struct SetUp {
     email: String,
     /// 10 to 200 characters.
     password: String,
-}
-
-async fn show_set_up() -> Html<&'static str> {
-    Html(PAGE)
 }
 
 async fn set_up(
@@ -68,25 +65,3 @@ async fn set_up(
     app.store.confirm_email(identity, app.now()).await?;
     begin_session(&app, identity, &headers).await
 }
-
-const PAGE: &str = r##"<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Misora: set up</title>
-<meta name="viewport" content="width=device-width"><style>
-body{font:16px/1.5 system-ui,sans-serif;max-width:26rem;margin:4rem auto;padding:0 1rem}
-label{display:block;margin:.8rem 0 .2rem}input{width:100%;box-sizing:border-box;font:inherit;padding:.4rem}
-button{font:inherit;margin-top:1rem;padding:.5rem 1rem}
-@media(prefers-color-scheme:dark){body{background:#111;color:#ddd}}</style></head><body>
-<h1>Set up Misora</h1><p>You will be the administrator of this installation.</p>
-<form><label for="email">Your e-mail address</label><input id="email" type="email" autocomplete="username" required>
-<label for="password">A password of at least 10 characters</label>
-<input id="password" type="password" minlength="10" maxlength="200" autocomplete="new-password" required>
-<button>Make me the administrator</button></form><p role="status" id="said"></p><script>
-document.forms[0].addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const value = (id) => document.getElementById(id).value;
-  const body = JSON.stringify({ token: location.hash.slice(1), email: value("email"), password: value("password") });
-  const answer = await fetch("/api/set-up", { method: "POST", headers: { "content-type": "application/json" }, body });
-  const said = document.getElementById("said");
-  if (answer.ok) { history.replaceState(null, "", "/set-up"); document.forms[0].remove(); said.textContent = "Done. You are signed in."; }
-  else said.textContent = (await answer.json()).error.message;
-});
-</script></body></html>"##;
