@@ -107,6 +107,11 @@ impl Offer {
         found.ok_or_else(|| invalid("size", text, &list(&self.sizes)))
     }
 
+    /// The lengths on offer, the default first.
+    pub fn lengths(&self) -> &[Seconds] {
+        &self.seconds
+    }
+
     /// A length on offer.
     ///
     /// # Errors
@@ -169,6 +174,11 @@ impl Catalogue {
         let target = self.aliases.iter().find(|(alias, _)| *alias == name).map_or(&name, |(_, model)| model);
         let offer = self.offers.iter().find(|offer| offer.name == *target)?;
         Some((name, offer))
+    }
+
+    /// The installed models.
+    pub fn offers(&self) -> &[Offer] {
+        &self.offers
     }
 
     /// All names, aliases first.

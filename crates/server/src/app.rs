@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use platform::{Catalogue, CatalogueError, ModelName, Offer, ProjectId, Quotas, SignUpMode, Tier, Timestamp};
+use provenance::TrustedRoots;
 use store::{LinkKey, Objects, Store, StoreError};
 
 use crate::clock::Clock;
@@ -29,6 +30,8 @@ pub struct AppParts {
     pub settings: Settings,
     /// Signs links to media.
     pub link_key: LinkKey,
+    /// Whose signatures are this installation's own.
+    pub trusted: TrustedRoots,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Gives chance.
@@ -113,6 +116,8 @@ pub struct Shared {
     pub settings: Settings,
     /// Signs links to media.
     pub link_key: LinkKey,
+    /// Whose signatures are this installation's own.
+    pub trusted: TrustedRoots,
     /// Carries letters.
     pub mail: Arc<dyn Mail>,
     /// Speaks to the outside.
@@ -142,6 +147,7 @@ impl App {
             objects: parts.objects,
             settings: parts.settings,
             link_key: parts.link_key,
+            trusted: parts.trusted,
             mail: parts.mail,
             outbound: parts.outbound,
             clock: parts.clock,

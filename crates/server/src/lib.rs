@@ -10,6 +10,8 @@ mod config;
 
 mod http;
 
+mod web;
+
 mod mail;
 mod outbound;
 mod smtp;
@@ -30,3 +32,4 @@ pub use mail::{Mail, MailError, Outbox};
 pub use outbound::{HttpOutbound, OutboundError};
 pub use serve::{ServeError, Server, back_up, full_offer, migrate, open, restore, run_worker};
 pub use smtp::{Sender, Smtp, SmtpError, SmtpPlace, SmtpSecurity};
+pub use web::{Viewer, page_list};

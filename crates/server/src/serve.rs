@@ -9,7 +9,7 @@ use axum::serve::ListenerExt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use platform::{CatalogueError, ModelName, Offer, Rate, Seconds, Size, Token, TokenKind};
-use provenance::SigningKey;
+use provenance::{SigningKey, TrustedRoots};
 use render::{ClipSeconds, OutputSize};
 use store::{LinkKey, Objects, ObjectsPlace, OneTimeToken, Sealer, SealerError, Store, StoreError};
 use tokio::net::TcpListener;
@@ -218,6 +218,7 @@ impl Server {
             link_key: link_key(&store).await.map_err(doing("reading the key of links"))?,
             store,
             objects,
+            trusted: TrustedRoots::installation(&key),
             offers: offers.clone(),
             settings,
             clock: Arc::new(SystemClock),

@@ -29,6 +29,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/sqlite/0002_identity.sql"),
         include_str!("../migrations/postgres/0002_identity.sql"),
     ),
+    (
+        3,
+        "library",
+        include_str!("../migrations/sqlite/0003_library.sql"),
+        include_str!("../migrations/postgres/0003_library.sql"),
+    ),
 ];
 
 /// A database of one of two kinds. Cheap to clone.

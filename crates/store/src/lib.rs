@@ -11,6 +11,7 @@ mod store;
 
 mod accept;
 mod generation;
+mod library;
 mod queue;
 
 mod ledger;
@@ -52,6 +53,7 @@ pub use generation::{Cancellation, Generation, GenerationPage, PublishedVideo};
 pub use identity::{CredentialKind, Identity};
 pub use ledger::{Balance, LedgerEntry, UsageDay};
 pub use letter::{Letter, WaitingLetter};
+pub use library::{LibraryFilter, LibraryState, Shape};
 pub use link::{LinkError, LinkKey, LinkSignature};
 pub use membership::AuditEntry;
 pub use objects::{ByteRange, ObjectBytes, ObjectKey, Objects, ObjectsPlace, S3Place, StoredVideo};

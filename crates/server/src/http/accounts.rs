@@ -153,9 +153,9 @@ pub(crate) struct Account {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct RecoveryCodes {
     /// Always `recovery_codes`.
-    object: &'static str,
+    pub(crate) object: &'static str,
     /// The codes.
-    codes: Vec<String>,
+    pub(crate) codes: Vec<String>,
 }
 
 impl Done {
@@ -164,7 +164,7 @@ impl Done {
     }
 }
 
-async fn create_account(
+pub(crate) async fn create_account(
     State(app): State<App>,
     address: ClientAddress,
     headers: HeaderMap,
@@ -230,7 +230,7 @@ async fn retrieve_account(State(app): State<App>, person: Person) -> Result<Json
     }))
 }
 
-async fn change_password(
+pub(crate) async fn change_password(
     State(app): State<App>,
     person: Person,
     address: ClientAddress,
@@ -248,7 +248,7 @@ async fn change_password(
     Ok(Json(Done::new()))
 }
 
-async fn create_recovery_codes(State(app): State<App>, person: Person) -> Result<Json<RecoveryCodes>, ApiError> {
+pub(crate) async fn create_recovery_codes(State(app): State<App>, person: Person) -> Result<Json<RecoveryCodes>, ApiError> {
     person.fresh(app.now())?;
     let codes = make_recovery_codes(&app, person.identity()).await?;
     Ok(Json(RecoveryCodes { object: "recovery_codes", codes }))
@@ -333,7 +333,7 @@ fn unknown_token(param: &str) -> ApiError {
     ApiError::token("token_unknown", param, "This is not complete, or a newer one took its place.")
 }
 
-async fn ask_password_reset(
+pub(crate) async fn ask_password_reset(
     State(app): State<App>,
     address: ClientAddress,
     form: Form,

@@ -85,15 +85,15 @@ pub(crate) struct ChangeRole {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ShownIdentity {
     /// Its id.
-    id: String,
+    pub(crate) id: String,
     /// Always `identity`.
-    object: &'static str,
+    pub(crate) object: &'static str,
     /// The address.
-    email: String,
+    pub(crate) email: String,
     /// Unix seconds.
-    created_at: i64,
+    pub(crate) created_at: i64,
     /// What was ever joined.
-    memberships: Vec<ShownMembership>,
+    pub(crate) memberships: Vec<ShownMembership>,
 }
 
 /// A tier to keep.
@@ -161,32 +161,32 @@ pub(crate) struct CreateInvite {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ShownInvite {
     /// Its id, which is no code.
-    id: String,
+    pub(crate) id: String,
     /// Always `invite`.
-    object: &'static str,
+    pub(crate) object: &'static str,
     /// Whom it is for.
-    note: String,
+    pub(crate) note: String,
     /// The tier that it leads to.
-    tier: String,
+    pub(crate) tier: String,
     /// How often it can be used.
-    uses_allowed: u32,
+    pub(crate) uses_allowed: u32,
     /// How often it was.
-    uses: u32,
+    pub(crate) uses: u32,
     /// Unix seconds.
-    created_at: i64,
+    pub(crate) created_at: i64,
     /// Unix seconds.
-    expires_at: Option<i64>,
+    pub(crate) expires_at: Option<i64>,
     /// Unix seconds.
-    revoked_at: Option<i64>,
+    pub(crate) revoked_at: Option<i64>,
 }
 
 /// An invite with its code.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct NewInvite {
     #[serde(flatten)]
-    invite: ShownInvite,
+    pub(crate) invite: ShownInvite,
     /// The code to hand out.
-    code: String,
+    pub(crate) code: String,
 }
 
 /// A tier to move to.
@@ -265,7 +265,7 @@ async fn show_identity(app: &App, identity: store::Identity) -> Result<ShownIden
     })
 }
 
-async fn list_identities(
+pub(crate) async fn list_identities(
     State(app): State<App>,
     _: Person,
     values: Values,
@@ -289,7 +289,7 @@ async fn retrieve_identity(
     show_identity(&app, app.store.identity(id).await?).await.map(Json)
 }
 
-async fn change_role(
+pub(crate) async fn change_role(
     State(app): State<App>,
     person: Person,
     Id(id): Id<IdentityId>,
@@ -336,7 +336,7 @@ async fn list_tiers(State(app): State<App>, _: Person) -> Result<Json<List<Shown
     Ok(Json(List::new(tiers.iter().map(show_tier).collect(), |tier: &ShownTier| tier.name.clone(), false)))
 }
 
-async fn set_tier(State(app): State<App>, person: Person, form: Form) -> Result<Json<ShownTier>, ApiError> {
+pub(crate) async fn set_tier(State(app): State<App>, person: Person, form: Form) -> Result<Json<ShownTier>, ApiError> {
     let name = form.needed_text("name")?.to_owned();
     let plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     if !plain || !(1..=40).contains(&name.len()) {
@@ -390,7 +390,11 @@ async fn list_invites(State(app): State<App>, _: Person) -> Result<Json<List<Sho
     Ok(Json(List::new(invites.iter().map(show_invite).collect(), |invite: &ShownInvite| invite.id.clone(), false)))
 }
 
-async fn create_invite(State(app): State<App>, person: Person, form: Form) -> Result<Json<NewInvite>, ApiError> {
+pub(crate) async fn create_invite(
+    State(app): State<App>,
+    person: Person,
+    form: Form,
+) -> Result<Json<NewInvite>, ApiError> {
     let (now, token) = (app.now(), Token::new(TokenKind::Invite, app.random()));
     let tier = form.text("tier")?.unwrap_or(&app.settings.default_tier).to_owned();
     known_tier(&app, &tier).await?;
@@ -421,7 +425,7 @@ async fn known_tier(app: &App, name: &str) -> Result<(), ApiError> {
 }
 
 /// The id of an invite in the path: the hash of its code.
-struct InviteInPath(TokenHash);
+pub(crate) struct InviteInPath(TokenHash);
 
 impl<S: Send + Sync> FromRequestParts<S> for InviteInPath {
     type Rejection = ApiError;
@@ -439,7 +443,7 @@ impl<S: Send + Sync> FromRequestParts<S> for InviteInPath {
     }
 }
 
-async fn revoke_invite(
+pub(crate) async fn revoke_invite(
     State(app): State<App>,
     person: Person,
     InviteInPath(hash): InviteInPath,
@@ -450,7 +454,7 @@ async fn revoke_invite(
     Ok(Json(Deleted::new(id, "invite.revoked")))
 }
 
-async fn change_project_tier(
+pub(crate) async fn change_project_tier(
     State(app): State<App>,
     person: Person,
     Id(id): Id<ProjectId>,
@@ -465,7 +469,7 @@ async fn change_project_tier(
     Ok(Json(Done::new()))
 }
 
-async fn grant_credits(
+pub(crate) async fn grant_credits(
     State(app): State<App>,
     person: Person,
     Id(id): Id<ProjectId>,
@@ -500,7 +504,7 @@ async fn list_aliases(State(app): State<App>, _: Person) -> Result<Json<List<Ali
     Ok(Json(List::new(aliases.iter().map(show).collect(), |alias: &Alias| alias.alias.clone(), false)))
 }
 
-async fn set_alias(State(app): State<App>, person: Person, form: Form) -> Result<Json<Done>, ApiError> {
+pub(crate) async fn set_alias(State(app): State<App>, person: Person, form: Form) -> Result<Json<Done>, ApiError> {
     let name = |param: &'static str, text: &str| {
         ModelName::parse(text).ok_or_else(|| ApiError::invalid(param, "This can be no model's name."))
     };

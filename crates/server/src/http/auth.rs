@@ -47,7 +47,7 @@ pub enum Needs {
     Active(Service),
 }
 
-/// Whoever came with a good key.
+/// Whoever works in a project: came with a good key of it, or is its owner and signed in.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyCaller {
     /// The key's project.
@@ -222,16 +222,24 @@ fn client_address(app: &App, request: &Parts) -> Option<IpAddr> {
     if app.settings.behind_proxy { forwarded().or(connected) } else { connected }
 }
 
-async fn person(app: &App, request: &Parts, access: Access) -> Result<Person, ApiError> {
-    let token = session_token(&request.headers).ok_or_else(ApiError::no_session)?;
-    let now = app.now();
-    let session = app.store.session(token.hash(), now).await?.ok_or_else(ApiError::no_session)?;
+/// Whoever is signed in, if anyone is. A change that another site asks for is refused, whoever asks.
+pub(crate) async fn visitor(app: &App, request: &Parts) -> Result<Option<Person>, ApiError> {
     same_origin(app, request)?;
+    let Some(token) = session_token(&request.headers) else { return Ok(None) };
+    let now = app.now();
+    let Some(session) = app.store.session(token.hash(), now).await? else { return Ok(None) };
     if now.since(session.last_seen_at) >= NOTED {
         app.store.touch_session(session.id, now + app.settings.session_lifetime, now).await?;
     }
     let memberships: Arc<[Membership]> = app.store.memberships(session.identity).await?.into();
-    let person = Person { session, memberships };
+    Ok(Some(Person { session, memberships }))
+}
+
+async fn person(app: &App, request: &Parts, access: Access) -> Result<Person, ApiError> {
+    if session_token(&request.headers).is_none() {
+        return Err(ApiError::no_session());
+    }
+    let person = visitor(app, request).await?.ok_or_else(ApiError::no_session)?;
     let least = match access {
         Access::Administrator => Role::Administrator,
         Access::Moderator => Role::Moderator,
@@ -304,6 +312,12 @@ impl KeyCaller {
 }
 
 impl Person {
+    /// What a key of one of their projects would be, for work of a service in it: each use asks the memberships of this request.
+    pub(crate) fn caller(&self, project: Project, service: Service) -> KeyCaller {
+        let (needs, memberships) = (Needs::Active(service), Arc::clone(&self.memberships));
+        KeyCaller { project: Arc::new(project), needs, memberships }
+    }
+
     /// Who.
     pub(crate) fn identity(&self) -> IdentityId {
         self.session.identity

@@ -33,14 +33,14 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
 
 /// Which of a video's objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Variant {
+pub(crate) enum Variant {
     Video,
     Thumbnail,
     Spritesheet,
 }
 
 impl Variant {
-    fn from_word(word: &str) -> Option<Self> {
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
         match word {
             "video" => Some(Self::Video),
             "thumbnail" => Some(Self::Thumbnail),
@@ -102,7 +102,13 @@ async fn open_link(
     send(&app, &generation, variant, &headers).await
 }
 
-async fn send(app: &App, generation: &Generation, variant: Variant, headers: &HeaderMap) -> Result<Response, ApiError> {
+/// Answers with one of a video's objects; whoever calls this has asked whether the viewer may see it.
+pub(crate) async fn send(
+    app: &App,
+    generation: &Generation,
+    variant: Variant,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
     let published = match (&generation.video, generation.state) {
         (Some(published), _) => published,
         (None, GenerationState::Completed) => return Err(ApiError::state("This video has expired.")),

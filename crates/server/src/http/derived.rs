@@ -87,7 +87,7 @@ struct Source {
     kept: Option<FileId>,
 }
 
-async fn remix_video(
+pub(crate) async fn remix_video(
     State(app): State<App>,
     caller: KeyCaller,
     Id(id): Id<VideoId>,
@@ -102,7 +102,7 @@ async fn remix_video(
     make(&app, member, &caller, creation, idempotency).await
 }
 
-async fn edit_video(
+pub(crate) async fn edit_video(
     State(app): State<App>,
     caller: KeyCaller,
     uri: Uri,
@@ -118,7 +118,7 @@ async fn edit_video(
     make(&app, member, &caller, creation, idempotency).await
 }
 
-async fn extend_video(
+pub(crate) async fn extend_video(
     State(app): State<App>,
     caller: KeyCaller,
     uri: Uri,

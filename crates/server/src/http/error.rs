@@ -9,7 +9,7 @@ use store::StoreError;
 use utoipa::ToSchema;
 
 /// What went wrong, as an answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
     kind: &'static str,
@@ -192,12 +192,25 @@ impl ApiError {
     pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
+
+    /// The stable word.
+    pub(crate) fn code(&self) -> Option<&'static str> {
+        self.code
+    }
+
+    /// The sentence for people.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
 }
 
 impl IntoResponse for ApiError {
+    /// JSON; pages take the error from the answer and show it in their own way.
     fn into_response(self) -> Response {
+        let kept = self.clone();
         let error = ErrorObject { message: self.message, r#type: self.kind, param: self.param, code: self.code };
         let mut response = (self.status, Json(ErrorBody { error })).into_response();
+        response.extensions_mut().insert(kept);
         let headers = response.headers_mut();
         if let Some(millis) = self.retry_after_ms {
             headers.insert(HeaderName::from_static("retry-after-ms"), HeaderValue::from(millis));

@@ -31,7 +31,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// What a stream remembers between two events.
-struct Watch {
+pub(crate) struct Watch {
     app: App,
     caller: KeyCaller,
     id: VideoId,
@@ -44,19 +44,37 @@ async fn stream_events(
     caller: KeyCaller,
     Id(id): Id<VideoId>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    video(&app, &caller, id).await?;
-    let until = app.now() + LONGEST;
-    let watch = Watch { app, caller, id, told: None, until };
-    let events = stream::unfold(watch, |mut watch| async move {
-        let event = watch.next().await?;
-        Some((Ok(event), watch))
-    });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+    let watch = Watch::begin(app, caller, id).await?;
+    let show =
+        |_: App, now: Generation| async move { Event::default().event("video").json_data(Video::from(&now)).ok() };
+    Ok(watch.stream(show))
 }
 
 impl Watch {
+    /// Begins to watch a video of the caller's.
+    pub(crate) async fn begin(app: App, caller: KeyCaller, id: VideoId) -> Result<Self, ApiError> {
+        video(&app, &caller, id).await?;
+        let until = app.now() + LONGEST;
+        Ok(Self { app, caller, id, told: None, until })
+    }
+
+    /// The changes as events.
+    pub(crate) fn stream<F>(
+        self,
+        show: impl Fn(App, Generation) -> F + Copy + Send + 'static,
+    ) -> Sse<impl Stream<Item = Result<Event, Infallible>>>
+    where
+        F: Future<Output = Option<Event>> + Send,
+    {
+        let events = stream::unfold(self, move |mut watch| async move {
+            let now = watch.next().await?;
+            Some((Ok(show(watch.app.clone(), now).await?), watch))
+        });
+        Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+    }
+
     /// The next change; nothing once the job has ended, is gone, or permission has.
-    async fn next(&mut self) -> Option<Event> {
+    async fn next(&mut self) -> Option<Generation> {
         if self.told.as_ref().is_some_and(|told| told.state.is_final()) {
             return None;
         }
@@ -66,9 +84,8 @@ impl Watch {
             let now = video(&self.app, &self.caller, self.id).await.ok()?;
             let news = self.told.as_ref().is_none_or(|told| told.state != now.state || told.progress != now.progress);
             if news {
-                let event = Event::default().event("video").json_data(Video::from(&now)).ok()?;
-                self.told = Some(now);
-                return Some(event);
+                self.told = Some(now.clone());
+                return Some(now);
             }
             if self.app.now() >= self.until {
                 return None;

@@ -82,6 +82,42 @@ impl Form {
         }
     }
 
+    /// Reads what a plain form of a page sends. A name that comes several times is a list.
+    pub(crate) fn from_url_encoded(body: &[u8]) -> Result<Self, ApiError> {
+        let mut form = Self::default();
+        for (count, (name, text)) in form_urlencoded::parse(body).enumerate() {
+            if count >= MAX_PARTS {
+                return Err(ApiError::bad_request(format!("The form has more than {MAX_PARTS} parts.")));
+            }
+            let text = Field::Text(text.into_owned());
+            let field = match form.0.remove(&*name) {
+                None => text,
+                Some(Field::List(mut fields)) => {
+                    fields.push(text);
+                    Field::List(fields)
+                }
+                Some(first) => Field::List(vec![first, text]),
+            };
+            form.0.insert(name.into_owned(), field);
+        }
+        Ok(form)
+    }
+
+    /// The form without what a browser sends for fields that were left empty.
+    pub(crate) fn without_blanks(mut self) -> Self {
+        self.0.retain(|_, field| match field {
+            Field::Text(text) => !text.trim().is_empty(),
+            Field::File(upload) => !upload.bytes.is_empty(),
+            _ => true,
+        });
+        self
+    }
+
+    /// Puts a field in place of what was said.
+    pub(crate) fn set(&mut self, name: &str, field: Field) {
+        self.0.insert(name.to_owned(), field);
+    }
+
     async fn from_multipart(mut parts: Multipart, app: &App) -> Result<Self, ApiError> {
         let failed = |error: MultipartError| match error.status() {
             StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large(app.settings.max_body_bytes),

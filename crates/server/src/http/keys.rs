@@ -105,32 +105,32 @@ pub(crate) struct RotateKey {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ShownKey {
     /// Its public id.
-    id: String,
+    pub(crate) id: String,
     /// Always `api_key`.
-    object: &'static str,
+    pub(crate) object: &'static str,
     /// Its name.
-    name: String,
+    pub(crate) name: String,
     /// What it may be used for.
-    scopes: Vec<&'static str>,
+    pub(crate) scopes: Vec<&'static str>,
     /// Where it may be used from.
-    allowed_ips: Vec<String>,
+    pub(crate) allowed_ips: Vec<String>,
     /// Unix seconds.
-    created_at: i64,
+    pub(crate) created_at: i64,
     /// Unix seconds.
-    expires_at: Option<i64>,
+    pub(crate) expires_at: Option<i64>,
     /// Unix seconds; may be to come.
-    revoked_at: Option<i64>,
+    pub(crate) revoked_at: Option<i64>,
     /// Unix seconds, to the minute.
-    last_used_at: Option<i64>,
+    pub(crate) last_used_at: Option<i64>,
 }
 
 /// A key with its secret.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct NewKey {
     #[serde(flatten)]
-    key: ShownKey,
+    pub(crate) key: ShownKey,
     /// The whole key.
-    secret: String,
+    pub(crate) secret: String,
 }
 
 impl From<&Project> for ShownProject {
@@ -174,7 +174,11 @@ async fn list_projects(State(app): State<App>, person: Person) -> Result<Json<Li
     Ok(Json(List::new(shown, |project: &ShownProject| project.id.clone(), false)))
 }
 
-async fn create_project(State(app): State<App>, person: Person, form: Form) -> Result<Json<ShownProject>, ApiError> {
+pub(crate) async fn create_project(
+    State(app): State<App>,
+    person: Person,
+    form: Form,
+) -> Result<Json<ShownProject>, ApiError> {
     person.membership(Service::Api).active()?;
     let name = read_name(&form)?;
     let projects = app.store.projects(person.identity()).await?;
@@ -198,7 +202,7 @@ async fn retrieve_project(
     Ok(Json(ShownProject::from(&own(&app, &person, id).await?)))
 }
 
-async fn rename_project(
+pub(crate) async fn rename_project(
     State(app): State<App>,
     person: Person,
     Id(id): Id<ProjectId>,
@@ -209,7 +213,7 @@ async fn rename_project(
     Ok(Json(ShownProject::from(&app.store.project(id).await?)))
 }
 
-async fn archive_project(
+pub(crate) async fn archive_project(
     State(app): State<App>,
     person: Person,
     Id(id): Id<ProjectId>,
@@ -231,7 +235,7 @@ async fn list_keys(
     Ok(Json(List::new(keys.iter().map(ShownKey::from).collect(), |key: &ShownKey| key.id.clone(), false)))
 }
 
-async fn create_key(
+pub(crate) async fn create_key(
     State(app): State<App>,
     person: Person,
     Id(id): Id<ProjectId>,
@@ -265,7 +269,7 @@ async fn create_key(
     Ok(Json(NewKey { key: ShownKey::from(&key), secret: secret.reveal() }))
 }
 
-async fn revoke_key(
+pub(crate) async fn revoke_key(
     State(app): State<App>,
     person: Person,
     Ids(project, key): Ids<ProjectId, ApiKeyId>,
@@ -276,7 +280,7 @@ async fn revoke_key(
     Ok(Json(Deleted::new(key, "api_key.revoked")))
 }
 
-async fn rotate_key(
+pub(crate) async fn rotate_key(
     State(app): State<App>,
     person: Person,
     Ids(project, key): Ids<ProjectId, ApiKeyId>,

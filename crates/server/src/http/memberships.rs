@@ -40,13 +40,13 @@ pub(crate) struct CloseService {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ShownMembership {
     /// Of what.
-    service: &'static str,
+    pub(crate) service: &'static str,
     /// `none`, `active`, `restricted`, `suspended`, `closing` or `closed`.
-    state: &'static str,
+    pub(crate) state: &'static str,
     /// `member`, `moderator` or `administrator`.
-    role: &'static str,
+    pub(crate) role: &'static str,
     /// In this service alone.
-    strikes: u32,
+    pub(crate) strikes: u32,
 }
 
 impl From<&Membership> for ShownMembership {
@@ -61,7 +61,7 @@ impl From<&Membership> for ShownMembership {
 }
 
 /// The service in the path.
-struct ServiceInPath(Service);
+pub(crate) struct ServiceInPath(pub(crate) Service);
 
 impl<S: Send + Sync> FromRequestParts<S> for ServiceInPath {
     type Rejection = ApiError;
@@ -73,7 +73,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ServiceInPath {
     }
 }
 
-async fn join_service(
+pub(crate) async fn join_service(
     State(app): State<App>,
     person: Person,
     ServiceInPath(service): ServiceInPath,
@@ -81,7 +81,7 @@ async fn join_service(
     change(&app, &person, service, MembershipEvent::Join).await
 }
 
-async fn close_service(
+pub(crate) async fn close_service(
     State(app): State<App>,
     person: Person,
     ServiceInPath(service): ServiceInPath,
@@ -94,7 +94,7 @@ async fn close_service(
     change(&app, &person, service, MembershipEvent::Close).await
 }
 
-async fn undo_close(
+pub(crate) async fn undo_close(
     State(app): State<App>,
     person: Person,
     ServiceInPath(service): ServiceInPath,

@@ -3,50 +3,51 @@
 mod endpoint;
 mod openapi;
 
-mod auth;
-mod rate;
+pub(crate) mod auth;
+pub(crate) mod rate;
 mod request_id;
 
-mod form;
-mod page;
-mod upload;
+pub(crate) mod form;
+pub(crate) mod page;
+pub(crate) mod upload;
 
-mod creation;
+pub(crate) mod creation;
 mod video_object;
 
 mod characters;
-mod content;
-mod derived;
-mod events;
-mod videos;
+pub(crate) mod content;
+pub(crate) mod derived;
+pub(crate) mod events;
+pub(crate) mod videos;
 
 mod batches;
 mod files;
 mod images;
 mod models;
 mod moderations;
-mod usage;
-mod webhook_endpoints;
+pub(crate) mod usage;
+pub(crate) mod webhook_endpoints;
 
-mod accounts;
-mod keys;
+pub(crate) mod accounts;
+pub(crate) mod keys;
 mod leaks;
-mod memberships;
+pub(crate) mod memberships;
 mod passkeys;
 mod password;
 mod second_factor;
-mod sessions;
+pub(crate) mod sessions;
 
-mod admin;
+pub(crate) mod admin;
 mod decisions;
 mod links;
-mod setup;
+pub(crate) mod setup;
 
 mod health;
 
-mod error;
+pub(crate) mod error;
 
 use axum::Router;
+use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
@@ -106,12 +107,21 @@ pub fn route_list() -> Vec<(Method, &'static str, Access)> {
 /// The router of a whole server.
 pub fn router(app: App) -> Router {
     let router = all_endpoints().into_iter().fold(Router::new(), |router, endpoint| endpoint.mount(router, &app));
+    let router = crate::web::mount(router, &app);
     router
-        .fallback(|| async { ApiError::not_found("path") })
+        .fallback(nowhere)
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
         .layer(CatchPanicLayer::custom(answer_panic))
         .layer(from_fn_with_state(app.clone(), request_id::with_request_id))
         .with_state(app)
+}
+
+/// A path that is none: a page for browsers, an error for programs.
+async fn nowhere(State(app): State<App>, request: Request) -> Response {
+    match crate::web::wants_page(&request) {
+        true => crate::web::nowhere(app, request).await,
+        false => ApiError::not_found("path").into_response(),
+    }
 }
 
 /// A panic is a defect of ours: logged, and answered like any other.

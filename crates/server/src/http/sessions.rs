@@ -76,7 +76,7 @@ pub(crate) struct Session {
     expires_at: i64,
 }
 
-async fn create_session(
+pub(crate) async fn create_session(
     State(app): State<App>,
     address: ClientAddress,
     headers: HeaderMap,
@@ -125,7 +125,7 @@ async fn list_sessions(State(app): State<App>, person: Person) -> Result<Json<Li
     Ok(Json(List::new(sessions.iter().map(show).collect(), |session: &Session| session.id.clone(), false)))
 }
 
-async fn delete_session(
+pub(crate) async fn delete_session(
     State(app): State<App>,
     person: Person,
     Id(id): Id<SessionId>,
@@ -138,12 +138,12 @@ async fn delete_session(
     Ok(Json(Deleted::new(id, "session.deleted")))
 }
 
-async fn sign_out(State(app): State<App>, person: Person) -> Result<Response, ApiError> {
+pub(crate) async fn sign_out(State(app): State<App>, person: Person) -> Result<Response, ApiError> {
     app.store.end_session(person.identity(), person.session.id).await?;
     Ok(([(header::SET_COOKIE, session_cookie(&app, None))], Json(Done::new())).into_response())
 }
 
-async fn reauthenticate(
+pub(crate) async fn reauthenticate(
     State(app): State<App>,
     person: Person,
     address: ClientAddress,

@@ -13,9 +13,9 @@ use crate::http::auth::{Access, ClientAddress};
 use crate::http::endpoint::{BodyKind, Endpoint, get, post};
 use crate::http::error::ApiError;
 use crate::http::form::Form;
-use crate::http::links::page;
 use crate::http::password::NewPassword;
 use crate::http::sessions::begin_session;
+use crate::web::show_set_up;
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -38,10 +38,6 @@ pub(crate) struct SetUp {
     email: String,
     /// 10 to 200 characters.
     password: String,
-}
-
-async fn show_set_up() -> Response {
-    page("Set up Misora", FORM)
 }
 
 async fn set_up(
@@ -69,12 +65,3 @@ async fn set_up(
     app.store.confirm_email(identity, app.now()).await?;
     begin_session(&app, identity, &headers).await
 }
-
-/// The page's own part.
-const FORM: &str = r#"<p>You will be the administrator of this installation.</p>
-<form hidden data-token data-to="/api/set-up" data-done="Done. You are signed in.">
-<label for="email">Your e-mail address</label><input id="email" name="email" type="email" autocomplete="username" required>
-<label for="password">A password of at least 10 characters</label>
-<input id="password" name="password" type="password" minlength="10" maxlength="200" autocomplete="new-password" required>
-<button>Make me the administrator</button></form>
-<p hidden data-without-token>This link is not complete. Open the one that the server printed at its first start.</p>"#;

@@ -100,36 +100,36 @@ pub(crate) struct CharacterRef {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Made {
     #[serde(flatten)]
-    video: Video,
+    pub(crate) video: Video,
     /// All videos of the request, this one first; only if there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    videos: Vec<Video>,
+    pub(crate) videos: Vec<Video>,
 }
 
 /// What a creation would cost.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Quote {
     /// Always `video.quote`.
-    object: &'static str,
+    pub(crate) object: &'static str,
     /// The model as asked for.
-    model: String,
+    pub(crate) model: String,
     /// Sides.
-    size: String,
+    pub(crate) size: String,
     /// Length.
-    seconds: String,
+    pub(crate) seconds: String,
     /// How many clips.
-    n: u32,
+    pub(crate) n: u32,
     /// In credits, of all clips: six decimals.
-    price: String,
+    pub(crate) price: String,
     /// Credits that are free now.
-    available: String,
+    pub(crate) available: String,
     /// Whether the quotas and the balance would let it through now.
-    acceptable: bool,
+    pub(crate) acceptable: bool,
     /// Jobs that would go before it.
-    queue_ahead: u64,
+    pub(crate) queue_ahead: u64,
 }
 
-async fn create_video(
+pub(crate) async fn create_video(
     State(app): State<App>,
     caller: KeyCaller,
     uri: Uri,
@@ -192,7 +192,7 @@ pub(crate) async fn video(app: &App, caller: &KeyCaller, id: VideoId) -> Result<
     if generation.kind == GenerationKind::Image { Err(ApiError::not_found("video")) } else { Ok(generation) }
 }
 
-async fn delete_video(
+pub(crate) async fn delete_video(
     State(app): State<App>,
     caller: KeyCaller,
     Id(id): Id<VideoId>,
@@ -223,7 +223,11 @@ async fn forget_reference(app: &App, caller: &KeyCaller, id: platform::FileId) -
     }
 }
 
-async fn cancel_video(State(app): State<App>, caller: KeyCaller, Id(id): Id<VideoId>) -> Result<Json<Video>, ApiError> {
+pub(crate) async fn cancel_video(
+    State(app): State<App>,
+    caller: KeyCaller,
+    Id(id): Id<VideoId>,
+) -> Result<Json<Video>, ApiError> {
     video(&app, &caller, id).await?;
     match app.store.cancel(caller.project.id, id, app.now()).await? {
         Cancellation::Requested => app.worker_signal.cancel_asked(),
@@ -232,7 +236,11 @@ async fn cancel_video(State(app): State<App>, caller: KeyCaller, Id(id): Id<Vide
     Ok(Json(Video::from(&video(&app, &caller, id).await?)))
 }
 
-async fn quote_video(State(app): State<App>, caller: KeyCaller, form: Form) -> Result<Json<Quote>, ApiError> {
+pub(crate) async fn quote_video(
+    State(app): State<App>,
+    caller: KeyCaller,
+    form: Form,
+) -> Result<Json<Quote>, ApiError> {
     let (parameters, offer) = read_parameters(&app, &form)?;
     refuse_blocked(parameters.prompt.as_str())?;
     let project = caller.project.id;

@@ -100,45 +100,45 @@ pub(crate) struct TestEndpoint {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ShownEndpoint {
     /// Its id.
-    id: String,
+    pub(crate) id: String,
     /// Always `webhook_endpoint`.
-    object: &'static str,
+    pub(crate) object: &'static str,
     /// What its owner calls it.
-    name: String,
+    pub(crate) name: String,
     /// Where to.
-    url: String,
+    pub(crate) url: String,
     /// What it hears of.
-    event_types: Vec<&'static str>,
+    pub(crate) event_types: Vec<&'static str>,
     /// Unix seconds.
-    created_at: i64,
+    pub(crate) created_at: i64,
     /// Unix seconds.
-    updated_at: i64,
+    pub(crate) updated_at: i64,
     /// How the secret ends.
-    signing_secret_hint: String,
+    pub(crate) signing_secret_hint: String,
 }
 
 /// An endpoint with its secret, shown once.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct NewEndpoint {
     #[serde(flatten)]
-    endpoint: ShownEndpoint,
+    pub(crate) endpoint: ShownEndpoint,
     /// `whsec_` and base64.
-    signing_secret: String,
+    pub(crate) signing_secret: String,
 }
 
 /// How a sample was answered.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Tested {
     /// Always `webhook_endpoint.test`.
-    object: &'static str,
+    pub(crate) object: &'static str,
     /// The endpoint.
-    webhook_endpoint_id: String,
+    pub(crate) webhook_endpoint_id: String,
     /// What was sent.
-    event_type: &'static str,
+    pub(crate) event_type: &'static str,
     /// What was answered; null if nothing was.
-    status_code: Option<u16>,
+    pub(crate) status_code: Option<u16>,
     /// Whether that was 2xx.
-    success: bool,
+    pub(crate) success: bool,
 }
 
 /// Types of events.
@@ -171,7 +171,11 @@ impl From<&WebhookEndpoint> for NewEndpoint {
     }
 }
 
-async fn create_endpoint(State(app): State<App>, caller: KeyCaller, form: Form) -> Result<Json<NewEndpoint>, ApiError> {
+pub(crate) async fn create_endpoint(
+    State(app): State<App>,
+    caller: KeyCaller,
+    form: Form,
+) -> Result<Json<NewEndpoint>, ApiError> {
     caller.active()?;
     let now = app.now();
     let name = read_name(form.needed_text("name")?)?;
@@ -234,7 +238,7 @@ async fn update_endpoint(
     Ok(Json(ShownEndpoint::from(&app.store.webhook_endpoint(caller.project.id, id).await?)))
 }
 
-async fn delete_endpoint(
+pub(crate) async fn delete_endpoint(
     State(app): State<App>,
     caller: KeyCaller,
     Id(id): Id<WebhookEndpointId>,
@@ -243,7 +247,7 @@ async fn delete_endpoint(
     Ok(Json(Deleted::new(id, "webhook_endpoint.deleted")))
 }
 
-async fn rotate_secret(
+pub(crate) async fn rotate_secret(
     State(app): State<App>,
     caller: KeyCaller,
     Id(id): Id<WebhookEndpointId>,
@@ -256,7 +260,7 @@ async fn rotate_secret(
     Ok(Json(NewEndpoint::from(&app.store.webhook_endpoint(caller.project.id, id).await?)))
 }
 
-async fn test_endpoint(
+pub(crate) async fn test_endpoint(
     State(app): State<App>,
     caller: KeyCaller,
     Id(id): Id<WebhookEndpointId>,

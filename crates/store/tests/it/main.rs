@@ -7,6 +7,7 @@ mod bed;
 mod migrations;
 
 mod accepting;
+mod library;
 mod listing;
 mod queue;
 mod simulation;

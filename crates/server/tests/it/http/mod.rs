@@ -7,6 +7,7 @@ mod content;
 mod forms;
 mod keys;
 mod openapi;
+mod pages;
 mod passkeys;
 mod pictures;
 mod second_factor;

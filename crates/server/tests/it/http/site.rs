@@ -33,6 +33,8 @@ pub(crate) enum As<'a> {
 pub(crate) enum Sent<'a> {
     Nothing,
     Json(Value),
+    /// A plain form of a page.
+    Fields(&'a [(&'a str, &'a str)]),
     /// Name, file name, content.
     Form(&'a [(&'a str, Option<&'a str>, &'a [u8])]),
 }
@@ -60,6 +62,19 @@ impl Answer {
         let word = |name: &str| error[name].as_str().unwrap_or("-").to_owned();
         assert!(error["message"].as_str().is_some_and(|words| !words.is_empty()), "{error}");
         (self.status, word("code"), word("param"))
+    }
+
+    /// The page, if it was one.
+    pub(crate) fn page(&self) -> String {
+        let text = String::from_utf8(self.body.clone()).unwrap();
+        assert!(self.header("content-type").starts_with("text/html"), "{}: {text}", self.status);
+        text
+    }
+
+    /// Where a form leads.
+    pub(crate) fn goes_to(&self) -> String {
+        assert_eq!(self.status, 303, "{}", String::from_utf8_lossy(&self.body));
+        self.header("location").to_owned()
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
@@ -174,6 +189,10 @@ impl Site {
         let (kind, body) = match sent {
             Sent::Nothing => (None, Vec::new()),
             Sent::Json(json) => (Some("application/json".to_owned()), json.to_string().into_bytes()),
+            Sent::Fields(fields) => {
+                let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+                (Some("application/x-www-form-urlencoded".to_owned()), body.into_bytes())
+            }
             Sent::Form(parts) => (Some("multipart/form-data; boundary=cut".to_owned()), form(parts)),
         };
         if let Some(kind) = kind {

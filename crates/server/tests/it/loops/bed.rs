@@ -9,7 +9,7 @@ use platform::{
     ActiveMembership, Credits, GenerationKind, IdentityId, LedgerEntryId, MembershipEvent, ModelName, Parameters,
     ProjectId, Quotas, Rate, Seconds, Service, Size, Tier, Timestamp, VideoId, Words,
 };
-use provenance::SigningKey;
+use provenance::{SigningKey, TrustedRoots};
 use render::{ModelError, Progress, Recipe, TestCard, VideoModel, VideoRequest};
 use server::worker::{Models, Worker, WorkerOptions};
 use server::{App, AppParts, HttpOutbound, Mail, ManualClock, Outbox, Settings, SystemEntropy, full_offer};
@@ -76,6 +76,7 @@ impl Bed {
             offers: vec![full_offer(name("test-card"), Rate::FREE)],
             settings,
             link_key: LinkKey::new([1; 32]),
+            trusted: TrustedRoots::installation(&key()),
             clock: Arc::clone(&clock) as _,
             entropy: Arc::new(SystemEntropy),
             mail: mail.unwrap_or_else(|| Arc::new(Outbox::new(folder.path().join("outbox")))),

@@ -1,0 +1,256 @@
+// What pages do by themselves: progress, prices, playing on hover, dialogs. Everything else works without it.
+const $ = (selector, root = document) => root.querySelector(selector);
+const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+document.documentElement.classList.add("js");
+
+function remember(name, value) {
+  try { localStorage.setItem(name, value); } catch { /* A browser that keeps nothing still works. */ }
+}
+function recall(name) {
+  try { return localStorage.getItem(name); } catch { return null; }
+}
+
+// Times as the reader's clock has them.
+function localTimes(root) {
+  const format = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
+  for (const time of $$("time[datetime]", root)) {
+    const at = new Date(time.dateTime);
+    if (!Number.isNaN(at.getTime())) time.textContent = format.format(at);
+  }
+}
+
+// The box: price as it changes, a picture to start from, one press is one request.
+function askBox(form) {
+  const price = $("[data-price]", form);
+  const quote = async () => {
+    if (!price) return;
+    const data = new FormData(form);
+    const query = new URLSearchParams();
+    for (const name of ["model", "seconds", "shape", "n"]) if (data.get(name)) query.set(name, data.get(name));
+    try {
+      const answer = await fetch(`/make/quote?${query}`, { headers: { accept: "application/json" } });
+      if (answer.ok) price.textContent = (await answer.json()).text;
+    } catch { /* The price is shown after the next change. */ }
+  };
+  form.addEventListener("change", (event) => { if (event.target.name !== "prompt") quote(); });
+  quote();
+  const input = $("input[type=file]", form);
+  const picked = $("[data-picked]", form);
+  input?.addEventListener("change", () => {
+    const file = input.files[0];
+    picked.hidden = !file;
+    if (file) $("img", picked).src = URL.createObjectURL(file);
+  });
+  $("[data-unpick]", form)?.addEventListener("click", () => { input.value = ""; picked.hidden = true; input.focus(); });
+  const text = $("textarea", form);
+  text.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.metaKey || event.ctrlKey)) form.requestSubmit();
+  });
+  form.addEventListener("submit", () => {
+    const button = $("button[type=submit]", form);
+    setTimeout(() => { button.disabled = true; });
+  });
+  addEventListener("pageshow", () => { $("button[type=submit]", form).disabled = false; });
+}
+
+// Progress of what is being made. Once it has ended the page is read again.
+function watchProgress(place) {
+  const source = new EventSource(`/clips/${place.dataset.progress}/events`);
+  source.addEventListener("progress", (event) => {
+    const now = JSON.parse(event.data);
+    const bar = $("progress", place);
+    if (bar) bar.value = now.percent;
+    const words = $("[data-words]", place);
+    if (words && words.textContent !== now.words) words.textContent = now.words;
+    if (!now.ended) return;
+    source.close();
+    if (document.hidden && now.state === "completed" && "Notification" in window && Notification.permission === "granted") {
+      new Notification(place.dataset.done, { body: place.dataset.prompt, icon: "/static/icon-192.png" });
+    }
+    if (place.dataset.then === "reload") location.reload();
+    else place.classList.add("done");
+  });
+}
+
+// A notice when it is done, only for whoever asks for one.
+function offerNotice(button) {
+  if (!("Notification" in window) || Notification.permission !== "default") return;
+  button.hidden = false;
+  button.addEventListener("click", async () => { await Notification.requestPermission(); button.hidden = true; });
+}
+
+// Clips in a grid move under the pointer or when they have the focus.
+function hoverPlay(clip) {
+  const source = clip.dataset.video;
+  if (!source || calm) return;
+  let video;
+  const start = () => {
+    if (!video) {
+      video = document.createElement("video");
+      Object.assign(video, { muted: true, loop: true, playsInline: true, preload: "metadata", src: source });
+      video.setAttribute("aria-hidden", "true");
+      video.tabIndex = -1;
+      $(".frame", clip).append(video);
+    }
+    video.hidden = false;
+    video.play().catch(() => {});
+  };
+  const stop = () => { if (video) { video.pause(); video.hidden = true; } };
+  clip.addEventListener("pointerenter", start);
+  clip.addEventListener("pointerleave", stop);
+  clip.addEventListener("focusin", start);
+  clip.addEventListener("focusout", stop);
+}
+
+function dialogs(root) {
+  for (const button of $$("[data-open]", root)) {
+    button.addEventListener("click", () => $(`#${button.dataset.open}`).showModal());
+  }
+  for (const button of $$("[data-close]", root)) button.addEventListener("click", () => button.closest("dialog").close());
+}
+
+function copying(root) {
+  for (const button of $$("[data-copy]", root)) {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      const text = button.dataset.copy;
+      if (button.dataset.share !== undefined && navigator.share) {
+        try { await navigator.share({ url: text }); return; } catch { /* Copied instead. */ }
+      }
+      await navigator.clipboard.writeText(text);
+      const said = button.textContent;
+      button.textContent = button.dataset.copied;
+      setTimeout(() => { button.textContent = said; }, 1600);
+    });
+  }
+}
+
+// A link's secret stays behind its # until the form is sent, and goes to the API as JSON.
+function fragmentForm(form) {
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const fields = Object.fromEntries(new FormData(form));
+    fields[form.dataset.fragment] = location.hash.slice(1);
+    const answer = await fetch(form.dataset.to, {
+      method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(fields),
+    });
+    const said = $("[role=status]", form.parentElement);
+    if (answer.ok) {
+      history.replaceState(null, "", location.pathname);
+      location.assign(form.dataset.then);
+    } else {
+      said.hidden = false;
+      said.textContent = (await answer.json()).error.message;
+    }
+  });
+}
+
+// The feed: the clip on the screen plays, the next is fetched, keys and wheel go on, the end brings more.
+function feed(place) {
+  const posts = () => $$("article.post", place);
+  let current;
+  const muted = () => recall("muted") !== "no";
+  const show = (post) => {
+    if (post === current) return;
+    const video = $("video", post);
+    if (current) $("video", current).pause();
+    current = post;
+    video.muted = muted();
+    video.controls = calm;
+    if (!calm) video.play().catch(() => { video.muted = true; video.play().catch(() => {}); });
+    const all = posts();
+    const at = all.indexOf(post);
+    for (const next of all.slice(at + 1, at + 2)) $("video", next).preload = "auto";
+    if (at >= all.length - 3) more();
+  };
+  const seen = new IntersectionObserver((entries) => {
+    for (const entry of entries) if (entry.intersectionRatio > .6) show(entry.target);
+  }, { root: place, threshold: [.61] });
+  const adopt = (post) => {
+    const video = $("video", post);
+    video.removeAttribute("controls");
+    video.addEventListener("click", () => { if (video.paused) video.play(); else video.pause(); });
+    const sound = $("[data-sound]", post);
+    video.addEventListener("playing", () => {
+      const has = video.mozHasAudio || video.webkitAudioDecodedByteCount > 0 || video.audioTracks?.length > 0;
+      if (sound) sound.hidden = !has;
+    });
+    sound?.addEventListener("click", () => toggleSound());
+    seen.observe(post);
+  };
+  const toggleSound = () => {
+    remember("muted", muted() ? "no" : "yes");
+    if (current) $("video", current).muted = muted();
+  };
+  const go = (by) => {
+    const all = posts();
+    const to = all[all.indexOf(current) + by];
+    to?.scrollIntoView({ behavior: calm ? "auto" : "smooth" });
+  };
+  let fetching = false;
+  const more = async () => {
+    const link = $("[data-more]", place);
+    if (!link || fetching) return;
+    fetching = true;
+    try {
+      const answer = await fetch(link.href);
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const last = link.closest(".end-of-feed");
+      for (const post of $$("article.post", page)) { last.before(post); adopt(post); wakeInside(post); }
+      const end = $(".end-of-feed", page);
+      if (end) last.replaceWith(end);
+    } catch { /* The link stays, and can be pressed. */ } finally { fetching = false; }
+  };
+  addEventListener("keydown", (event) => {
+    if (event.target.closest("input, textarea, select, dialog[open]") || event.metaKey || event.ctrlKey || event.altKey) return;
+    const keys = { ArrowDown: 1, j: 1, PageDown: 1, ArrowUp: -1, k: -1, PageUp: -1 };
+    if (keys[event.key]) { event.preventDefault(); go(keys[event.key]); }
+    if (event.key === "m") toggleSound();
+    if (event.key === "l" && current) $("[data-like]", current)?.requestSubmit();
+    if (event.key === " " && current && !event.target.closest("button, a, summary")) {
+      event.preventDefault();
+      const video = $("video", current);
+      if (video.paused) video.play(); else video.pause();
+    }
+  });
+  document.addEventListener("visibilitychange", () => { if (document.hidden && current) $("video", current).pause(); });
+  posts().forEach(adopt);
+}
+
+// A like is sent without leaving the clip.
+function like(form) {
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const button = $("button", form);
+    const on = button.getAttribute("aria-pressed") !== "true";
+    const answer = await fetch(form.action, { method: "POST", headers: { accept: "application/json" }, body: new URLSearchParams({ on }) });
+    if (!answer.ok || answer.redirected && answer.url.includes("/sign-in")) { location.assign(answer.url); return; }
+    const now = await answer.json();
+    button.setAttribute("aria-pressed", String(now.liked));
+    button.classList.toggle("liked", now.liked);
+    $("[data-likes]", form).textContent = now.likes;
+    $("input[name=on]", form).value = String(!now.liked);
+  });
+}
+
+function wakeInside(root) {
+  localTimes(root);
+  $$("form[data-like]", root).forEach(like);
+  dialogs(root);
+  copying(root);
+}
+function wake(root) {
+  wakeInside(root);
+  $$("[data-feed]", root).forEach(feed);
+  $$("form[data-ask]", root).forEach(askBox);
+  $$("[data-progress]", root).forEach(watchProgress);
+  $$("[data-notice]", root).forEach(offerNotice);
+  $$(".clip[data-video]", root).forEach(hoverPlay);
+  $$("form[data-fragment]", root).forEach(fragmentForm);
+  $$("form[data-language] select", root).forEach((select) => select.addEventListener("change", () => select.form.requestSubmit()));
+}
+wake(document);
+
+if ("serviceWorker" in navigator && isSecureContext) navigator.serviceWorker.register("/worker.js").catch(() => {});

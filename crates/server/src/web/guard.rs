@@ -1,0 +1,171 @@
+//! What stands before every page: who looks, in which language, from where; and what becomes of an error.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use platform::{Role, Service};
+
+use crate::app::App;
+use crate::http::auth::{Person, visitor};
+use crate::http::error::ApiError;
+use crate::web::go;
+use crate::web::shell::{Here, Shell, html};
+use crate::web::words::Words;
+
+/// Who may look at a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Viewer {
+    /// Anyone.
+    Anyone,
+    /// Whoever is signed in; others are asked to.
+    Person,
+    /// Whoever administers the installation.
+    Administrator,
+}
+
+/// Whoever looks at a page.
+#[derive(Clone, Debug)]
+pub(super) struct Visitor {
+    /// Who, if they are signed in.
+    pub(super) person: Option<Person>,
+    /// Their language.
+    pub(super) words: &'static Words,
+    /// The page's path, for coming back to it.
+    pub(super) path: Arc<str>,
+}
+
+/// What a page may load: what this server sends, and nothing else. No script and no style stands in a page itself.
+const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
+     media-src 'self'; connect-src 'self'; font-src 'self'; manifest-src 'self'; worker-src 'self'; \
+     form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+pub(super) async fn guard(State((app, viewer)): State<(App, Viewer)>, mut request: Request, next: Next) -> Response {
+    let words = Words::preferred(request.headers());
+    let path: Arc<str> = request.uri().path_and_query().map_or("/", |path| path.as_str()).into();
+    let unsafe_method = !matches!(*request.method(), Method::GET | Method::HEAD);
+    let (parts, body) = request.into_parts();
+    let person = visitor(&app, &parts).await;
+    request = Request::from_parts(parts, body);
+    let (visitor, refusal) = match person {
+        Ok(person) => (Visitor { person, words, path }, None),
+        Err(error) => (Visitor { person: None, words, path }, Some(error)),
+    };
+    if let Some(error) = refusal {
+        return show_error(&app, &visitor, &error);
+    }
+    match (viewer, &visitor.person) {
+        (Viewer::Person | Viewer::Administrator, None) => {
+            let next = if unsafe_method { "/" } else { &visitor.path };
+            return secured(go(&sign_in_first(next)));
+        }
+        (Viewer::Administrator, Some(person)) if !administers(person) => {
+            // Whoever does not administer does not learn what there is to administer.
+            return show_error(&app, &visitor, &ApiError::not_found("page"));
+        }
+        _ => {}
+    }
+    if let Some(person) = &visitor.person {
+        request.extensions_mut().insert(person.clone());
+    }
+    request.extensions_mut().insert(visitor.clone());
+    let mut response = next.run(request).await;
+    match response.extensions_mut().remove::<ApiError>() {
+        Some(error) if error.status() == StatusCode::UNAUTHORIZED && error.code() == Some("sign_in_required") => {
+            secured(go(&sign_in_first(&visitor.path)))
+        }
+        Some(error) if error.code() == Some("reauth_required") => {
+            let back: String = form_urlencoded::byte_serialize(back_from(&visitor.path).as_bytes()).collect();
+            secured(go(&format!("/confirm-password?next={back}")))
+        }
+        Some(error) => show_error(&app, &visitor, &error),
+        None => secured(response),
+    }
+}
+
+/// Where to go after the password was confirmed: the page that holds the form, which is the path's first two parts at most.
+fn back_from(path: &str) -> String {
+    let plain = path.split('?').next().unwrap_or("/");
+    let kept: Vec<_> = plain.split('/').filter(|part| !part.is_empty()).take(2).collect();
+    match kept.as_slice() {
+        ["account", part @ ("keys" | "webhooks")] => format!("/account/{part}"),
+        ["admin", part] => format!("/admin/{part}"),
+        ["account", ..] => "/account".into(),
+        _ => "/".into(),
+    }
+}
+
+fn sign_in_first(next: &str) -> String {
+    let next: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
+    format!("/sign-in?next={next}")
+}
+
+/// Whether someone administers the installation.
+pub(super) fn administers(person: &Person) -> bool {
+    Service::ALL.into_iter().any(|service| person.role(service) >= Role::Administrator)
+}
+
+/// Whether a request wants a page rather than JSON.
+pub(crate) fn wants_page(request: &Request) -> bool {
+    let path = request.uri().path();
+    let program = ["/v1", "/api", "/media"].iter().any(|start| path.starts_with(start));
+    let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    !program && accept.contains("text/html")
+}
+
+/// The page of a path that is none.
+pub(crate) async fn nowhere(app: App, request: Request) -> Response {
+    let words = Words::preferred(request.headers());
+    let path: Arc<str> = request.uri().path().into();
+    let (parts, _) = request.into_parts();
+    let person = visitor(&app, &parts).await.ok().flatten();
+    show_error(&app, &Visitor { person, words, path }, &ApiError::not_found("page"))
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage {
+    shell: Shell,
+    status: u16,
+    said: String,
+    signed_in: bool,
+}
+
+fn show_error(app: &App, visitor: &Visitor, error: &ApiError) -> Response {
+    let page = ErrorPage {
+        shell: Shell::new(app, visitor, "error.title", Here::Nowhere),
+        status: error.status().as_u16(),
+        said: visitor.words.error(error),
+        signed_in: visitor.person.is_some(),
+    };
+    let mut response = html(&page);
+    *response.status_mut() = error.status();
+    secured(response)
+}
+
+/// The headers of every page.
+pub(super) fn secured(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    let mut set = |name: HeaderName, value: &'static str| {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    };
+    set(header::CONTENT_SECURITY_POLICY, CONTENT_POLICY);
+    set(header::REFERRER_POLICY, "same-origin");
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::CACHE_CONTROL, "private, no-cache");
+    set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+    set(HeaderName::from_static("permissions-policy"), "camera=(), microphone=(), geolocation=()");
+    response
+}
+
+impl<S: Sync> FromRequestParts<S> for Visitor {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        parts.extensions.get().cloned().ok_or_else(|| ApiError::internal(&"a page has no guard"))
+    }
+}

@@ -1,0 +1,120 @@
+//! The app: pages that the server writes, for browsers. They call the same functions as the API's endpoints, never the API by HTTP.
+//!
+//! One list of [`Page`]s makes the router and the table of the access test. [`guard`] stands before each of them: it finds out who
+//! looks and in which language, lets nobody in where nobody may, and shows whatever went wrong as a page.
+
+mod guard;
+mod shell;
+mod words;
+
+mod assets;
+
+mod account;
+mod admin;
+mod clip;
+mod credentials;
+mod enter;
+mod keys;
+mod library;
+mod making;
+mod start;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRequest, Request};
+use axum::handler::Handler;
+use axum::http::{Method, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{MethodFilter, MethodRouter, on};
+
+use crate::app::App;
+use crate::http::error::ApiError;
+use crate::http::form::Form;
+
+pub use guard::Viewer;
+pub(crate) use guard::{nowhere, wants_page};
+pub(crate) use setup::show_set_up;
+
+mod setup;
+
+/// A page, or what a form of a page is sent to.
+struct Page {
+    method: Method,
+    path: &'static str,
+    viewer: Viewer,
+    handler: MethodRouter<App>,
+    most_bytes: usize,
+}
+
+/// The largest form without a file, and the largest with one picture.
+const SMALL_FORM_BYTES: usize = 200_000;
+const PICTURE_FORM_BYTES: usize = 24_000_000;
+
+fn get<H: Handler<T, App>, T: 'static>(path: &'static str, viewer: Viewer, handler: H) -> Page {
+    Page { method: Method::GET, path, viewer, handler: on(MethodFilter::GET, handler), most_bytes: SMALL_FORM_BYTES }
+}
+
+fn post<H: Handler<T, App>, T: 'static>(path: &'static str, viewer: Viewer, handler: H) -> Page {
+    Page { method: Method::POST, path, viewer, handler: on(MethodFilter::POST, handler), most_bytes: SMALL_FORM_BYTES }
+}
+
+impl Page {
+    /// A form that may hold a picture.
+    fn with_picture(self) -> Self {
+        Self { most_bytes: PICTURE_FORM_BYTES, ..self }
+    }
+}
+
+fn all_pages() -> Vec<Page> {
+    [
+        start::pages(),
+        enter::pages(),
+        making::pages(),
+        clip::pages(),
+        credentials::pages(),
+        library::pages(),
+        account::pages(),
+        keys::pages(),
+        admin::pages(),
+        assets::pages(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Every page with who may look at it.
+pub fn page_list() -> Vec<(Method, &'static str, Viewer)> {
+    all_pages().iter().map(|page| (page.method.clone(), page.path, page.viewer)).collect()
+}
+
+/// Adds the pages to a router.
+pub(crate) fn mount(router: Router<App>, app: &App) -> Router<App> {
+    all_pages().into_iter().fold(router, |router, page| {
+        let guarded = from_fn_with_state((app.clone(), page.viewer), guard::guard);
+        router.route(page.path, page.handler.layer(DefaultBodyLimit::max(page.most_bytes)).layer(guarded))
+    })
+}
+
+/// The fields of a form, whatever way the browser sent them; what was left empty is not there.
+struct Fields(Form);
+
+impl FromRequest<App> for Fields {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let form = if kind.starts_with("application/x-www-form-urlencoded") {
+            let body = bytes::Bytes::from_request(request, app).await;
+            Form::from_url_encoded(&body.map_err(|_| ApiError::too_large(SMALL_FORM_BYTES as u64))?)?
+        } else {
+            Form::from_request(request, app).await?
+        };
+        Ok(Self(form.without_blanks()))
+    }
+}
+
+/// Goes on to another page after a form.
+fn go(to: &str) -> Response {
+    Redirect::to(to).into_response()
+}

@@ -1,0 +1,226 @@
+// The newcomer's five minutes, and every page, in a real browser against a real server with the real model.
+//
+//   node walk.mjs MISORA CHROMIUM FOLDER
+//
+// starts `MISORA serve` in a temporary folder, walks through the app, writes a picture of every page for phones and desktops, by day
+// and by night, into FOLDER, and fails if something is not as it should be: an error in the console, a request to elsewhere, anything
+// that axe finds serious, a page that is too large.
+import { spawn } from "node:child_process";
+import { mkdtemp, mkdir, readFile, rm } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const [misora, browserPath, folder] = process.argv.slice(2);
+const PASSWORD = "a long enough password";
+const FIRST_PAGE_BYTES = 150_000;
+const SCRIPT_BYTES = 40_000;
+const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const complaints = [];
+const complain = (words) => { complaints.push(words); console.log(`  ! ${words}`); };
+const step = (words) => console.log(`  ${words}`);
+
+function freePort() {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+async function startServer(home) {
+  const port = await freePort();
+  const environment = { ...process.env, MISORA_LISTEN: `127.0.0.1:${port}`, MISORA_SIGN_UP: "open", RUST_LOG: "warn" };
+  const server = spawn(misora, ["serve", "--home", home], { env: environment, stdio: ["ignore", "pipe", "inherit"] });
+  const link = await new Promise((resolve, reject) => {
+    let text = "";
+    server.stdout.on("data", (data) => {
+      text += data;
+      const found = text.match(/http\S+\/set-up#\S+/);
+      if (found) resolve(found[0]);
+    });
+    server.on("exit", () => reject(new Error(`the server did not start: ${text}`)));
+  });
+  return { server, link, base: `http://127.0.0.1:${port}` };
+}
+
+// A page that notes whatever should not happen.
+async function open(context, base) {
+  const page = await context.newPage();
+  page.on("console", (message) => {
+    const expected = /status of (400|401|403|404)/.test(message.text());
+    if (message.type() === "error" && !expected) complain(`${page.url()}: ${message.text()}`);
+  });
+  page.on("pageerror", (error) => complain(`${page.url()}: ${error.message}`));
+  page.on("request", (request) => {
+    const url = request.url();
+    if (!url.startsWith(base) && !url.startsWith("data:") && !url.startsWith("blob:")) complain(`a request to elsewhere: ${url}`);
+  });
+  return page;
+}
+
+async function judge(page, name) {
+  // Playwright's own evaluation is not bound by the page's policy.
+  await page.evaluate(axe);
+  const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+  for (const violation of found.violations.filter((one) => ["serious", "critical"].includes(one.impact))) {
+    const places = violation.nodes.slice(0, 3).map((node) => `${node.target} ${node.failureSummary?.split("\n")[1] ?? ""}`);
+    complain(`${name}: axe, ${violation.id}: ${places.join("; ")}`);
+  }
+}
+
+const SIZES = { phone: { width: 390, height: 844 }, desktop: { width: 1280, height: 860 } };
+
+// Every address in four ways of looking at it.
+async function picture(browser, base, cookies, pages, language = "en-GB") {
+  for (const [size, viewport] of Object.entries(SIZES)) {
+    for (const colorScheme of ["light", "dark"]) {
+      const context = await browser.newContext({ viewport, colorScheme, locale: language, hasTouch: size === "phone", reducedMotion: "reduce" });
+      await context.addCookies(cookies);
+      const page = await open(context, base);
+      for (const [name, path] of pages) {
+        await page.goto(base + path, { waitUntil: "load" });
+        await page.waitForTimeout(150);
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+        if (wide > 1) complain(`${name}, ${size}: the page is ${wide} px too wide`);
+        await page.screenshot({ path: join(folder, `${name}-${size}-${colorScheme}.png`) });
+        await judge(page, `${name}, ${size}, ${colorScheme}`);
+      }
+      await context.close();
+    }
+  }
+}
+
+
+async function main() {
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  const home = await mkdtemp(join(tmpdir(), "misora-browser."));
+  const { server, link, base } = await startServer(home);
+  const browser = await chromium.launch({ executablePath: browserPath, args: ["--no-sandbox", "--disable-gpu"] });
+  try {
+    step("the first link makes the administrator");
+    const adminContext = await browser.newContext({ viewport: SIZES.desktop });
+    const admin = await open(adminContext, base);
+    await admin.goto(link);
+    await admin.fill("#email", "admin@example.org");
+    await admin.fill("#password", PASSWORD);
+    await admin.click("main button.act");
+    await admin.waitForURL(`${base}/`);
+    if (admin.url().includes("#")) complain("the secret of the set-up link stays in the address");
+
+    step("a newcomer sees the first page, and how large it is");
+    const context = await browser.newContext({ viewport: SIZES.phone, hasTouch: true });
+    const page = await open(context, base);
+    const sizes = { all: 0, script: 0 };
+    const session = await context.newCDPSession(page);
+    await session.send("Network.enable");
+    const kinds = new Map();
+    session.on("Network.responseReceived", (event) => kinds.set(event.requestId, event));
+    session.on("Network.loadingFinished", (event) => {
+      const answer = kinds.get(event.requestId);
+      if (!answer || answer.type === "Media" || /\/(media|video)/.test(answer.response.url)) return;
+      sizes.all += event.encodedDataLength;
+      if (answer.type === "Script") sizes.script += event.encodedDataLength;
+    });
+    await page.goto(base, { waitUntil: "networkidle" });
+    console.log(`  first page: ${sizes.all} bytes without media, script: ${sizes.script} bytes`);
+    if (sizes.all > FIRST_PAGE_BYTES || sizes.script > SCRIPT_BYTES) complain("the first page is too large");
+    await session.detach();
+
+    step("the first press of the tab key offers the content");
+    await page.keyboard.press("Tab");
+    const skip = await page.evaluate(() => document.activeElement?.getAttribute("href"));
+    if (skip !== "#main") complain(`the tab key leads to ${skip} first`);
+
+    step("an idea, then an account, then the idea again");
+    await page.goto(`${base}/make?prompt=${encodeURIComponent("a red boat sails right on the sea at dusk")}`);
+    await page.click("a[href^='/sign-up']");
+    await page.fill("#email", "mika@example.org");
+    await page.fill("#password", PASSWORD);
+    await page.click("main button.act");
+    await page.waitForSelector("form[data-ask]");
+    const kept = await page.inputValue("#prompt");
+    if (kept !== "a red boat sails right on the sea at dusk") complain(`the idea became ${kept}`);
+    await page.waitForFunction(() => document.querySelector("[data-price]").textContent !== "");
+
+    step("a real clip is made and watched");
+    await page.click("form[data-ask] button.act");
+    await page.waitForURL(/\/clips\/video_/);
+    await page.waitForTimeout(200);
+    await page.screenshot({ path: join(folder, "making-phone-light.png") });
+    await page.waitForSelector(".player video", { timeout: 300_000 });
+    const clip = new URL(page.url()).pathname;
+    const playing = await page.evaluate(async () => {
+      const video = document.querySelector(".player video");
+      video.muted = true;
+      await video.play();
+      await new Promise((done) => { setTimeout(done, 1500); });
+      return { time: video.currentTime, width: video.videoWidth, error: video.error?.message };
+    });
+    if (!(playing.time > 0) || playing.width !== 720) complain(`the clip does not play: ${JSON.stringify(playing)}`);
+    await page.click("a.seal");
+    await page.waitForSelector("text=Not one byte was changed");
+
+    step("a prompt that breaks a rule");
+    await page.goto(`${base}/make`);
+    await page.fill("#prompt", "hardcore porn");
+    await page.click("form[data-ask] button.act");
+    await page.waitForSelector("text=Nothing was charged");
+    await page.screenshot({ path: join(folder, "refused-phone-light.png") });
+
+    step("several at once, one cancelled");
+    await page.goto(`${base}/make`);
+    await page.fill("#prompt", "a black cat moves left in the forest");
+    await page.check("input[name=n][value='2']", { force: true });
+    await page.check("input[name=seconds][value='8']", { force: true });
+    await page.click("form[data-ask] button.act");
+    await page.waitForURL(/\/library/);
+    await page.goto(`${base}/make`);
+    const cancel = page.locator("form[action$='/cancel'] button").last();
+    if (await cancel.count()) await cancel.click().catch(() => {});
+
+    step("without a script, plain forms work");
+    const plain = await browser.newContext({ javaScriptEnabled: false, viewport: SIZES.desktop });
+    const still = await plain.newPage();
+    await still.goto(`${base}/sign-in`);
+    await still.fill("#email", "mika@example.org");
+    await still.fill("#password", PASSWORD);
+    await still.click("main button.act");
+    await still.goto(`${base}/make`);
+    await still.fill("#prompt", "a yellow rocket moves up in the night sky");
+    await still.click("form.ask button.act");
+    await still.waitForURL(/\/clips\/video_/);
+    await plain.close();
+
+    step("pictures of every page");
+    const own = (await context.cookies()).filter((cookie) => cookie.name === "misora_session");
+    const administrator = (await adminContext.cookies()).filter((cookie) => cookie.name === "misora_session");
+    await picture(browser, base, [], [
+      ["start", "/"], ["sign-in", "/sign-in"], ["sign-up", "/sign-up"], ["forgotten", "/forgotten-password"], ["set-up", "/set-up"], ["nowhere", "/nowhere"],
+    ]);
+    await picture(browser, base, own, [
+      ["make", "/make"], ["clip", clip], ["credentials", `${clip}/credentials`], ["library", "/library"], ["library-none", "/library?q=nothing"],
+      ["account", "/account"], ["keys", "/account/keys"], ["confirm", "/confirm-password"],
+    ]);
+    await picture(browser, base, administrator, [
+      ["library-empty", "/library"], ["admin", "/admin"], ["admin-people", "/admin/people"], ["admin-invites", "/admin/invites"],
+      ["admin-tiers", "/admin/tiers"], ["admin-models", "/admin/models"],
+    ]);
+    await picture(browser, base, own, [["make-ja", "/make"], ["account-ja", "/account"], ["clip-ja", clip]], "ja-JP");
+  } finally {
+    await browser.close();
+    server.kill("SIGTERM");
+    await rm(home, { recursive: true, force: true });
+  }
+  if (complaints.length > 0) {
+    console.error(`${complaints.length} complaints`);
+    process.exit(1);
+  }
+  console.log(`  all is well; the pictures are in ${folder}`);
+}
+
+await main();
