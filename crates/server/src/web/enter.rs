@@ -36,6 +36,7 @@ struct SignInPage {
     shell: Shell,
     email: String,
     next: String,
+    asks_code: bool,
     said: Option<String>,
 }
 
@@ -64,7 +65,13 @@ struct ForgottenPage {
 struct ConfirmPage {
     shell: Shell,
     next: String,
+    asks_code: bool,
     said: Option<String>,
+}
+
+/// Whether the password was right and a code of the second factor is missing or wrong.
+fn asks_code(error: &ApiError) -> bool {
+    matches!(error.code(), Some("second_factor_required" | "wrong_code"))
 }
 
 /// A path of this site to go on to; anything else is the first page.
@@ -93,7 +100,7 @@ async fn show_sign_in(State(app): State<App>, visitor: Visitor, values: Values) 
         return go(&next);
     }
     let shell = Shell::new(&app, &visitor, "enter.sign_in", Here::Nowhere);
-    html(&SignInPage { shell, email: String::new(), next, said: None })
+    html(&SignInPage { shell, email: String::new(), next, asks_code: false, said: None })
 }
 
 async fn sign_in(
@@ -108,7 +115,8 @@ async fn sign_in(
         Ok(answer) => with_cookie(&answer, &next),
         Err(error) => {
             let shell = Shell::new(&app, &visitor, "enter.sign_in", Here::Nowhere);
-            html_refused(&SignInPage { shell, email, next, said: Some(visitor.words.error(&error)) }, &error)
+            let (asks_code, said) = (asks_code(&error), Some(visitor.words.error(&error)));
+            html_refused(&SignInPage { shell, email, next, asks_code, said }, &error)
         }
     }
 }
@@ -179,7 +187,7 @@ async fn ask_new_password(
 
 async fn show_confirm(State(app): State<App>, visitor: Visitor, values: Values) -> Response {
     let shell = Shell::new(&app, &visitor, "enter.confirm", Here::Account);
-    html(&ConfirmPage { shell, next: inner(values.get("next")), said: None })
+    html(&ConfirmPage { shell, next: inner(values.get("next")), asks_code: false, said: None })
 }
 
 async fn confirm(
@@ -194,7 +202,8 @@ async fn confirm(
         Ok(_) => go(&next),
         Err(error) => {
             let shell = Shell::new(&app, &visitor, "enter.confirm", Here::Account);
-            html_refused(&ConfirmPage { shell, next, said: Some(visitor.words.error(&error)) }, &error)
+            let (asks_code, said) = (asks_code(&error), Some(visitor.words.error(&error)));
+            html_refused(&ConfirmPage { shell, next, asks_code, said }, &error)
         }
     }
 }

@@ -58,10 +58,10 @@ pub(super) struct PromptBox {
 const STARTERS: [&str; 6] = [
     "a red boat sails right on the sea at dusk",
     "a yellow rocket moves up in the night sky, snow",
-    "a black cat moves left in the forest",
-    "a white ghost floats in the city at night",
-    "a green fish swims right under the sea",
-    "a blue car drives left on the road in the rain",
+    "a black cat moves left in the meadow",
+    "a white cloud moves right over the city at night",
+    "a green fish swims right in the sea",
+    "a blue car drives left in the city, it rains",
 ];
 
 impl PromptBox {
