@@ -36,6 +36,8 @@ struct SignInPage {
     shell: Shell,
     email: String,
     next: String,
+    /// Whether a second factor is asked for.
+    code: bool,
     said: Option<String>,
 }
 
@@ -64,7 +66,14 @@ struct ForgottenPage {
 struct ConfirmPage {
     shell: Shell,
     next: String,
+    /// Whether a second factor is asked for.
+    code: bool,
     said: Option<String>,
+}
+
+/// Whether an error asks for a code beside the password.
+fn asks_for_code(error: &ApiError) -> bool {
+    matches!(error.code(), Some("second_factor_required" | "wrong_code"))
 }
 
 /// A path of this site to go on to; anything else is the first page.
@@ -93,7 +102,7 @@ async fn show_sign_in(State(app): State<App>, visitor: Visitor, values: Values) 
         return go(&next);
     }
     let shell = Shell::new(&app, &visitor, "enter.sign_in", Here::Nowhere);
-    html(&SignInPage { shell, email: String::new(), next, said: None })
+    html(&SignInPage { shell, email: String::new(), next, code: false, said: None })
 }
 
 async fn sign_in(
@@ -108,7 +117,8 @@ async fn sign_in(
         Ok(answer) => with_cookie(&answer, &next),
         Err(error) => {
             let shell = Shell::new(&app, &visitor, "enter.sign_in", Here::Nowhere);
-            html_refused(&SignInPage { shell, email, next, said: Some(visitor.words.error(&error)) }, &error)
+            let (code, said) = (asks_for_code(&error), Some(visitor.words.error(&error)));
+            html_refused(&SignInPage { shell, email, next, code, said }, &error)
         }
     }
 }
@@ -179,7 +189,7 @@ async fn ask_new_password(
 
 async fn show_confirm(State(app): State<App>, visitor: Visitor, values: Values) -> Response {
     let shell = Shell::new(&app, &visitor, "enter.confirm", Here::Account);
-    html(&ConfirmPage { shell, next: inner(values.get("next")), said: None })
+    html(&ConfirmPage { shell, next: inner(values.get("next")), code: false, said: None })
 }
 
 async fn confirm(
@@ -194,7 +204,8 @@ async fn confirm(
         Ok(_) => go(&next),
         Err(error) => {
             let shell = Shell::new(&app, &visitor, "enter.confirm", Here::Account);
-            html_refused(&ConfirmPage { shell, next, said: Some(visitor.words.error(&error)) }, &error)
+            let (code, said) = (asks_for_code(&error), Some(visitor.words.error(&error)));
+            html_refused(&ConfirmPage { shell, next, code, said }, &error)
         }
     }
 }
