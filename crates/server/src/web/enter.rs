@@ -36,7 +36,8 @@ struct SignInPage {
     shell: Shell,
     email: String,
     next: String,
-    asks_code: bool,
+    /// Whether a second factor is asked for.
+    code: bool,
     said: Option<String>,
 }
 
@@ -65,12 +66,13 @@ struct ForgottenPage {
 struct ConfirmPage {
     shell: Shell,
     next: String,
-    asks_code: bool,
+    /// Whether a second factor is asked for.
+    code: bool,
     said: Option<String>,
 }
 
-/// Whether the password was right and a code of the second factor is missing or wrong.
-fn asks_code(error: &ApiError) -> bool {
+/// Whether an error asks for a code beside the password.
+fn asks_for_code(error: &ApiError) -> bool {
     matches!(error.code(), Some("second_factor_required" | "wrong_code"))
 }
 
@@ -100,7 +102,7 @@ async fn show_sign_in(State(app): State<App>, visitor: Visitor, values: Values) 
         return go(&next);
     }
     let shell = Shell::new(&app, &visitor, "enter.sign_in", Here::Nowhere);
-    html(&SignInPage { shell, email: String::new(), next, asks_code: false, said: None })
+    html(&SignInPage { shell, email: String::new(), next, code: false, said: None })
 }
 
 async fn sign_in(
@@ -115,8 +117,8 @@ async fn sign_in(
         Ok(answer) => with_cookie(&answer, &next),
         Err(error) => {
             let shell = Shell::new(&app, &visitor, "enter.sign_in", Here::Nowhere);
-            let (asks_code, said) = (asks_code(&error), Some(visitor.words.error(&error)));
-            html_refused(&SignInPage { shell, email, next, asks_code, said }, &error)
+            let (code, said) = (asks_for_code(&error), Some(visitor.words.error(&error)));
+            html_refused(&SignInPage { shell, email, next, code, said }, &error)
         }
     }
 }
@@ -187,7 +189,7 @@ async fn ask_new_password(
 
 async fn show_confirm(State(app): State<App>, visitor: Visitor, values: Values) -> Response {
     let shell = Shell::new(&app, &visitor, "enter.confirm", Here::Account);
-    html(&ConfirmPage { shell, next: inner(values.get("next")), asks_code: false, said: None })
+    html(&ConfirmPage { shell, next: inner(values.get("next")), code: false, said: None })
 }
 
 async fn confirm(
@@ -202,8 +204,8 @@ async fn confirm(
         Ok(_) => go(&next),
         Err(error) => {
             let shell = Shell::new(&app, &visitor, "enter.confirm", Here::Account);
-            let (asks_code, said) = (asks_code(&error), Some(visitor.words.error(&error)));
-            html_refused(&ConfirmPage { shell, next, asks_code, said }, &error)
+            let (code, said) = (asks_for_code(&error), Some(visitor.words.error(&error)));
+            html_refused(&ConfirmPage { shell, next, code, said }, &error)
         }
     }
 }
