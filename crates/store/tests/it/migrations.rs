@@ -9,7 +9,11 @@ use store::{CodeOutcome, CredentialKind, Page, Sealer, Store, StoreError, TokenS
 on_both!(migrating_again_changes_nothing, every_version_can_be_left);
 
 /// Rows of the tables that each version made or changed, as it wrote them. A new migration brings its file.
-const FIXTURES: &[(i64, &str)] = &[(1, include_str!("fixtures/0001.sql")), (2, include_str!("fixtures/0002.sql"))];
+const FIXTURES: &[(i64, &str)] = &[
+    (1, include_str!("fixtures/0001.sql")),
+    (2, include_str!("fixtures/0002.sql")),
+    (3, include_str!("fixtures/0003.sql")),
+];
 
 async fn migrating_again_changes_nothing(bed: Bed) {
     let generation = bed.accept(bed.project).await;

@@ -143,8 +143,8 @@ async fn a_lost_password_is_replaced_by_a_code_or_a_letter_once() {
 /// What follows the `#` of the last letter's link to a page.
 async fn last_link(site: &Site, page: &str) -> String {
     let letters = site.letters().await;
-    let links = letters.iter().filter_map(|letter| letter.split(&format!("/{page}#")).nth(1));
-    links.last().unwrap().lines().next().unwrap().to_owned()
+    let mut links = letters.iter().filter_map(|letter| letter.split(&format!("/{page}#")).nth(1));
+    links.next_back().unwrap().lines().next().unwrap().to_owned()
 }
 
 #[tokio::test]
