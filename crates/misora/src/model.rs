@@ -20,6 +20,8 @@ const BUILT_IN: ModelFiles = ModelFiles::Embedded(&[
     ("text_encoder/model.safetensors", include_bytes!("../../../models/paper-1-nano/text_encoder/model.safetensors")),
     ("transformer/config.json", include_bytes!("../../../models/paper-1-nano/transformer/config.json")),
     ("transformer/model.safetensors", include_bytes!("../../../models/paper-1-nano/transformer/model.safetensors")),
+    ("captioner/config.json", include_bytes!("../../../models/paper-1-nano/captioner/config.json")),
+    ("captioner/model.safetensors", include_bytes!("../../../models/paper-1-nano/captioner/model.safetensors")),
     ("vae/config.json", include_bytes!("../../../models/paper-1-nano/vae/config.json")),
     ("vae/model.safetensors", include_bytes!("../../../models/paper-1-nano/vae/model.safetensors")),
 ]);

@@ -248,7 +248,10 @@ pub(crate) async fn change_password(
     Ok(Json(Done::new()))
 }
 
-pub(crate) async fn create_recovery_codes(State(app): State<App>, person: Person) -> Result<Json<RecoveryCodes>, ApiError> {
+pub(crate) async fn create_recovery_codes(
+    State(app): State<App>,
+    person: Person,
+) -> Result<Json<RecoveryCodes>, ApiError> {
     person.fresh(app.now())?;
     let codes = make_recovery_codes(&app, person.identity()).await?;
     Ok(Json(RecoveryCodes { object: "recovery_codes", codes }))

@@ -23,7 +23,8 @@ async fn a_library_is_of_one_person_and_of_all_their_projects(bed: Bed) {
     let second = bed.another_project("second").await;
     let boat = make(&bed, bed.project, "A red Boat, 100% paper", 1).await;
     let cat = make(&bed, second, "a black cat", 2).await;
-    let (lease, _) = bed.store.claim("w", &paper(), bed.now).await.unwrap().unwrap();
+    let (lease, _) =
+        bed.store.claim("w", &paper(), bed.now + std::time::Duration::from_secs(5)).await.unwrap().unwrap();
     let outputs = bed.outputs(lease.id(), 1).await;
     bed.store.finish(&lease, &outputs, bed.now).await.unwrap();
     let (done, waiting) = if lease.id() == boat { (boat, cat) } else { (cat, boat) };
