@@ -33,6 +33,7 @@ CONFIG = Path(__file__).resolve().parent.parent / "configs/nano/dit.json"
 ROWS, COLUMNS = 5, 9
 TEXT_LENGTH = 48
 TIMESTEP_FEATURES = 128
+PLACE_FEATURES = 32
 EPSILON = 1e-6
 
 
@@ -96,6 +97,34 @@ def rope_tables(head_width, times_s, rows, columns):
     return table.cos(), table.sin()
 
 
+def place_features(rows, columns):
+    """Cosines and sines of where each cell is, [H·W, 32]: rope.rs."""
+    def waves(count):
+        centred = torch.arange(count) - (count - 1) / 2
+        cells = 2.5 * (120.0 / 2.5) ** (torch.arange(5) / 4)
+        shares = 0.5 * (2.0 / 0.5) ** (torch.arange(3) / 2)
+        return torch.cat([centred[:, None] / cells, centred[:, None] / count / shares], dim=-1) * math.tau
+
+    row_angles, column_angles = waves(rows), waves(columns)
+    shape = (rows, columns, -1)
+    angles = torch.cat([row_angles[:, None].expand(shape), column_angles[None].expand(shape)], dim=-1).flatten(0, 1)
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+def shift(x):
+    """An eighth of the channels each from the left, right, above, below and one step earlier: shift.rs."""
+    group = x.shape[-1] // 8
+    parts = [
+        F.pad(x[:, :, :, :-1, :group], (0, 0, 1, 0)),
+        F.pad(x[:, :, :, 1:, group : 2 * group], (0, 0, 0, 1)),
+        F.pad(x[:, :, :-1, :, 2 * group : 3 * group], (0, 0, 0, 0, 1, 0)),
+        F.pad(x[:, :, 1:, :, 3 * group : 4 * group], (0, 0, 0, 0, 0, 1)),
+        F.pad(x[:, :-1, :, :, 4 * group : 5 * group], (0, 0, 0, 0, 0, 0, 1, 0)),
+        x[..., 5 * group :],
+    ]
+    return torch.cat(parts, dim=-1)
+
+
 def rotate(x, tables):
     """[B, N, L, head]: the two halves of each head, turned."""
     cos, sin = tables
@@ -131,12 +160,12 @@ class Block(nn.Module):
     def split_heads(self, x):
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-    def forward(self, x, modulation, text, text_mask, tables):
+    def forward(self, x, grid, modulation, text, text_mask, tables):
         batch, frames, cells, width = x.shape
         parts = (modulation + self.modulation_offset)[:, :, None, :].chunk(6, dim=-1)
-        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = parts
+        self_shift, self_scale, gate, mlp_shift, mlp_scale, mlp_gate = parts
 
-        h = modulate(x, shift, scale).reshape(batch, frames * cells, width)
+        h = modulate(x, self_shift, self_scale).reshape(batch, frames * cells, width)
         query, key, value = (self.split_heads(part) for part in self.self_qkv(h).chunk(3, dim=-1))
         query = rotate(self.self_query_norm(query), tables).to(value.dtype)
         key = rotate(self.self_key_norm(key), tables).to(value.dtype)
@@ -152,7 +181,9 @@ class Block(nn.Module):
         h = self.cross_output(h.transpose(1, 2).reshape(batch, frames * cells, width))
         x = x + h.reshape(x.shape)
 
-        return x + self.mlp(modulate(x, mlp_shift, mlp_scale)) * (1 + mlp_gate)
+        h = modulate(x, mlp_shift, mlp_scale)
+        h = self.mlp(shift(h.reshape(batch, frames, *grid, width)))
+        return x + h.reshape(x.shape) * (1 + mlp_gate)
 
 
 class Dit(nn.Module):
@@ -163,6 +194,7 @@ class Dit(nn.Module):
         width, text_width, channels = config["width"], config["text_width"], config["latent_channels"]
         self.head_width = width // config["heads"]
         self.latent_embedding = linear(channels, width, 1.0)
+        self.place_embedding = linear(PLACE_FEATURES, width, 0.5)
         self.timestep_embedding = Mlp(TIMESTEP_FEATURES, width, width, 1.0)
         self.pooled_embedding = linear(text_width, width, 1.0)
         self.text_embedding = linear(text_width, width, 1.0)
@@ -184,8 +216,9 @@ class Dit(nn.Module):
         tables = rope_tables(self.head_width, times_s, rows, columns)
         tokens = self.text_embedding(text["tokens"])
         x = self.latent_embedding(latents.reshape(batch, frames, rows * columns, channels))
+        x = x + self.place_embedding(place_features(rows, columns))
         for block in self.blocks:
-            x = block(x, modulation, tokens, text["mask"], tables)
+            x = block(x, (rows, columns), modulation, tokens, text["mask"], tables)
         shift, scale = self.output_modulation(condition)[:, :, None, :].chunk(2, dim=-1)
         return self.output(modulate(x, shift, scale)).reshape(latents.shape)
 

@@ -4,6 +4,9 @@
 //! the prefix of an extension, a reference picture) comes clean, at timestep 0; the others come with
 //! noise. That is the only conditioning on pictures there is.
 //!
+//! Cells are large, so what is in one depends much on what is beside it. Attention learns that slowly; therefore the
+//! MLPs see some channels of the neighbours, as those of the autoencoder do, and tokens are told where they are.
+//!
 //! Sources: Peebles & Xie 2023 (arXiv:2212.09748) for the transformer and adaLN; one shared modulation
 //! with per-block offsets as in Chen et al. 2023 (arXiv:2310.00426); per-frame timesteps as in
 //! Chen et al. 2024 (arXiv:2407.01392).
@@ -12,9 +15,9 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::fused::{Preparation, cross_attention, gated_add, modulate, self_attention};
+use crate::fused::{Preparation, cross_attention, gated_add, modulate, self_attention, shift};
 use crate::layers::{Linear, Mlp, RmsNorm, linear};
-use crate::rope::{RopeAxes, RopeTables, rope_tables};
+use crate::rope::{PLACE_FEATURES, RopeAxes, RopeTables, place_features, rope_tables};
 
 /// The shape of a [`Dit`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,9 +46,9 @@ impl DitConfig {
 /// What a text encoder has to say about a batch of prompts.
 #[derive(Clone, Debug)]
 pub struct TextStates {
-    /// `[B, L, text_width]`.
+    /// What the transformer attends to, `[B, L, text_width]`.
     pub tokens: Tensor<3>,
-    /// `[B, 1, 1, L]`: 0 for a token, a large negative number for padding.
+    /// `[B, 1, 1, L]`: 0 for what is there, a large negative number for padding.
     pub mask: Tensor<4>,
     /// `[B, text_width]`: the whole prompt in one vector.
     pub pooled: Tensor<2>,
@@ -67,6 +70,8 @@ pub struct LatentPositions {
 pub struct Dit {
     /// Latent channels → width.
     pub latent_embedding: Linear,
+    /// Row and column → width.
+    pub place_embedding: Linear,
     /// Timestep features → width, two layers.
     pub timestep_embedding: Mlp,
     /// Pooled text → width.
@@ -123,6 +128,7 @@ impl Dit {
         let width = config.width;
         Self {
             latent_embedding: linear(config.latent_channels, width, 1.0, device),
+            place_embedding: linear(PLACE_FEATURES, width, 0.5, device),
             timestep_embedding: Mlp {
                 up: linear(TIMESTEP_FEATURES, width, 1.0, device),
                 down: linear(width, width, 1.0, device),
@@ -153,6 +159,19 @@ impl Dit {
         text: &TextStates,
         positions: &LatentPositions,
     ) -> Tensor<5> {
+        self.forward_with_states(latents, timesteps, text, positions, 0).0
+    }
+
+    /// Predicts the velocity, and says what the tokens hold after `after` blocks, `[B, T, H·W, width]`: training asks
+    /// them what they are about to draw.
+    pub fn forward_with_states(
+        &self,
+        latents: Tensor<5>,
+        timesteps: Tensor<2>,
+        text: &TextStates,
+        positions: &LatentPositions,
+        after: usize,
+    ) -> (Tensor<5>, Tensor<4>) {
         let [batch, frames, rows, columns, channels] = latents.dims();
         let (width, heads, cells) = (self.config.width, self.config.heads, rows * columns);
         let device = latents.device();
@@ -167,14 +186,20 @@ impl Dit {
         let tables = rope_tables(axes, &positions.times_s, rows, columns, &device);
         let text_tokens = self.text_embedding.forward(text.tokens.clone());
 
-        let mut x = self.latent_embedding.forward(latents.reshape([batch, frames, cells, channels]));
-        for block in &self.blocks {
-            x = block.forward(x, &modulation, &text_tokens, &text.mask, &tables, heads);
+        let places = self.place_embedding.forward(place_features(rows, columns, &device));
+        let mut x =
+            self.latent_embedding.forward(latents.reshape([batch, frames, cells, channels])) + places.unsqueeze::<4>();
+        let mut states = x.clone();
+        for (index, block) in self.blocks.iter().enumerate() {
+            x = block.forward(x, [rows, columns], &modulation, &text_tokens, &text.mask, &tables, heads);
+            if index + 1 == after {
+                states = x.clone();
+            }
         }
 
         let modulation = self.output_modulation.forward(condition);
         let x = modulate(x, part(&modulation, 0, width), part(&modulation, 1, width));
-        self.output.forward(x).reshape([batch, frames, rows, columns, channels])
+        (self.output.forward(x).reshape([batch, frames, rows, columns, channels]), states)
     }
 }
 
@@ -202,10 +227,12 @@ impl Block {
         }
     }
 
-    /// `x`: `[B, T, H·W, D]`; `modulation`: `[B, T, 6·D]`; `text`: `[B, L, D]`.
+    /// `x`: `[B, T, H·W, D]`; `grid`: H and W; `modulation`: `[B, T, 6·D]`; `text`: `[B, L, D]`.
+    #[expect(clippy::too_many_arguments, reason = "what a block sees is what it is")]
     fn forward(
         &self,
         x: Tensor<4>,
+        [rows, columns]: [usize; 2],
         modulation: &Tensor<3>,
         text: &Tensor<3>,
         text_mask: &Tensor<4>,
@@ -239,9 +266,10 @@ impl Block {
         let h = self.cross_output.forward(cross_attention(query, key_value, heads, preparation));
         let x = x + h.reshape([batch, frames, cells, width]);
 
-        // Feed-forward.
-        let h = self.mlp.forward(modulate(x.clone(), modulation(3), modulation(4)));
-        gated_add(x, h, modulation(5))
+        // Feed-forward, with some channels from the neighbours.
+        let h = modulate(x.clone(), modulation(3), modulation(4));
+        let h = self.mlp.forward(shift(h.reshape([batch, frames, rows, columns, width])));
+        gated_add(x, h.reshape([batch, frames, cells, width]), modulation(5))
     }
 }
 
@@ -318,8 +346,8 @@ mod tests {
         assert!(values(velocity).iter().all(|value| *value == 0.0));
     }
 
-    /// Without self-attention nothing passes between frames: what a timestep changes, it changes through
-    /// the modulation of its own frame.
+    /// Without self-attention a frame hears only of those before it, one a block: what a timestep changes, it changes
+    /// through the modulation of its own frame.
     #[test]
     fn a_timestep_modulates_its_own_frame() {
         let mut dit = random_dit(&tiny());
@@ -335,7 +363,7 @@ mod tests {
         let after = velocity([0.0, 0.3, 0.8, 0.9]);
         for frame in 0..4 {
             let apart = difference(before.clone().narrow(1, frame, 1), after.clone().narrow(1, frame, 1));
-            assert!(if frame == 2 { apart > 1e-3 } else { apart == 0.0 }, "frame {frame}: {apart} apart");
+            assert!(if frame < 2 { apart == 0.0 } else { apart > 1e-3 }, "frame {frame}: {apart} apart");
         }
     }
 

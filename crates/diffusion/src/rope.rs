@@ -1,4 +1,4 @@
-//! Rotary positions on three axes: seconds, rows and columns.
+//! Positions: rotary ones on three axes, seconds, rows and columns; and where a cell is in its frame.
 //!
 //! Source: Su et al. 2021 (arXiv:2104.09864), the axes split over the head as in video transformers.
 //! Time is in seconds and space is measured from the middle of the frame, so that other frame rates,
@@ -61,6 +61,29 @@ fn push_angles(angles: &mut Vec<f32>, position: f32, count: usize, (shortest, lo
         let wavelength = shortest * (longest / shortest).powf(fraction);
         angles.push(position * std::f32::consts::TAU / wavelength);
     }
+}
+
+/// Waves on each axis of [`place_features`], in cells and in shares of the frame.
+const PLACE_WAVES: (usize, usize) = (5, 3);
+/// Features of a place: cosines and sines of every wave on two axes.
+pub(crate) const PLACE_FEATURES: usize = 4 * (PLACE_WAVES.0 + PLACE_WAVES.1);
+
+/// Where each cell is, from the middle of the frame in cells (things have a size) and in shares of the frame (a horizon
+/// has a height): `[rows·columns, PLACE_FEATURES]`.
+pub(crate) fn place_features(rows: usize, columns: usize, device: &Device) -> Tensor<2> {
+    let mut angles = Vec::with_capacity(rows * columns * PLACE_FEATURES / 2);
+    for row in 0..rows {
+        for column in 0..columns {
+            for (index, count) in [(row, rows), (column, columns)] {
+                let centred = index as f32 - (count as f32 - 1.0) / 2.0;
+                push_angles(&mut angles, centred, PLACE_WAVES.0, SPACE_WAVELENGTHS);
+                // Half a turn over the frame, one, two.
+                push_angles(&mut angles, centred / count as f32, PLACE_WAVES.1, (0.5, 2.0));
+            }
+        }
+    }
+    let angles = Tensor::<1>::from_floats(angles.as_slice(), device).reshape([rows * columns, PLACE_FEATURES / 2]);
+    Tensor::cat(vec![angles.clone().cos(), angles.sin()], 1)
 }
 
 /// Rotates the two halves of each head by the tables: `[B, N, L, head]`, same shape out.

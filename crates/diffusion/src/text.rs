@@ -1,7 +1,9 @@
-//! The text encoder: a prompt in, one state a token out, and a few states for the whole.
+//! The text encoder: a prompt in, a few states out.
 //!
 //! In front of the tokens stand *registers*, learned vectors that gather what the prompt says: about the
-//! scene, and about each actor. The first register's state is the prompt in one vector.
+//! scene, and about each actor. Only their states go on: they say all that the prompt does, always in the same
+//! place, and the transformer reads a handful of them instead of a hundred tokens. The first register's state is the
+//! prompt in one vector.
 //!
 //! Source: Vaswani et al. 2017 (arXiv:1706.03762), pre-norm and bidirectional; registers after
 //! Darcet et al. 2023 (arXiv:2309.16588).
@@ -103,8 +105,7 @@ impl TextEncoder {
     /// The states of a batch of prompts.
     ///
     /// # Shapes
-    /// `prompts`: token ids, one list a prompt, of any lengths. The states are
-    /// `[B, registers + longest, D]`, registers first.
+    /// `prompts`: token ids, one list a prompt, of any lengths. The states are `[B, registers, D]`.
     pub fn forward(&self, prompts: &[Vec<u32>], device: &Device) -> TextStates {
         let TextConfig { max_tokens, width, heads, registers, .. } = self.config;
         let batch = prompts.len();
@@ -127,8 +128,12 @@ impl TextEncoder {
         for block in &self.blocks {
             x = block.forward(x, &mask, heads);
         }
-        let x = self.norm.forward(x);
-        TextStates { pooled: x.clone().narrow(1, 0, 1).reshape([batch, width]), tokens: x, mask }
+        let x = self.norm.forward(x.narrow(1, 0, registers));
+        TextStates {
+            pooled: x.clone().narrow(1, 0, 1).reshape([batch, width]),
+            tokens: x,
+            mask: mask.narrow(3, 0, registers),
+        }
     }
 }
 
@@ -163,10 +168,9 @@ mod tests {
         encoder.forward(&prompts, &Device::flex())
     }
 
-    /// Registers, tokens and the pooled state of one prompt of a batch, its padding left away.
+    /// Between the states of one prompt of a batch and those of it alone.
     fn difference_of(together: &TextStates, row: usize, alone: &TextStates) -> f32 {
-        let length = alone.tokens.dims()[1];
-        let tokens = together.tokens.clone().narrow(0, row, 1).narrow(1, 0, length);
+        let tokens = together.tokens.clone().narrow(0, row, 1);
         let pooled = together.pooled.clone().narrow(0, row, 1);
         difference(tokens, alone.tokens.clone()).max(difference(pooled, alone.pooled.clone()))
     }
@@ -176,35 +180,24 @@ mod tests {
         let encoder = random_encoder();
         let prompts: [&[u32]; 4] = [&[5, 9, 3], &[7; 12], &[1], &[2, 30, 31, 32, 39, 2, 0]];
         let together = read(&encoder, &prompts);
-        assert_eq!(together.tokens.dims(), [4, 3 + 12, 16]);
+        assert_eq!(together.tokens.dims(), [4, 3, 16]);
+        assert_eq!(together.mask.dims(), [4, 1, 1, 3]);
+        assert!(values(together.mask.clone()).iter().all(|value| *value == 0.0));
         assert_eq!(together.pooled.dims(), [4, 16]);
         for (row, prompt) in prompts.iter().enumerate() {
             let alone = read(&encoder, &[prompt]);
-            assert_eq!(alone.tokens.dims(), [1, 3 + prompt.len(), 16]);
             let apart = difference_of(&together, row, &alone);
             assert!(apart < 1e-5, "{prompt:?}: {apart} apart");
         }
     }
 
     #[test]
-    fn the_mask_shows_registers_and_tokens_and_hides_the_rest() {
-        let states = read(&random_encoder(), &[&[5, 9], &[7, 8, 9, 10], &[]]);
-        assert_eq!(states.mask.dims(), [3, 1, 1, 7]);
-        let shown: Vec<usize> =
-            values(states.mask).chunks(7).map(|row| row.iter().take_while(|value| **value == 0.0).count()).collect();
-        assert_eq!(shown, [5, 7, 3]);
-    }
-
-    #[test]
     fn an_empty_prompt_is_its_registers() {
         let encoder = random_encoder();
         let empty = read(&encoder, &[&[]]);
-        assert_eq!(empty.tokens.dims(), [1, 3 + 1, 16]);
         assert!(values(empty.tokens.clone()).iter().all(|value| value.is_finite()));
-        let registers = |states: &TextStates, row: usize| states.tokens.clone().narrow(0, row, 1).narrow(1, 0, 3);
         let together = read(&encoder, &[&[4, 5, 6, 7], &[]]);
-        assert!(difference(registers(&together, 1), registers(&empty, 0)) < 1e-5);
-        assert!(difference(together.pooled.clone().narrow(0, 1, 1), empty.pooled.clone()) < 1e-5);
+        assert!(difference_of(&together, 1, &empty) < 1e-5);
         assert!(difference(together.pooled.narrow(0, 0, 1), empty.pooled) > 1e-3);
     }
 
@@ -213,7 +206,6 @@ mod tests {
         let encoder = random_encoder();
         let long: Vec<u32> = (0..30).collect();
         let (whole, cut) = (read(&encoder, &[&long]), read(&encoder, &[&long[..12]]));
-        assert_eq!(whole.tokens.dims(), [1, 3 + 12, 16]);
         assert_eq!(difference_of(&whole, 0, &cut), 0.0);
         // Not earlier than it must be, also beside others.
         assert!(difference(whole.pooled, read(&encoder, &[&long[..11]]).pooled) > 1e-4);

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use render::{ClipSeconds, OutputSize};
 
+use crate::device::Processor;
+
 /// Misora (美空): prompts become signed video clips, on your own machine.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, after_help = EXAMPLES)]
@@ -64,6 +66,9 @@ pub(crate) struct ServeOptions {
     /// The folder where everything is kept: database, media, keys, letters.
     #[arg(long, value_name = "FOLDER", env = "MISORA_HOME")]
     pub home: Option<PathBuf>,
+    /// The processor that the model runs on.
+    #[arg(long, value_enum, default_value_t, env = "MISORA_DEVICE")]
+    pub device: Processor,
 }
 
 const SERVE_HELP: &str = "\
@@ -276,6 +281,9 @@ pub(crate) struct Places {
     /// The folder with this installation's signing key; made on first use.
     #[arg(long, value_name = "FOLDER", env = "MISORA_HOME")]
     pub home: Option<PathBuf>,
+    /// The processor that the model runs on.
+    #[arg(long, value_enum, default_value_t, env = "MISORA_DEVICE")]
+    pub device: Processor,
 }
 
 /// `misora verify`.
@@ -329,6 +337,9 @@ pub(crate) struct TrainOptions {
     /// Start the transformer from the weights in the model folder.
     #[arg(long)]
     pub continue_weights: bool,
+    /// The processor that the model runs on.
+    #[arg(long, value_enum, default_value_t, env = "MISORA_DEVICE")]
+    pub device: Processor,
 }
 
 /// The parts of the model, in the order of their training.
@@ -371,6 +382,15 @@ pub(crate) struct EvalOptions {
     /// How many clips for each of: reference pictures, first frames, extensions; two of them for drift.
     #[arg(long, default_value_t = 24)]
     pub details: usize,
+    /// Latent frames of each clip: 13 are four seconds, 1 is a still.
+    #[arg(long, default_value_t = 13, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=60))]
+    pub latent_frames: usize,
+    /// Denoising steps.
+    #[arg(long)]
+    pub steps: Option<usize>,
+    /// How strongly the prompt is followed.
+    #[arg(long)]
+    pub guidance: Option<f32>,
     /// Folder for the JSON and the contact sheet of failures.
     #[arg(short, long, value_name = "FOLDER", default_value = "eval")]
     pub output: PathBuf,

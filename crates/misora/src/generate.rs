@@ -64,7 +64,7 @@ pub(crate) fn run(options: &GenerateOptions) -> Result<ExitCode> {
     .context("Ctrl-C cannot be caught")?;
 
     let key = signing_key(options.places.home.as_deref())?;
-    let model = PaperVideoModel::open(options.places.model.as_deref())?;
+    let model = PaperVideoModel::open(options.places.model.as_deref(), options.places.device.open()?)?;
     let (unknown, advice) = unknown_words(prompt.as_str());
     if let Some(advice) = advice {
         eprintln!("{advice}");

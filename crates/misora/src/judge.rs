@@ -20,8 +20,8 @@ pub(crate) fn caption(options: &CaptionOptions) -> Result<ExitCode> {
     let bytes = read_limited(&options.file, limits.max_bytes as u64)?;
     let clip =
         read_mp4(&bytes, &limits).with_context(|| format!("{} cannot be read as a clip", options.file.display()))?;
-    let model = PaperVideoModel::open(options.places.model.as_deref())?;
-    let captioner = open_captioner(&model_files(options.places.model.as_deref()))?;
+    let model = PaperVideoModel::open(options.places.model.as_deref(), options.places.device.open()?)?;
+    let captioner = open_captioner(&model_files(options.places.model.as_deref()), model.device())?;
     let reading = captioner.read(model.encode_whole(&clip)?).pop().context("the clip gave no reading")?;
     if options.json {
         println!("{}", serde_json::to_string_pretty(&reading)?);
@@ -38,13 +38,14 @@ pub(crate) fn evaluate(options: &EvalOptions) -> Result<ExitCode> {
     if options.count == 0 {
         return Err(usage("-n must be at least 1"));
     }
-    let model = PaperVideoModel::open(options.places.model.as_deref())?;
-    let captioner = open_captioner(&model_files(options.places.model.as_deref()))?;
+    let model = PaperVideoModel::open(options.places.model.as_deref(), options.places.device.open()?)?;
+    let captioner = open_captioner(&model_files(options.places.model.as_deref()), model.device())?;
     std::fs::create_dir_all(&options.output).with_context(|| format!("{} cannot be made", options.output.display()))?;
     let bar = ProgressBar::new(options.count as u64);
     if let Ok(style) = ProgressStyle::with_template("{msg:20} {wide_bar} {pos}/{len}  {eta} left") {
         bar.set_style(style);
     }
+    let defaults = EvaluationOptions::default();
     let measured = EvaluationOptions {
         split: match options.split {
             EvalSplit::HeldOut => Split::HeldOut,
@@ -56,9 +57,12 @@ pub(crate) fn evaluate(options: &EvalOptions) -> Result<ExitCode> {
         first_frames: options.details,
         extensions: options.details,
         drifts: options.details.min(2),
-        ..EvaluationOptions::default()
+        latent_frames: options.latent_frames,
+        steps: options.steps.unwrap_or(defaults.steps),
+        guidance_scale: options.guidance.unwrap_or(defaults.guidance_scale),
+        ..defaults
     };
-    let evaluation = measure(model.networks(), &captioner, &measured, |progress| {
+    let evaluation = measure(model.networks(), &captioner, &measured, model.device(), |progress| {
         bar.set_message(progress.part);
         bar.set_length(progress.total as u64);
         bar.set_position(progress.done as u64);
@@ -74,8 +78,8 @@ pub(crate) fn evaluate(options: &EvalOptions) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn open_captioner(files: &ModelFiles) -> Result<Captioner> {
-    Captioner::open(files, &Device::flex()).context(
+fn open_captioner(files: &ModelFiles, device: &Device) -> Result<Captioner> {
+    Captioner::open(files, device).context(
         "this model has no captioner that can be used: train one with `misora train captioner` and give its folder with --model",
     )
 }

@@ -4,6 +4,7 @@
 
 mod admin;
 mod arguments;
+mod device;
 mod generate;
 mod judge;
 mod model;

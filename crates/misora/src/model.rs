@@ -20,6 +20,8 @@ const BUILT_IN: ModelFiles = ModelFiles::Embedded(&[
     ("text_encoder/model.safetensors", include_bytes!("../../../models/paper-1-nano/text_encoder/model.safetensors")),
     ("transformer/config.json", include_bytes!("../../../models/paper-1-nano/transformer/config.json")),
     ("transformer/model.safetensors", include_bytes!("../../../models/paper-1-nano/transformer/model.safetensors")),
+    ("captioner/config.json", include_bytes!("../../../models/paper-1-nano/captioner/config.json")),
+    ("captioner/model.safetensors", include_bytes!("../../../models/paper-1-nano/captioner/model.safetensors")),
     ("vae/config.json", include_bytes!("../../../models/paper-1-nano/vae/config.json")),
     ("vae/model.safetensors", include_bytes!("../../../models/paper-1-nano/vae/model.safetensors")),
 ]);
@@ -77,13 +79,12 @@ pub(crate) struct PaperVideoModel {
 }
 
 impl PaperVideoModel {
-    /// Reads the weights.
+    /// Reads the weights onto a device.
     ///
     /// # Errors
     /// If a file is missing or damaged; the message names it.
-    pub(crate) fn open(folder: Option<&Path>) -> Result<Self> {
+    pub(crate) fn open(folder: Option<&Path>, device: Device) -> Result<Self> {
         let files = model_files(folder);
-        let device = Device::flex();
         let model = PaperModel::open(&files, &device).context("the model cannot be used: give another with --model")?;
         let mut hash = Sha256::new();
         for path in HASHED {
@@ -91,6 +92,11 @@ impl PaperVideoModel {
         }
         let weights_hash = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Self { model, weights_hash, device })
+    }
+
+    /// What they lie on.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
     }
 
     /// The networks themselves.

@@ -78,7 +78,7 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
 }
 
 fn models(options: &ServeOptions) -> Result<Models> {
-    let model = PaperVideoModel::open(options.model.as_deref())?;
+    let model = PaperVideoModel::open(options.model.as_deref(), options.device.open()?)?;
     Ok(Models::new(vec![(model_name()?, Box::new(model))]))
 }
 

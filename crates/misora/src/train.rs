@@ -4,7 +4,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use burn::tensor::Device;
 use clap::ValueEnum as _;
 use diffusion::{
     Dit, DitConfig, ModelFiles, PromptTokenizer, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, open_network,
@@ -12,8 +11,8 @@ use diffusion::{
 };
 use serde::de::DeserializeOwned;
 use training::{
-    DitStageConfig, Surroundings, TextStageConfig, VaeStageConfig, train_captioner, train_dit, train_text,
-    train_tokenizer, train_vae,
+    Captioner, Captions, DitStageConfig, Surroundings, TextStageConfig, VaeStageConfig, train_captioner, train_dit,
+    train_text, train_tokenizer, train_vae,
 };
 
 use crate::arguments::{TrainOptions, TrainStage};
@@ -26,17 +25,17 @@ pub(crate) fn run(options: &TrainOptions) -> Result<ExitCode> {
         Path::new("runs/nano").join(stage.unwrap_or_default())
     });
     let run = run.as_path();
-    let device = Device::flex();
+    let device = options.device.open()?;
     match options.stage {
         TrainStage::Vae => {
             let config: VaeStageConfig = read_config(&options.config)?;
-            let vae = train_vae(&config, run)?;
+            let vae = train_vae(&config, run, &device)?;
             save_network(&model.join(VAE), vae.config(), &vae)?;
         }
         TrainStage::Text => {
             let config: TextStageConfig = read_config(&options.config)?;
             let tokenizer = train_tokenizer(&config, &model.join(TOKENIZER))?;
-            let encoder = train_text(&config, tokenizer, run)?;
+            let encoder = train_text(&config, tokenizer, run, &device)?;
             save_network(&model.join(TEXT_ENCODER), encoder.config(), &encoder)?;
         }
         TrainStage::Dit => {
@@ -45,6 +44,9 @@ pub(crate) fn run(options: &TrainOptions) -> Result<ExitCode> {
                 tokenizer: PromptTokenizer::read(&ModelFiles::Folder(model.to_owned()))?,
                 text_encoder: open_text_encoder(model, &device)?,
                 vae: open_vae(model, &device)?,
+                captioner: (config.captions == Captions::Recaptioned)
+                    .then(|| Captioner::open(&ModelFiles::Folder(model.to_owned()), &device))
+                    .transpose()?,
             };
             let start = options
                 .continue_weights
@@ -54,12 +56,12 @@ pub(crate) fn run(options: &TrainOptions) -> Result<ExitCode> {
                     })
                 })
                 .transpose()?;
-            let dit = train_dit(&config, around, start, run)?;
+            let dit = train_dit(&config, around, start, run, &device)?;
             save_network(&model.join(TRANSFORMER), dit.config(), &dit)?;
         }
         TrainStage::Captioner => {
             let config = read_config(&options.config)?;
-            train_captioner(&config, open_vae(model, &device)?, run)?.save(model)?;
+            train_captioner(&config, open_vae(model, &device)?, run, &device)?.save(model)?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -25,7 +25,7 @@ use burn::module::Module as _;
 use burn::tensor::{Device, Distribution, Tensor};
 use diffusion::{Dit, DitConfig, LatentPositions, TextStates, add_noise};
 
-use crate::trainer::{Stage, StageLoss, Trainer, TrainerConfig, training_device};
+use crate::trainer::{Stage, StageLoss, Trainer, TrainerConfig};
 
 /// Rows and columns of latents of the landscape clips: 80 × 144 pixels.
 const GRID: [usize; 2] = [5, 9];
@@ -44,14 +44,15 @@ struct Options {
 fn main() -> Result<()> {
     let options = Options::parse(std::env::args().skip(1))?;
     let config = DitConfig::nano();
-    let device = training_device();
+    let device = Device::flex().autodiff();
     device.seed(1);
     let model = Dit::new(&config, &device);
     let parameters = model.num_params();
 
     let folder = std::env::temp_dir().join(format!("misora-trainer-step-{}", std::process::id()));
     let stage = RandomStage { config, options, starts: Mutex::default() };
-    let run = Trainer::new(stage.trainer_config(), &folder).and_then(|trainer| trainer.run(&stage, model));
+    let run =
+        Trainer::new(stage.trainer_config(), &folder, &Device::flex()).and_then(|trainer| trainer.run(&stage, model));
     // The last checkpoint goes with the folder.
     std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
     run?;

@@ -6,6 +6,10 @@
 //!
 //! Masks are how one network learns all its jobs: nothing given, the first frame, a prefix, a suffix, both
 //! ends, single frames; and, before the clip, a reference picture.
+//!
+//! While it learns, the tokens in the middle of the network must also say who will be seen in their cell, in which
+//! colour, and where the whole of it lies and goes: the velocity alone teaches that slowly. This is representation
+//! alignment (Yu et al. 2024, arXiv:2410.06940) with the truth of the scene in place of another network's features.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -13,21 +17,23 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use anyhow::Result;
+use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use diffusion::{
-    Dit, DitConfig, LatentPositions, PromptTokenizer, SampleRequest, SolverKind, TRANSFORMER, TextEncoder, Vae,
-    add_noise, reference_time_s, sample, save_network, shifted,
+    Dit, DitConfig, LatentPositions, Linear, PromptTokenizer, RmsNorm, SampleRequest, SolverKind, TRANSFORMER,
+    TextEncoder, Vae, add_noise, linear, reference_time_s, sample, save_network, shifted,
 };
 use rand::RngExt as _;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
+use crate::captioner::Captioner;
 use crate::clips::{NATIVE_SIZES, clips_to_tensor, generator, latent_times_s, render, tensor_to_frames};
-use crate::cover::{Cell, cover};
-use crate::paper::{Mixture, Scene, Split};
+use crate::cover::{BEARINGS, Cell, bearings_loss, cells_loss, cover};
+use crate::paper::{ActorKind, CaptionStyle, Colour, Mixture, Scene, Split};
 use crate::sheet::contact_sheet;
 use crate::text::draw_caption;
-use crate::trainer::{Stage, StageLoss, Trainer, TrainerConfig, training_device};
+use crate::trainer::{Stage, StageLoss, Trainer, TrainerConfig};
 
 /// The file that `misora train dit --config` reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,13 +68,41 @@ pub struct DitStageConfig {
     /// asked for.
     #[serde(default = "one")]
     pub actor_weight: f32,
+    /// What the tokens must tell about the scene.
+    #[serde(default)]
+    pub telling: Telling,
+    /// What the transformer reads about the scenes.
+    #[serde(default)]
+    pub captions: Captions,
+}
+
+/// What the transformer reads about the scenes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Captions {
+    /// All that the world knows of them, in all its styles.
+    #[default]
+    World,
+    /// The world's shortest captions, like those that people leave beside clips.
+    Terse,
+    /// What the captioner sees in their latents, in all styles: clips without captions teach too.
+    Recaptioned,
+}
+
+/// What the tokens in the middle of the network must tell about the scene while it learns.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Telling {
+    /// Blocks they have gone through when they are asked.
+    pub after: usize,
+    /// Weight in the loss; at 0 nothing is asked.
+    pub weight: f32,
 }
 
 fn one() -> f32 {
     1.0
 }
 
-/// The frozen networks around the one that learns.
+/// The frozen networks around the one that learns, on the same device.
 #[derive(Debug)]
 pub struct Surroundings {
     /// Prompts to ids.
@@ -77,11 +111,14 @@ pub struct Surroundings {
     pub text_encoder: TextEncoder,
     /// Pixels and latents.
     pub vae: Vae,
+    /// Latents to captions; needed for [`Captions::Recaptioned`] alone.
+    pub captioner: Option<Captioner>,
 }
 
 struct DitStage {
     config: DitStageConfig,
     around: Surroundings,
+    device: Device,
     pools: Vec<Mutex<Pools>>,
 }
 
@@ -90,31 +127,76 @@ type Pools = [VecDeque<Entry>; NATIVE_SIZES.len()];
 
 struct Entry {
     scene: Scene,
+    /// What captions are drawn from: the scene, or what the captioner took it for.
+    described: Scene,
     /// `[1, T, H, W, C]`.
     latents: Tensor<5>,
     /// The main actor on a card, `[1, 1, H, W, C]`.
     portrait: Tensor<5>,
+    /// Who covers each cell.
+    cells: Vec<Cell>,
     /// What each cell weighs in the loss, `[1, T, H, W, 1]`.
     weights: Tensor<5>,
 }
 
-/// Trains the transformer in `folder`.
+/// The transformer and what asks its tokens about the scene; only the first is kept.
+#[derive(Module, Debug)]
+struct Learner {
+    dit: Dit,
+    norm: RmsNorm,
+    kind: Linear,
+    colour: Linear,
+    bearing: Linear,
+}
+
+impl Learner {
+    fn new(dit: Dit, device: &Device) -> Self {
+        let width = dit.config().width;
+        Self {
+            dit,
+            norm: RmsNorm::new(width, device),
+            kind: linear(width, ActorKind::ALL.len() + 1, 0.2, device),
+            colour: linear(width, Colour::ALL.len() + 1, 0.2, device),
+            bearing: linear(width, BEARINGS, 0.2, device),
+        }
+    }
+
+    /// The loss of what tokens tell about their cells, `[B, T, H·W, D]`.
+    fn telling_loss(&self, states: Tensor<4>, cells: &[Cell]) -> Tensor<1> {
+        let [.., width] = states.dims();
+        let states = self.norm.forward(states).reshape([cells.len(), width]);
+        cells_loss(self.kind.forward(states.clone()), self.colour.forward(states.clone()), cells)
+            + bearings_loss(self.bearing.forward(states), cells)
+    }
+}
+
+/// Trains the transformer on `device` in `folder`.
 ///
 /// # Errors
 /// Whatever the file system says, or a loss that is no number.
-pub fn train_dit(config: &DitStageConfig, around: Surroundings, start: Option<Dit>, folder: &Path) -> Result<Dit> {
-    let device = training_device();
+pub fn train_dit(
+    config: &DitStageConfig,
+    around: Surroundings,
+    start: Option<Dit>,
+    folder: &Path,
+    device: &Device,
+) -> Result<Dit> {
+    anyhow::ensure!(
+        config.captions != Captions::Recaptioned || around.captioner.is_some(),
+        "captions can be recaptioned only by a captioner: train one first"
+    );
     device.seed(config.trainer.seed);
-    let model = start.unwrap_or_else(|| Dit::new(&config.model, &device));
+    let learning = device.clone().autodiff();
+    let model = Learner::new(start.unwrap_or_else(|| Dit::new(&config.model, &learning)), &learning);
     let pools = (0..config.trainer.workers).map(|_| Mutex::new(Pools::default())).collect();
-    let stage = DitStage { config: config.clone(), around, pools };
-    Trainer::new(config.trainer.clone(), folder)?.run(&stage, model)
+    let stage = DitStage { config: config.clone(), around, device: device.clone(), pools };
+    Ok(Trainer::new(config.trainer.clone(), folder, device)?.run(&stage, model)?.dit)
 }
 
 impl DitStage {
     /// Draws and encodes one new scene.
     fn draw_entry(&self, size: usize, random: &mut Pcg64) -> Result<Entry> {
-        let plain = Device::flex();
+        let plain = &self.device;
         let mixture = if random.random_bool(self.config.simple_share) {
             Mixture::simple()
         } else {
@@ -124,16 +206,21 @@ impl DitStage {
         let frames = 1 + (self.config.latent_frames - 1) * self.around.vae.config().block_frames;
         let clip = render(&scene, NATIVE_SIZES[size], 0.0, frames);
         let portrait = scene.portrait(0, NATIVE_SIZES[size]);
-        let latents = self.around.vae.encode(clips_to_tensor(&[clip], &plain))?;
+        let latents = self.around.vae.encode(clips_to_tensor(&[clip], plain))?;
         let [_, time, rows, columns, _] = latents.dims();
-        let weights: Vec<f32> = cover(&scene, size, &latent_times_s(0, time), rows, columns)
-            .into_iter()
-            .map(|cell| if cell == Cell::Empty { 1.0 } else { self.config.actor_weight })
-            .collect();
+        let cells = cover(&scene, size, &latent_times_s(0, time), rows, columns);
+        let weight = |cell: &Cell| if *cell == Cell::Empty { 1.0 } else { self.config.actor_weight };
+        let weights: Vec<f32> = cells.iter().map(weight).collect();
+        let described = match (self.config.captions, &self.around.captioner) {
+            (Captions::Recaptioned, Some(captioner)) => captioner.read(latents.clone()).remove(0).scene(scene.seed),
+            _ => scene.clone(),
+        };
         Ok(Entry {
+            described,
             latents,
-            weights: Tensor::from_data(TensorData::new(weights, [1, time, rows, columns, 1]), &plain),
-            portrait: self.around.vae.encode(clips_to_tensor(&[vec![portrait]], &plain))?,
+            cells,
+            weights: Tensor::from_data(TensorData::new(weights, [1, time, rows, columns, 1]), plain),
+            portrait: self.around.vae.encode(clips_to_tensor(&[vec![portrait]], plain))?,
             scene,
         })
     }
@@ -153,6 +240,8 @@ impl DitStage {
     fn prompt(&self, scene: &Scene, random: &mut Pcg64) -> Vec<u32> {
         if random.random_bool(self.config.drop_text) {
             Vec::new()
+        } else if self.config.captions == Captions::Terse {
+            self.around.tokenizer.encode(&scene.caption(CaptionStyle::Terse, random.random()))
         } else {
             self.around.tokenizer.encode(&draw_caption(scene, random))
         }
@@ -180,9 +269,9 @@ impl DitStage {
 }
 
 impl Stage for DitStage {
-    type Model = Dit;
+    type Model = Learner;
 
-    fn loss(&self, model: &Dit, step: usize, worker: usize) -> Result<StageLoss> {
+    fn loss(&self, model: &Learner, step: usize, worker: usize) -> Result<StageLoss> {
         let mut random = generator(self.config.trainer.seed, step, worker);
         let size = [0, 0, 1, 2][random.random_range(0..4)];
         let mut pools = self.pools[worker].lock().expect("no worker panicked with the pool");
@@ -199,11 +288,14 @@ impl Stage for DitStage {
         anyhow::ensure!(!fitting.is_empty(), "no scene of the pool has one shot: lower two_shots");
         let clips = (self.config.batch_frames / length).max(1);
         let chosen: Vec<&Entry> = (0..clips).map(|_| fitting[random.random_range(0..fitting.len())]).collect();
-        let prompts: Vec<_> = chosen.iter().map(|entry| self.prompt(&entry.scene, &mut random)).collect();
-        let text = self.around.text_encoder.forward(&prompts, &Device::flex());
+        let prompts: Vec<_> = chosen.iter().map(|entry| self.prompt(&entry.described, &mut random)).collect();
+        let text = self.around.text_encoder.forward(&prompts, &self.device);
         let clean = Tensor::cat(chosen.iter().map(|e| e.latents.clone().narrow(1, first, length)).collect(), 0);
         let weights = Tensor::cat(chosen.iter().map(|e| e.weights.clone().narrow(1, first, length)).collect(), 0);
         let [batch, _, rows, columns, channels] = clean.dims();
+        let frame = rows * columns;
+        let seen = |entry: &&Entry| entry.cells[first * frame..(first + length) * frame].to_vec();
+        let cells: Vec<Cell> = chosen.iter().flat_map(seen).collect();
 
         // Noise, except where a frame is given.
         let (mut times, mut free) = (Vec::new(), Vec::new());
@@ -214,16 +306,16 @@ impl Stage for DitStage {
                 free.push(f32::from(u8::from(!given)));
             }
         }
-        let plain = Device::flex();
-        let times = Tensor::<2>::from_data(TensorData::new(times, [batch, length]), &plain);
-        let free = Tensor::<5>::from_data(TensorData::new(free, [batch, length, 1, 1, 1]), &plain);
-        let noise = Tensor::random(clean.dims(), Distribution::Normal(0.0, 1.0), &plain);
+        let plain = &self.device;
+        let times = Tensor::<2>::from_data(TensorData::new(times, [batch, length]), plain);
+        let free = Tensor::<5>::from_data(TensorData::new(free, [batch, length, 1, 1, 1]), plain);
+        let noise = Tensor::random(clean.dims(), Distribution::Normal(0.0, 1.0), plain);
         let mut input = add_noise(clean.clone(), noise.clone(), times.clone().reshape([batch, length, 1, 1, 1]));
         let mut input_times = times;
         let mut times_s = latent_times_s(first, length);
         if with_reference {
             input = Tensor::cat(vec![Tensor::cat(chosen.iter().map(|e| e.portrait.clone()).collect(), 0), input], 1);
-            input_times = Tensor::cat(vec![Tensor::zeros([batch, 1], &plain), input_times], 1);
+            input_times = Tensor::cat(vec![Tensor::zeros([batch, 1], plain), input_times], 1);
             times_s.insert(0, reference_time_s(0));
         }
         drop(fitting);
@@ -236,18 +328,32 @@ impl Stage for DitStage {
             pooled: Tensor::from_inner(text.pooled),
         };
         let positions = LatentPositions { times_s, rows, columns };
-        let velocity = model
-            .forward(Tensor::from_inner(input), Tensor::from_inner(input_times), &text, &positions)
-            .narrow(1, usize::from(with_reference), length);
+        let (velocity, states) = model.dit.forward_with_states(
+            Tensor::from_inner(input),
+            Tensor::from_inner(input_times),
+            &text,
+            &positions,
+            self.config.telling.after,
+        );
+        let velocity = velocity.narrow(1, usize::from(with_reference), length);
         // A frame that is given has nothing to predict.
         let weights = weights * free;
         let values = weights.clone().sum().into_scalar::<f32>() * channels as f32;
         let error = (velocity - Tensor::from_inner(noise - clean)).square() * Tensor::from_inner(weights);
-        Ok(StageLoss { loss: error.sum() / values, figures: Vec::new() })
+        let loss = error.sum() / values;
+        let mut figures = vec![("velocity", loss.clone().into_scalar::<f32>())];
+        let Telling { weight, .. } = self.config.telling;
+        if weight == 0.0 {
+            return Ok(StageLoss { loss, figures });
+        }
+        let told = model.telling_loss(states.narrow(1, usize::from(with_reference), length), &cells);
+        figures.push(("told", told.clone().into_scalar::<f32>()));
+        Ok(StageLoss { loss: loss + told * weight, figures })
     }
 
     /// The averaged weights as a network, and clips for a few prompts, some of withheld compositions, at a fixed seed.
-    fn inspect(&self, model: &Dit, _step: usize, folder: &Path) -> Result<()> {
+    fn inspect(&self, model: &Learner, _step: usize, folder: &Path) -> Result<()> {
+        let model = &model.dit;
         save_network(&folder.join(TRANSFORMER), model.config(), model)?;
         const PROMPTS: [&str; 8] = [
             "a red boat sails right on the sea at dusk",
@@ -274,8 +380,8 @@ impl Stage for DitStage {
 
 impl DitStage {
     fn sample(&self, model: &Dit, prompt: &str, length: usize) -> Result<Vec<media::Frame>> {
-        let device = Device::flex();
-        let text = |prompt: &str| self.around.text_encoder.forward(&[self.around.tokenizer.encode(prompt)], &device);
+        let text =
+            |prompt: &str| self.around.text_encoder.forward(&[self.around.tokenizer.encode(prompt)], &self.device);
         let grid = self.around.vae.config().spatial_compression();
         let request = SampleRequest {
             text: text(prompt),
@@ -293,7 +399,7 @@ impl DitStage {
             solver: SolverKind::default(),
             seed: 7,
         };
-        let latents = sample(model, &request, &device, |_| ControlFlow::Continue(()))?;
+        let latents = sample(model, &request, &self.device, |_| ControlFlow::Continue(()))?;
         Ok(tensor_to_frames(self.around.vae.decode(latents)))
     }
 }
@@ -312,6 +418,7 @@ mod tests {
     use diffusion::{TextConfig, VaeConfig};
 
     use super::*;
+    use crate::captioner::CaptionerConfig;
     use crate::text::{TextStageConfig, train_tokenizer};
 
     fn trainer(steps: usize) -> TrainerConfig {
@@ -351,6 +458,7 @@ mod tests {
                 },
                 &device,
             ),
+            captioner: None,
         }
     }
 
@@ -370,13 +478,15 @@ mod tests {
             nothing_given: 0.5,
             shift: 2.0,
             actor_weight: 2.0,
+            telling: Telling { after: 1, weight: 0.1 },
+            captions: Captions::World,
         }
     }
 
     #[test]
     fn a_short_run_learns_and_leaves_weights_and_samples() {
         let folder = tempfile::tempdir().expect("a folder");
-        train_dit(&config(), surroundings(folder.path()), None, folder.path()).expect("a run");
+        train_dit(&config(), surroundings(folder.path()), None, folder.path(), &Device::flex()).expect("a run");
         let curves = std::fs::read_to_string(folder.path().join("curves.csv")).expect("curves");
         let losses: Vec<f32> = curves
             .lines()
@@ -390,9 +500,43 @@ mod tests {
     }
 
     #[test]
+    fn captions_are_the_worlds_the_shortest_or_the_captioners() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let drawn = |captions, captioner| {
+            let around = Surroundings { captioner, ..surroundings(folder.path()) };
+            let config = DitStageConfig { captions, ..config() };
+            let stage = DitStage { config, around, device: Device::flex(), pools: Vec::new() };
+            stage.draw_entry(0, &mut generator(2, 0, 0)).expect("an entry")
+        };
+        let world = drawn(Captions::World, None);
+        assert_eq!(world.described, world.scene);
+        assert_eq!(drawn(Captions::Terse, None).described, world.scene);
+        // A captioner that has learned nothing sees something else.
+        let model =
+            CaptionerConfig { latent_channels: 8, width: 16, heads: 2, blocks: 2, mlp_width: 16, time_patch: 2 };
+        let captioner = Captioner::new(&model, &Device::flex());
+        let again = drawn(Captions::Recaptioned, Some(captioner));
+        assert_eq!(again.scene, world.scene);
+        assert_ne!(again.described, world.scene);
+        let refused = train_dit(
+            &DitStageConfig { captions: Captions::Recaptioned, ..config() },
+            surroundings(folder.path()),
+            None,
+            folder.path(),
+            &Device::flex(),
+        );
+        assert!(refused.unwrap_err().to_string().contains("captioner"));
+    }
+
+    #[test]
     fn masks_leave_something_to_make_and_cover_every_job() {
         let folder = tempfile::tempdir().expect("a folder");
-        let stage = DitStage { config: config(), around: surroundings(folder.path()), pools: Vec::new() };
+        let stage = DitStage {
+            config: config(),
+            around: surroundings(folder.path()),
+            device: Device::flex(),
+            pools: Vec::new(),
+        };
         let mut random = generator(1, 0, 0);
         let masks: Vec<Vec<bool>> = (0..400).map(|_| stage.mask(5, &mut random)).collect();
         assert!(masks.iter().all(|mask| mask.iter().any(|given| !given)));

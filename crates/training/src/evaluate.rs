@@ -297,7 +297,7 @@ pub struct EvaluationProgress {
     pub total: usize,
 }
 
-/// Asks `model` for withheld compositions and lets `captioner` say what it sees.
+/// Asks `model` for withheld compositions and lets `captioner` say what it sees; both lie on `device`.
 ///
 /// # Errors
 /// If the networks do not fit each other.
@@ -305,12 +305,14 @@ pub fn evaluate(
     model: &PaperModel,
     captioner: &Captioner,
     options: &EvaluationOptions,
+    device: &Device,
     mut progress: impl FnMut(EvaluationProgress),
 ) -> Result<Evaluation> {
-    anyhow::ensure!(options.overlap < options.latent_frames, "the overlap must be shorter than the window");
-    anyhow::ensure!(options.prefix < options.latent_frames, "the prefix must be shorter than the clip");
+    let extends = options.extensions + options.drifts > 0;
+    let longest = options.overlap.max(options.prefix);
+    anyhow::ensure!(!extends || longest < options.latent_frames, "what is extended must be shorter than the clip");
     let started = Instant::now();
-    let bench = Bench { model, captioner, options, device: Device::flex() };
+    let bench = Bench { model, captioner, options, device: device.clone() };
     let mut part = |part, total, run: &mut dyn FnMut(usize) -> Result<()>| -> Result<()> {
         for done in 0..total {
             progress(EvaluationProgress { part, done, total });
@@ -849,12 +851,12 @@ mod tests {
             ..EvaluationOptions::default()
         };
         let mut parts = Vec::new();
-        let found = evaluate(&model, &captioner, &options, |progress| parts.push(progress.part)).unwrap();
+        let found = evaluate(&model, &captioner, &options, &device, |progress| parts.push(progress.part)).unwrap();
         assert_eq!(parts, ["prompts", "prompts", "references", "first frames", "extensions", "long clips"]);
         assert!(found.attributes.len() >= 8 && found.reference.len() == Attribute::LOOKS.len());
         assert!(found.first_frame_psnr_db.is_some() && found.seam_ratio.is_some() && found.drift_delta_e.is_some());
         assert!(found.to_string().contains("not trusted") && found.failures_sheet().is_some());
-        let again = evaluate(&model, &captioner, &options, |_| ()).unwrap();
+        let again = evaluate(&model, &captioner, &options, &device, |_| ()).unwrap();
         assert_eq!(Evaluation { seconds: 0.0, ..found.clone() }, Evaluation { seconds: 0.0, ..again });
         let json = serde_json::to_string(&found).unwrap();
         assert_eq!(serde_json::from_str::<Evaluation>(&json).unwrap().attributes, found.attributes);

@@ -24,7 +24,7 @@ use crate::paper::{
     Actor, ActorKind, ActorSize, Background, Camera, CaptionStyle, Colour, HairColour, HairStyle, Hat, Mixture, Motion,
     Pace, Relation, Scene, Shot, Skin, Split, TimeOfDay, Weather,
 };
-use crate::trainer::{Stage, StageLoss, Trainer, TrainerConfig, training_device};
+use crate::trainer::{Stage, StageLoss, Trainer, TrainerConfig};
 
 /// The file that `misora train text --config` reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -105,23 +105,31 @@ struct TextStage {
     config: TextStageConfig,
     tokenizer: PromptTokenizer,
     device: Device,
+    /// The same without automatic differentiation.
+    plain: Device,
 }
 
-/// Trains the text encoder in `folder` on the captions of the training split.
+/// Trains the text encoder on `device` in `folder`, on the captions of the training split.
 ///
 /// # Errors
 /// Whatever the file system says.
-pub fn train_text(config: &TextStageConfig, tokenizer: PromptTokenizer, folder: &Path) -> Result<TextEncoder> {
+pub fn train_text(
+    config: &TextStageConfig,
+    tokenizer: PromptTokenizer,
+    folder: &Path,
+    device: &Device,
+) -> Result<TextEncoder> {
     anyhow::ensure!(config.model.registers == REGISTERS, "the text stage teaches {REGISTERS} registers");
-    let device = training_device();
+    let plain = device;
+    let device = plain.clone().autodiff();
     device.seed(config.trainer.seed);
     let model = TextReader {
         encoder: TextEncoder::new(&config.model, &device),
         scene_heads: SCENE_CLASSES.map(|classes| linear(config.model.width, classes, 1.0, &device)).into(),
         actor_heads: ACTOR_CLASSES.map(|classes| linear(config.model.width, classes, 1.0, &device)).into(),
     };
-    let stage = TextStage { config: config.clone(), tokenizer, device };
-    Ok(Trainer::new(config.trainer.clone(), folder)?.run(&stage, model)?.encoder)
+    let stage = TextStage { config: config.clone(), tokenizer, device, plain: plain.clone() };
+    Ok(Trainer::new(config.trainer.clone(), folder, plain)?.run(&stage, model)?.encoder)
 }
 
 impl TextStage {
@@ -153,10 +161,9 @@ impl Stage for TextStage {
 
     /// How often the registers of held-out captions say the right thing about the main actor and the place.
     fn inspect(&self, model: &TextReader, step: usize, _folder: &Path) -> Result<()> {
-        let device = Device::flex();
         let mut random = generator(self.config.trainer.seed ^ 1, step, 0);
         let (prompts, scenes) = self.batch(Split::HeldOut, 400, &mut random);
-        let answers = answers(model, &model.encoder.forward(&prompts, &device));
+        let answers = answers(model, &model.encoder.forward(&prompts, &self.plain));
         let truths = truths(&scenes);
         let right = |question: usize| {
             let said = answers[question].clone().argmax(1).into_data().iter::<i64>().collect::<Vec<_>>();

@@ -75,6 +75,7 @@ pub(crate) trait Stage: Sync {
 pub(crate) struct Trainer {
     config: TrainerConfig,
     folder: PathBuf,
+    device: Device,
     pools: Vec<rayon::ThreadPool>,
 }
 
@@ -85,17 +86,18 @@ struct Progress {
 }
 
 impl Trainer {
-    /// A trainer that writes into `folder`.
+    /// A trainer on `device` that writes into `folder`.
     ///
     /// # Errors
     /// If the folder or the workers cannot be made.
-    pub(crate) fn new(config: TrainerConfig, folder: impl Into<PathBuf>) -> Result<Self> {
+    pub(crate) fn new(config: TrainerConfig, folder: impl Into<PathBuf>, device: &Device) -> Result<Self> {
         let folder = folder.into();
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let pools = (0..config.workers)
             .map(|_| rayon::ThreadPoolBuilder::new().num_threads(1).build())
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { config, folder, pools })
+        let device = device.clone().autodiff();
+        Ok(Self { config, folder, device, pools })
     }
 
     /// Trains to the end and returns the averaged weights. Goes on from the last checkpoint if there is one.
@@ -167,7 +169,6 @@ impl Trainer {
         model: &S::Model,
         step: usize,
     ) -> Result<(GradientsParams, f32, Vec<(&'static str, f32)>)> {
-        let device = training_device();
         let results: Vec<Result<(GradientsParams, f32, Vec<(&'static str, f32)>)>> = std::thread::scope(|scope| {
             let handles: Vec<_> = self
                 .pools
@@ -175,7 +176,7 @@ impl Trainer {
                 .enumerate()
                 .map(|(worker, pool)| {
                     // A fork has leaves of its own: workers that share leaves share one tape and consume each other's.
-                    let model = model.clone().fork(&device);
+                    let model = model.clone().fork(&self.device);
                     scope.spawn(move || {
                         pool.install(|| {
                             let StageLoss { loss, figures } = stage.loss(&model, step, worker)?;
@@ -243,11 +244,6 @@ impl Trainer {
         std::fs::write(self.folder.join("progress.json"), serde_json::to_string(progress)?)?;
         Ok(())
     }
-}
-
-/// The CPU, with automatic differentiation.
-pub(crate) fn training_device() -> Device {
-    Device::flex().autodiff()
 }
 
 #[derive(Default)]
@@ -357,7 +353,7 @@ mod tests {
         type Model = ToyModel;
 
         fn loss(&self, model: &ToyModel, step: usize, worker: usize) -> Result<StageLoss> {
-            let device = training_device();
+            let device = Device::flex().autodiff();
             let values: Vec<f32> = (0..32).map(|i| ((i * 7 + step * 3 + worker) % 11) as f32 / 11.0 - 0.5).collect();
             let input = Tensor::<2>::from_data(TensorData::new(values, [8, 4]), &device);
             let wanted = input.clone().flip([1]);
@@ -371,7 +367,7 @@ mod tests {
     }
 
     fn model() -> ToyModel {
-        ToyModel { blocks: vec![linear(4, 4, 0.0, &training_device())] }
+        ToyModel { blocks: vec![linear(4, 4, 0.0, &Device::flex().autodiff())] }
     }
 
     fn config(steps: usize) -> TrainerConfig {
@@ -400,12 +396,15 @@ mod tests {
     #[test]
     fn the_loss_falls_and_a_resumed_run_goes_the_same_way() {
         let (whole, parts) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-        Trainer::new(config(20), whole.path()).expect("a trainer").run(&Toy, model()).expect("a run");
+        Trainer::new(config(20), whole.path(), &Device::flex()).expect("a trainer").run(&Toy, model()).expect("a run");
         let losses_whole = losses(whole.path());
         assert!(losses_whole[19] < 0.5 * losses_whole[0], "{losses_whole:?}");
 
         for steps in [10, 20] {
-            Trainer::new(config(steps), parts.path()).expect("a trainer").run(&Toy, model()).expect("a run");
+            Trainer::new(config(steps), parts.path(), &Device::flex())
+                .expect("a trainer")
+                .run(&Toy, model())
+                .expect("a run");
         }
         let losses_parts = losses(parts.path());
         assert_eq!(losses_parts.len(), 20);
@@ -417,7 +416,7 @@ mod tests {
     #[test]
     fn figures_are_the_mean_over_the_workers() {
         let folder = tempfile::tempdir().expect("a folder");
-        Trainer::new(config(1), folder.path()).expect("a trainer").run(&Toy, model()).expect("a run");
+        Trainer::new(config(1), folder.path(), &Device::flex()).expect("a trainer").run(&Toy, model()).expect("a run");
         let text = std::fs::read_to_string(folder.path().join("curves.csv")).expect("curves");
         assert!(text.contains("0,worker,0.5"), "{text}");
     }
@@ -426,7 +425,7 @@ mod tests {
     fn the_rate_rises_stays_and_falls() {
         let folder = tempfile::tempdir().expect("a folder");
         let config = TrainerConfig { warmup_steps: 10, decay_share: 0.5, ..config(100) };
-        let trainer = Trainer::new(config, folder.path()).expect("a trainer");
+        let trainer = Trainer::new(config, folder.path(), &Device::flex()).expect("a trainer");
         let rates: Vec<f64> = [0, 9, 49, 75, 99].map(|step| trainer.learning_rate(step) / 0.05).to_vec();
         for (rate, expected) in rates.iter().zip([0.1, 1.0, 1.0, 0.5, 0.05]) {
             assert!((rate - expected).abs() < 1e-9, "{rates:?}");

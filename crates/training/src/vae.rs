@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::clips::{clips_to_tensor, draw_size, draw_start, generator, render, tensor_to_frames};
 use crate::paper::{Mixture, Scene, Split};
 use crate::sheet::contact_sheet;
-use crate::trainer::{Stage, StageLoss, Trainer, TrainerConfig, training_device};
+use crate::trainer::{Stage, StageLoss, Trainer, TrainerConfig};
 
 /// The file that `misora train vae --config` reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,23 +36,26 @@ pub struct VaeStageConfig {
 struct VaeStage {
     config: VaeStageConfig,
     device: Device,
+    /// The same without automatic differentiation.
+    plain: Device,
 }
 
-/// Trains the autoencoder in `folder` and measures the statistics of its latents.
+/// Trains the autoencoder on `device` in `folder` and measures the statistics of its latents.
 ///
 /// # Errors
 /// Whatever the file system says, or a loss that is no number.
-pub fn train_vae(config: &VaeStageConfig, folder: &Path) -> Result<Vae> {
-    let device = training_device();
+pub fn train_vae(config: &VaeStageConfig, folder: &Path, device: &Device) -> Result<Vae> {
+    let plain = device;
+    let device = plain.clone().autodiff();
     device.seed(config.trainer.seed);
-    let trainer = Trainer::new(config.trainer.clone(), folder)?;
+    let trainer = Trainer::new(config.trainer.clone(), folder, plain)?;
     let mut model = Vae::new(&config.model, &device);
     if !folder.join("progress.json").exists() {
         start_from_principal_components(&mut model, config.trainer.seed, &device)?;
     }
-    let stage = VaeStage { config: config.clone(), device };
+    let stage = VaeStage { config: config.clone(), device, plain: plain.clone() };
     let mut trained = trainer.run(&stage, model)?;
-    let (mean, std) = latent_statistics(&trained, config.trainer.seed)?;
+    let (mean, std) = latent_statistics(&trained, config.trainer.seed, plain)?;
     trained.set_latent_statistics(mean, std);
     Ok(trained)
 }
@@ -99,13 +102,12 @@ impl Stage for VaeStage {
     }
 
     fn inspect(&self, model: &Vae, step: usize, folder: &Path) -> Result<()> {
-        let device = Device::flex();
         let mut rows = Vec::new();
         let mut squared = 0.0;
         for seed in 0..8 {
             let scene = Scene::sample(1_000_000 + seed, Split::HeldOut, &Mixture::default());
             let frames = render(&scene, crate::clips::NATIVE_SIZES[0], 0.5, 17);
-            let video = clips_to_tensor(std::slice::from_ref(&frames), &device);
+            let video = clips_to_tensor(std::slice::from_ref(&frames), &self.plain);
             let again = model.decode(model.encode(video.clone())?);
             squared += (again.clone() - video).square().mean().into_scalar::<f32>() / 8.0;
             let again = tensor_to_frames(again);
@@ -124,15 +126,14 @@ impl Stage for VaeStage {
 /// A channel that moves many pixels keeps a larger part in the flow than one that moves few: each is brought
 /// to the square root of its share, so that the transformer spends itself on what is seen. The mean square
 /// over the channels is one.
-fn latent_statistics(model: &Vae, seed: u64) -> Result<(Vec<f32>, Vec<f32>)> {
-    let device = Device::flex();
+fn latent_statistics(model: &Vae, seed: u64, device: &Device) -> Result<(Vec<f32>, Vec<f32>)> {
     let mut all = Vec::new();
     let mut some = None;
     for index in 0..200 {
         let mut random = generator(seed, index, usize::MAX);
         let scene = Scene::sample(random.random(), Split::Train, &Mixture::default());
         let frames = render(&scene, draw_size(&mut random), draw_start(&scene, 17, &mut random), 17);
-        let latents = model.posterior(clips_to_tensor(&[frames], &device))?.mean;
+        let latents = model.posterior(clips_to_tensor(&[frames], device))?.mean;
         let channels = latents.dims()[4];
         let cells = latents.shape().num_elements() / channels;
         all.push(latents.clone().reshape([cells, channels]));
@@ -149,7 +150,7 @@ fn latent_statistics(model: &Vae, seed: u64) -> Result<(Vec<f32>, Vec<f32>)> {
         .map(|channel| {
             let mut step = vec![0.0; std.len()];
             step[channel] = std[channel];
-            let step = Tensor::<1>::from_floats(step.as_slice(), &device).reshape([1, 1, 1, 1, std.len()]);
+            let step = Tensor::<1>::from_floats(step.as_slice(), device).reshape([1, 1, 1, 1, std.len()]);
             let error = model.reconstruct(clip.clone() + step) - picture.clone();
             error.square().mean().into_scalar::<f32>().sqrt()
         })
