@@ -13,6 +13,7 @@ use crate::http::error::ApiError;
 use crate::http::memberships::{ServiceInPath, close_service, join_service, undo_close};
 use crate::http::page::{Id, Values};
 use crate::http::sessions::delete_session;
+use crate::web::enter::inner;
 use crate::web::guard::Visitor;
 use crate::web::shell::{Here, Moment, Shell, html, html_refused};
 use crate::web::words::{COOKIE, Words};
@@ -225,8 +226,7 @@ async fn new_codes(State(app): State<App>, visitor: Visitor, person: Person) -> 
 
 async fn choose_language(Fields(form): Fields) -> Result<Response, ApiError> {
     let tag = form.text("language")?.and_then(Words::of).map_or("en", Words::tag);
-    let back = form.text("next")?.filter(|next| next.starts_with('/') && !next.starts_with("//")).unwrap_or("/");
-    let mut response = go(back);
+    let mut response = go(&inner(form.text("next")?));
     let cookie = format!("{COOKIE}={tag}; Path=/; SameSite=Lax; Max-Age=31536000");
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);

@@ -77,7 +77,7 @@ fn asks_for_code(error: &ApiError) -> bool {
 }
 
 /// A path of this site to go on to; anything else is the first page.
-fn inner(next: Option<&str>) -> String {
+pub(super) fn inner(next: Option<&str>) -> String {
     let next = next.unwrap_or("/");
     let here = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\n', '\r']);
     if here { next.to_owned() } else { "/".into() }
