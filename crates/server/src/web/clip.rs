@@ -20,7 +20,7 @@ use crate::http::form::{Field, Form};
 use crate::http::page::{Id, Values, path_id, path_texts};
 use crate::http::videos::{cancel_video, delete_video};
 use crate::web::guard::Visitor;
-use crate::web::making::{Refused, count, idempotency};
+use crate::web::making::{Refused, count, idempotency, once};
 use crate::web::shell::{Here, Moment, Shell, html, html_refused};
 use crate::web::words::Words;
 use crate::web::{Fields, Page, Viewer, get, go, post};
@@ -179,7 +179,7 @@ async fn clip_page(
         seed: generation.seed,
         source,
         lengths: lengths.unwrap_or_default().iter().map(|length| length.get()).collect(),
-        once: app.random::<12>().iter().map(|byte| format!("{byte:02x}")).collect(),
+        once: once(app),
         refused,
     })
 }

@@ -76,7 +76,6 @@ impl PromptBox {
         let offers = catalogue.offers();
         let lengths = offers.first().map(|offer| offer.lengths().iter().map(|length| length.get()).collect());
         let or = |name: &str, otherwise: &str| said(name).unwrap_or_else(|| otherwise.to_owned());
-        let once: String = app.random::<12>().iter().map(|byte| format!("{byte:02x}")).collect();
         Self {
             prompt: or("prompt", ""),
             negative_prompt: or("negative_prompt", ""),
@@ -90,7 +89,7 @@ impl PromptBox {
             lengths: lengths.unwrap_or_default(),
             shapes: [Shape::Portrait, Shape::Landscape, Shape::Square].map(Shape::as_str).into(),
             counts: (1..=MOST_CLIPS).collect(),
-            once,
+            once: once(app),
             starters: STARTERS.into(),
         }
     }
@@ -235,6 +234,11 @@ pub(super) async fn count(app: &App, project: &Project) -> Result<(), ApiError> 
     let tier = app.store.tier(&project.tier).await?;
     let decision = app.store.count_request(project.id, tier.quotas.requests_per_minute, app.now()).await?;
     if decision.allowed { Ok(()) } else { Err(ApiError::too_many_requests(decision.retry_after)) }
+}
+
+/// A key for a form that is about to be shown.
+pub(super) fn once(app: &App) -> String {
+    app.random::<12>().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The form's own key: sent twice, it counts once.
