@@ -32,6 +32,8 @@ mod rate_limit;
 mod batch;
 mod webhook;
 
+mod social;
+
 mod hex;
 
 pub use api_key::{ApiKey, ApiKeySecret, KeyRefusal, MalformedKey, OverlapTooLong, Scope, Scopes, VerifiedKey};
@@ -42,8 +44,8 @@ pub use generation::{
     extended,
 };
 pub use id::{
-    ApiKeyId, BatchId, CharacterId, DecisionId, EventId, FileId, IdError, IdentityId, LedgerEntryId, ProjectId,
-    SessionId, VideoId, WebhookEndpointId,
+    ApiKeyId, BatchId, CharacterId, CommentId, ConversationId, DecisionId, EventId, FileId, IdError, IdentityId,
+    LedgerEntryId, MessageId, NoticeId, PlaceId, PostId, ProjectId, ReportId, SessionId, VideoId, WebhookEndpointId,
 };
 pub use idempotency::{Fingerprint, IdempotencyKey};
 pub use job::{AttemptFailure, HEARTBEAT, LEASE, MAX_ATTEMPTS, Place, Retry, Route, VirtualTime, after_failure, place};
@@ -59,6 +61,14 @@ pub use price::{Credits, LedgerKind, Rate};
 pub use rate_limit::{RateDecision, RateState, header_duration, rate_decision};
 pub use refusal::{Refusal, RefusalCode};
 pub use sign_up::{Invite, SignUpMode, SignUpRefusal, sign_up_tier};
+pub use social::{
+    Act, Attribute, Bio, Candidate, Caption, Cause, CommentText, ConversationFacts, Direction, DisplayName, Engagement,
+    FEED_WEIGHTS, FeedRule, Handle, HandleRefusal, Hashtag, LinkToken, MAX_FEED_RULES, MAX_REQUEST_MESSAGES,
+    MessageDelivery, MessageText, NoticeKind, ParseLinkTokenError, PostAddress, PostFacts, PostState, PromptVisibility,
+    RULE_WEIGHT, Ranked, ReadRules, Reason, Relation, ReportKind, ReportReason, RuleSubject, RuleWords, Signal,
+    Switches, TextRefusal, VARIETY_WEIGHT, Viewer, Visibility, Way, hashtags, may, message_delivery, rank_feed,
+    read_feed_rules, search_words, sees, sees_prompt, speaks_of,
+};
 pub use tier::{Quotas, Tier, Usage};
 pub use time::Timestamp;
 pub use token::{Token, TokenError, TokenHash, TokenKind};
