@@ -16,12 +16,20 @@ use uuid::Uuid;
 use crate::error::StoreError;
 
 /// The migrations, forward only: number, name, and the SQL of each engine. One that was released is never changed.
-const MIGRATIONS: &[(i64, &str, &str, &str)] = &[(
-    1,
-    "start",
-    include_str!("../migrations/sqlite/0001_start.sql"),
-    include_str!("../migrations/postgres/0001_start.sql"),
-)];
+const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
+    (
+        1,
+        "start",
+        include_str!("../migrations/sqlite/0001_start.sql"),
+        include_str!("../migrations/postgres/0001_start.sql"),
+    ),
+    (
+        4,
+        "social",
+        include_str!("../migrations/sqlite/0004_social.sql"),
+        include_str!("../migrations/postgres/0004_social.sql"),
+    ),
+];
 
 /// A database of one of two kinds. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -340,6 +348,15 @@ values! {
     Uuid: platform::SessionId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::DecisionId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::LedgerEntryId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::PostId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::PlaceId, value => Uuid::from_bytes(value.bytes());
+    Uuid: Uuid, value => value;
+    Uuid: platform::NoticeId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::ConversationId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::MessageId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::ReportId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::CommentId, value => Uuid::from_bytes(value.bytes());
+    Bytes: platform::LinkToken, value => value.bytes().to_vec();
 }
 
 fn shown(url: &str) -> String {

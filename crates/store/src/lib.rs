@@ -30,6 +30,8 @@ mod file;
 mod settings;
 mod webhook;
 
+mod social;
+
 mod backup;
 mod link;
 mod objects;
@@ -52,6 +54,11 @@ pub use objects::{ByteRange, ObjectBytes, ObjectKey, Objects, ObjectsPlace, S3Pl
 pub use project::Project;
 pub use queue::{Ending, Heartbeat, Lease, Outputs, QueueDepth, QueuePlace, Reaped};
 pub use session::{OneTimeToken, Session};
+pub use social::{
+    AuthorCard, Comment, Conversation, FeedSettings, FollowState, Listing, Message, NewComment, NewMessage, NewPost,
+    NewProfile, NewReport, Notice, Post, PostEdit, PostMedia, Profile, RemixNode, Report, ReportSubject, SOCIAL_TABLES,
+    Suggested,
+};
 pub use store::{Order, Page, Store};
 pub use tier::StoredInvite;
 pub use webhook::{Delivery, WebhookEndpoint};

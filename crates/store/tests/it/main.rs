@@ -15,6 +15,8 @@ mod keys;
 mod people;
 mod projects;
 
+mod social;
+
 mod batches;
 mod webhooks;
 
