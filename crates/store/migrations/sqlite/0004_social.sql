@@ -76,7 +76,7 @@ CREATE TABLE post_tags (
     place BLOB NOT NULL,
     post BLOB NOT NULL REFERENCES posts (id),
     PRIMARY KEY (tag, place)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX post_tags_post ON post_tags (post);
 
 -- Without `accepted_at`, the follow is asked for.
@@ -87,7 +87,7 @@ CREATE TABLE follows (
     accepted_at INTEGER,
     PRIMARY KEY (follower, followed),
     CHECK (follower <> followed)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX follows_followed ON follows (followed, asked_at);
 
 CREATE TABLE blocks (
@@ -96,7 +96,7 @@ CREATE TABLE blocks (
     at INTEGER NOT NULL,
     PRIMARY KEY (blocker, blocked),
     CHECK (blocker <> blocked)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX blocks_blocked ON blocks (blocked);
 
 CREATE TABLE mutes (
@@ -105,7 +105,7 @@ CREATE TABLE mutes (
     at INTEGER NOT NULL,
     PRIMARY KEY (muter, muted),
     CHECK (muter <> muted)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX mutes_muted ON mutes (muted);
 
 CREATE TABLE likes (
@@ -113,7 +113,7 @@ CREATE TABLE likes (
     identity BLOB NOT NULL REFERENCES profiles (identity),
     at INTEGER NOT NULL,
     PRIMARY KEY (post, identity)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX likes_identity ON likes (identity, at);
 
 -- `thread` is the comment that begins the thread, the comment itself if it does.
@@ -145,14 +145,14 @@ CREATE TABLE post_words (
     place BLOB NOT NULL,
     post BLOB NOT NULL REFERENCES posts (id),
     PRIMARY KEY (word, place)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX post_words_post ON post_words (post);
 
 CREATE TABLE profile_words (
     word TEXT NOT NULL,
     identity BLOB NOT NULL REFERENCES profiles (identity),
     PRIMARY KEY (word, identity)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX profile_words_identity ON profile_words (identity);
 
 CREATE TABLE feed_rules (

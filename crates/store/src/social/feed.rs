@@ -5,7 +5,7 @@ use platform::{Hashtag, IdentityId, PlaceId, Viewer, Way};
 
 use super::listed;
 use super::post::{Post, columns};
-use crate::database::{Value, args};
+use crate::database::{Database, Value, args};
 use crate::error::StoreError;
 use crate::store::Store;
 
@@ -39,6 +39,13 @@ impl Store {
         let (columns, listed) = (columns(), listed());
         let before = before.unwrap_or(PlaceId::from_bytes([255; 16]));
         let mut args: Vec<Value> = args![viewer.identity(), before, limit].to_vec();
+        let newest = "SELECT r.id, r.place FROM posts r WHERE r.author = n.author AND r.state = 'published'
+             AND r.visibility IN ('public', 'followers') AND r.place < $2 ORDER BY r.place DESC LIMIT $3";
+        let each_ones_newest = match self.database {
+            Database::Sqlite { .. } => format!("JOIN posts q ON q.id IN (SELECT id FROM ({newest}))"),
+            // PostgreSQL would look at every post for every author.
+            Database::Postgres(_) => format!("CROSS JOIN LATERAL ({newest}) q"),
+        };
         let author = "JOIN profiles a ON a.identity = p.author";
         let sql = match listing {
             Listing::Latest => format!(
@@ -57,11 +64,11 @@ impl Store {
                      FROM sources s),
                  nearest (author, place) AS (
                      SELECT p.author, p.place FROM heads p WHERE p.place IS NOT NULL AND {NOT_MUTED} AND {} AND {}
-                     ORDER BY p.place DESC LIMIT $3)
-                 SELECT {columns} FROM nearest n JOIN posts p ON p.id IN (
-                     SELECT q.id FROM posts q WHERE q.author = n.author AND q.state = 'published'
-                     AND q.visibility IN ('public', 'followers') AND q.place < $2 ORDER BY q.place DESC LIMIT $3) {author}
-                 ORDER BY p.place DESC LIMIT $3",
+                     ORDER BY p.place DESC LIMIT $3),
+                 page (id) AS (
+                     SELECT q.id FROM nearest n {each_ones_newest}
+                     ORDER BY q.place DESC LIMIT $3)
+                 SELECT {columns} FROM page g JOIN posts p ON p.id = g.id {author} ORDER BY p.place DESC",
                 super::no_block("p.author"),
                 super::is_present("p.author")
             ),

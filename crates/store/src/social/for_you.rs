@@ -37,7 +37,7 @@ pub struct Suggested {
 /// How many of the warmest, the newest and the newest of followed people are considered.
 const WARMEST: u32 = 150;
 const NEWEST: u32 = 60;
-const FOLLOWED: u32 = 60;
+const FOLLOWED: u32 = 20;
 /// How many of the viewer's last likes say what they like.
 const LIKES: u32 = 100;
 

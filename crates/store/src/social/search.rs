@@ -12,7 +12,7 @@ use crate::store::Store;
 /// More words than this find nothing more.
 const MAX_WORDS: usize = 8;
 /// So far we count to find the rarest of the words.
-const COUNTED: i64 = 2_000;
+const COUNTED: i64 = 500;
 
 impl Store {
     /// Posts with all of these words in caption or visible prompt, the newest first. New posts move nothing.

@@ -23,6 +23,8 @@ async fn posts_are_found_by_what_the_viewer_may_read(bed: Bed) {
     assert_eq!(find(fan.viewer, "red bird").await, [birds]);
     assert_eq!(find(mika.viewer, "red birds").await, [own, boats, birds]);
     assert_eq!(find(fan.viewer, "美しい").await, [birds]);
+    // Each word is somewhere, both nowhere.
+    assert!(find(mika.viewer, "two my").await.is_empty());
     assert!(find(fan.viewer, "red elephant").await.is_empty());
     assert!(find(fan.viewer, "").await.is_empty() && find(fan.viewer, "'; DROP TABLE posts; --").await.is_empty());
     stage.store().follow(fan.member, mika.id, stage.now()).await.unwrap();

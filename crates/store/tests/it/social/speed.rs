@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use platform::{Hashtag, PlaceId, Viewer, Visibility, read_feed_rules};
+use platform::{Hashtag, PlaceId, PostId, Viewer, Visibility, read_feed_rules};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use store::{FeedSettings, Listing};
@@ -42,11 +42,12 @@ async fn measure(bed: Bed, name: &str, posts: usize, times: u32) {
     for person in people.iter().skip(1).step_by(10) {
         stage.store().follow(fan.member, person.id, stage.now()).await.unwrap();
     }
-    let mut middle: Option<PlaceId> = None;
+    let (mut middle, mut best): (Option<PlaceId>, Option<PostId>) = (None, None);
     for at in 0..posts {
         stage.bed.now = stage.bed.now + Duration::from_secs(20);
         let by = people[1 + at % (people.len() - 1)];
-        let visibility = if rng.random_bool(0.1) { Visibility::Followers } else { Visibility::Public };
+        let visibility =
+            if rng.random_bool(0.1) && at != posts / 2 { Visibility::Followers } else { Visibility::Public };
         let mut word = || rng.random_range(0..100);
         let caption = format!("#tag{} word{} word{} word{}", at % 10, word(), word(), word());
         let post = stage.post(by, visibility, &caption).await;
@@ -55,6 +56,10 @@ async fn measure(bed: Bed, name: &str, posts: usize, times: u32) {
             let _ = stage.store().set_like(who.member, post, true, stage.now()).await;
         }
         if at == posts / 2 {
+            for person in people.iter().take(10) {
+                let _ = stage.store().set_like(person.member, post, true, stage.now()).await;
+            }
+            best = Some(post);
             middle = stage.store().posts(by.viewer, Listing::Of(by.id), None, 1).await.unwrap()[0].place;
         }
     }
@@ -84,6 +89,9 @@ async fn measure(bed: Bed, name: &str, posts: usize, times: u32) {
         }
         println!("{name}: search, {words}: {:?}", start.elapsed() / times);
     }
+    // What many like is in the feed long after it was new.
+    let feed = stage.store().for_you(Viewer::SIGNED_OUT, stage.now(), 0, 300).await.unwrap();
+    assert!(posts > 1_000 || feed.iter().any(|suggested| Some(suggested.post.id) == best));
     for (who, viewer) in [("a member", fan.viewer), ("signed out", Viewer::SIGNED_OUT)] {
         let start = Instant::now();
         for _ in 0..times {
