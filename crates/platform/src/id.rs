@@ -134,6 +134,20 @@ ids! {
     LedgerEntryId = "led_", check false;
     /// A decision that limits someone, or its record.
     DecisionId = "dec_", check false;
+    /// A post: a clip that its maker shows, or has yet to.
+    PostId = "post_", check false;
+    /// Where a post stands among all: made when it is published, so lists go by it.
+    PlaceId = "at_", check false;
+    /// A comment.
+    CommentId = "cmt_", check false;
+    /// A report.
+    ReportId = "rep_", check false;
+    /// A conversation of two.
+    ConversationId = "conv_", check false;
+    /// A message in it.
+    MessageId = "msg_", check false;
+    /// A notice.
+    NoticeId = "ntc_", check false;
 }
 
 #[cfg(test)]

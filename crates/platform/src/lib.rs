@@ -33,6 +33,8 @@ mod rate_limit;
 mod batch;
 mod webhook;
 
+mod social;
+
 mod hex;
 
 pub use api_key::{ApiKey, ApiKeySecret, KeyRefusal, MalformedKey, OverlapTooLong, Scope, Scopes, VerifiedKey};
@@ -43,8 +45,9 @@ pub use generation::{
     extended,
 };
 pub use id::{
-    ApiKeyId, BatchId, CharacterId, DecisionId, EventId, FileId, IdError, IdentityId, LedgerEntryId, LetterId,
-    PasskeyId, ProjectId, SessionId, VideoId, WebhookEndpointId,
+    ApiKeyId, BatchId, CharacterId, CommentId, ConversationId, DecisionId, EventId, FileId, IdError, IdentityId,
+    LedgerEntryId, LetterId, MessageId, NoticeId, PasskeyId, PlaceId, PostId, ProjectId, ReportId, SessionId, VideoId,
+    WebhookEndpointId,
 };
 pub use idempotency::{Fingerprint, IdempotencyKey};
 pub use job::{AttemptFailure, HEARTBEAT, LEASE, MAX_ATTEMPTS, Place, Retry, Route, VirtualTime, after_failure, place};
@@ -61,6 +64,14 @@ pub use rate_limit::{RateDecision, RateState, header_duration, rate_decision};
 pub use refusal::{Refusal, RefusalCode};
 pub use second_factor::next_code_at;
 pub use sign_up::{Invite, SignUpMode, SignUpRefusal, sign_up_tier};
+pub use social::{
+    Act, Attribute, Bio, Candidate, Caption, Cause, CommentText, ConversationFacts, Direction, DisplayName, Engagement,
+    FEED_WEIGHTS, FeedRule, Handle, HandleRefusal, Hashtag, LinkToken, MAX_FEED_RULES, MAX_REQUEST_MESSAGES,
+    MessageDelivery, MessageText, NoticeKind, ParseLinkTokenError, PostAddress, PostFacts, PostState, PromptVisibility,
+    RULE_WEIGHT, Ranked, ReadRules, Reason, Relation, ReportKind, ReportReason, RuleSubject, RuleWords, Signal,
+    Switches, TextRefusal, VARIETY_WEIGHT, Viewer, Visibility, Way, hashtags, may, message_delivery, rank_feed,
+    read_feed_rules, search_words, sees, sees_prompt, speaks_of,
+};
 pub use tier::{Quotas, Tier, Usage};
 pub use time::Timestamp;
 pub use token::{Token, TokenError, TokenHash, TokenKind};

@@ -35,6 +35,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/sqlite/0003_library.sql"),
         include_str!("../migrations/postgres/0003_library.sql"),
     ),
+    (
+        4,
+        "social",
+        include_str!("../migrations/sqlite/0004_social.sql"),
+        include_str!("../migrations/postgres/0004_social.sql"),
+    ),
 ];
 
 /// A database of one of two kinds. Cheap to clone.
@@ -367,6 +373,15 @@ values! {
     Uuid: platform::LetterId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::PasskeyId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::LedgerEntryId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::PostId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::PlaceId, value => Uuid::from_bytes(value.bytes());
+    Uuid: Uuid, value => value;
+    Uuid: platform::NoticeId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::ConversationId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::MessageId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::ReportId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::CommentId, value => Uuid::from_bytes(value.bytes());
+    Bytes: platform::LinkToken, value => value.bytes().to_vec();
 }
 
 fn shown(url: &str) -> String {

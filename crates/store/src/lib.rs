@@ -36,6 +36,8 @@ mod file;
 mod settings;
 mod webhook;
 
+mod social;
+
 mod backup;
 mod link;
 mod objects;
@@ -63,6 +65,11 @@ pub use queue::{Ending, Heartbeat, Lease, Outputs, QueueDepth, QueuePlace, Reape
 pub use sealer::{Sealer, SealerError};
 pub use second_factor::{CodeOutcome, SecondFactor};
 pub use session::{OneTimeToken, Session, TokenState};
+pub use social::{
+    AuthorCard, Comment, Conversation, FeedSettings, FollowState, Listing, Message, NewComment, NewMessage, NewPost,
+    NewProfile, NewReport, Notice, Post, PostEdit, PostMedia, Profile, RemixNode, Report, ReportSubject, SOCIAL_TABLES,
+    Suggested,
+};
 pub use store::{Order, Page, Store};
 pub use tier::StoredInvite;
 pub use webhook::{Delivery, WebhookEndpoint};

@@ -12,11 +12,13 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
-use platform::VideoId;
+use platform::{PostId, VideoId};
 use provenance::SignedVideo;
 use sha2::{Digest, Sha256};
 
 use crate::error::StoreError;
+use crate::generation::PublishedVideo;
+use crate::social::PostMedia;
 
 /// Where objects are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,6 +149,35 @@ impl Objects {
         self.put(&format!("uploads/{owner}"), "bin", bytes).await
     }
 
+    /// Copies the media of a published video for a post, so that the post outlives the video and the video the post. A signed video
+    /// stays signed: its bytes are the same.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if the media have gone.
+    pub async fn copy_for_post(&self, post: PostId, video: &PublishedVideo) -> Result<PostMedia, StoreError> {
+        Ok(PostMedia {
+            video: self.copy_under(&video.key, post).await?,
+            size_bytes: video.size_bytes,
+            sha256: video.sha256.clone(),
+            thumbnail: self.copy_if_there(video.thumbnail.as_ref(), post).await?,
+            spritesheet: self.copy_if_there(video.spritesheet.as_ref(), post).await?,
+        })
+    }
+
+    async fn copy_if_there(&self, key: Option<&ObjectKey>, post: PostId) -> Result<Option<ObjectKey>, StoreError> {
+        match key {
+            Some(key) => self.copy_under(key, post).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn copy_under(&self, key: &ObjectKey, post: PostId) -> Result<ObjectKey, StoreError> {
+        let name = key.0.rsplit('/').next().unwrap_or_default();
+        let copy = ObjectKey(format!("{}/{name}", ObjectKey::post_prefix(post)));
+        self.store.copy(&key.path(), &copy.path()).await.map_err(not_found)?;
+        Ok(copy)
+    }
+
     async fn put(&self, prefix: &str, extension: &str, bytes: Bytes) -> Result<ObjectKey, StoreError> {
         let key = ObjectKey(format!("{prefix}/{}.{extension}", sha256_hex(&bytes)));
         let written = self.store.put_opts(&key.path(), PutPayload::from(bytes), PutMode::Create.into()).await;
@@ -253,6 +284,11 @@ impl ObjectKey {
     /// All objects of a video.
     pub(crate) fn renders_prefix(id: VideoId) -> String {
         format!("renders/{id}")
+    }
+
+    /// All objects of a post.
+    pub(crate) fn post_prefix(id: PostId) -> String {
+        format!("posts/{id}")
     }
 
     /// A name from a row.

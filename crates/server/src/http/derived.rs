@@ -102,6 +102,22 @@ pub(crate) async fn remix_video(
     make(&app, member, &caller, creation, idempotency).await
 }
 
+/// Makes a remix of a clip that someone shows and lets others remix, whosever project it is of; whoever calls this has asked.
+pub(crate) async fn remix_shown(
+    app: &App,
+    caller: &KeyCaller,
+    generation: Generation,
+    headers: &HeaderMap,
+    form: &Form,
+) -> Result<Json<Made>, ApiError> {
+    let member = caller.active()?;
+    let idempotency = idempotency(headers, "/make", form)?;
+    let id = generation.id;
+    let source = source_of(app, finished(generation)?)?;
+    let creation = creation(app, caller, form, source, GenerationKind::Remix { source: id }).await?;
+    make(app, member, caller, creation, idempotency).await
+}
+
 pub(crate) async fn edit_video(
     State(app): State<App>,
     caller: KeyCaller,

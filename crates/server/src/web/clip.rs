@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
-use platform::{ClipSource, GenerationKind, GenerationState, Service, VideoId};
+use platform::{ClipSource, GenerationKind, GenerationState, PostState, Service, Switches, VideoId, Visibility};
 use store::Generation;
 
 use crate::app::App;
@@ -21,6 +21,7 @@ use crate::http::page::{Id, Values, path_id, path_texts};
 use crate::http::videos::{cancel_video, delete_video};
 use crate::web::guard::Visitor;
 use crate::web::making::{Refused, count, idempotency, once};
+use crate::web::post::{prompts, viewer, visibilities};
 use crate::web::shell::{Here, Moment, Shell, html, html_refused};
 use crate::web::words::Words;
 use crate::web::{Fields, Page, Viewer, get, go, post};
@@ -155,6 +156,14 @@ struct ClipPage {
     lengths: Vec<u32>,
     once: String,
     refused: Option<Refused>,
+    /// Whether there is a profile to publish under.
+    profile: bool,
+    /// Where it is shown, if it is.
+    posted: Option<String>,
+    caption: String,
+    visibilities: Vec<(&'static str, &'static str, bool)>,
+    prompts: Vec<(&'static str, &'static str, bool)>,
+    switches: Switches,
 }
 
 async fn clip_page(
@@ -172,6 +181,20 @@ async fn clip_page(
     let catalogue = app.catalogue();
     let lengths = catalogue.resolve(Some(generation.model.as_str())).map(|(_, offer)| offer.lengths().to_vec());
     let title: String = generation.prompt.chars().take(60).collect();
+    let looks = viewer(visitor);
+    let profile = match looks.identity() {
+        Some(me) => app.store.profile_of(looks, me).await.is_ok(),
+        None => false,
+    };
+    let social = visitor.person.as_ref().map(|person| person.membership(Service::Social).active());
+    let post = match social {
+        Some(Ok(member)) => app.store.post_of_video(member, generation.id).await.ok(),
+        _ => None,
+    };
+    let posted =
+        post.as_ref().filter(|post| post.facts.state == PostState::Published).map(|post| format!("/p/{}", post.id));
+    let visibility = post.as_ref().map_or(Visibility::Public, |post| post.facts.visibility);
+    let switches = post.as_ref().map_or_else(Switches::default, |post| post.facts.switches);
     Ok(ClipPage {
         shell: Shell::titled(app, visitor, title, Here::Library),
         clip: ClipView::with_queue(app, visitor.words, generation).await?,
@@ -181,6 +204,12 @@ async fn clip_page(
         lengths: lengths.unwrap_or_default().iter().map(|length| length.get()).collect(),
         once: once(app),
         refused,
+        profile,
+        posted,
+        caption: post.as_ref().map_or_else(String::new, |post| post.caption.as_str().to_owned()),
+        visibilities: visibilities(visitor.words, visibility),
+        prompts: prompts(visitor.words, switches.prompt),
+        switches,
     })
 }
 
@@ -252,14 +281,14 @@ async fn send_media(
     let variant = Variant::from_word(&word).ok_or_else(|| ApiError::not_found("clip"))?;
     let mut response = send(&app, &generation, variant, &headers).await?;
     if values.get("download").is_some() {
-        as_attachment(&mut response, &generation);
+        as_attachment(&mut response, &generation.prompt);
     }
     Ok(response)
 }
 
 /// Makes a browser keep a clip under a name that says what it shows.
-pub(super) fn as_attachment(response: &mut Response, generation: &Generation) {
-    let words = generation.prompt.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+pub(super) fn as_attachment(response: &mut Response, text: &str) {
+    let words = text.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let name: Vec<_> = words.take(8).map(str::to_lowercase).collect();
     let name = if name.is_empty() { "clip".to_owned() } else { name.join("-") };
     if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}.mp4\"")) {

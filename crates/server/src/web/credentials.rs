@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 use platform::VideoId;
 use provenance::{Action, Parent, Report, State as FileState, TrainingChoice, Trust};
-use store::Generation;
+use store::ObjectKey;
 
 use crate::app::App;
 use crate::http::auth::Person;
@@ -56,19 +56,19 @@ async fn show_credentials(
     Id(id): Id<VideoId>,
 ) -> Result<Response, ApiError> {
     let generation = own(&app, &person, id).await?;
+    let video = generation.video.as_ref().ok_or_else(|| ApiError::not_found("clip"))?;
     let page = CredentialsPage {
         shell: Shell::new(&app, &visitor, "credentials.title", Here::Library),
-        credentials: read(&app, visitor.words, &generation).await?,
+        credentials: read_file(&app, visitor.words, &video.key).await?,
         back: format!("/clips/{id}"),
-        prompt: generation.prompt,
+        prompt: generation.prompt.clone(),
     };
     Ok(html(&page))
 }
 
 /// Reads and checks the file that is kept, as anyone could who downloads it.
-pub(super) async fn read(app: &App, words: &'static Words, generation: &Generation) -> Result<Credentials, ApiError> {
-    let video = generation.video.as_ref().ok_or_else(|| ApiError::not_found("clip"))?;
-    let bytes = app.objects.get_all(&video.key).await?;
+pub(super) async fn read_file(app: &App, words: &'static Words, key: &ObjectKey) -> Result<Credentials, ApiError> {
+    let bytes = app.objects.get_all(key).await?;
     let trusted = app.trusted.clone();
     let report = tokio::task::spawn_blocking(move || provenance::verify(&bytes, &trusted)).await;
     Ok(in_words(words, &report.map_err(|error| ApiError::internal(&error))?))

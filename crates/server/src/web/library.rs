@@ -73,6 +73,10 @@ async fn show_library(
         shapes: shapes.into(),
         filtered: filter != LibraryFilter::default() || after.is_some(),
         older,
-        notice: values.get("notice").filter(|word| *word == "deleted").map(|_| words.say("notice.deleted")),
+        notice: match values.get("notice") {
+            Some("deleted") => Some(words.say("notice.deleted")),
+            Some("unposted") => Some(words.say("notice.unposted")),
+            _ => None,
+        },
     }))
 }

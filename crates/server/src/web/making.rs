@@ -6,17 +6,19 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use media::{PictureLimits, cover, encode_png, read_picture};
-use platform::{Offer, ProjectId, Refusal, RefusalCode, Service, Size, moderate};
-use store::{LibraryFilter, LibraryState, Project, Shape};
+use platform::{Act, Offer, PostAddress, ProjectId, Refusal, RefusalCode, Service, Size, may, moderate};
+use store::{LibraryFilter, LibraryState, Post, Project, Shape};
 
 use crate::app::App;
 use crate::http::auth::Person;
+use crate::http::derived::remix_shown;
 use crate::http::error::ApiError;
 use crate::http::form::{Field, Form, Upload};
 use crate::http::page::Values;
 use crate::http::videos::{create_video, quote_video};
 use crate::web::clip::{ClipView, own};
 use crate::web::guard::Visitor;
+use crate::web::post::seen;
 use crate::web::shell::{Here, Shell, html, html_refused};
 use crate::web::words::Words;
 use crate::web::{Fields, Page, Viewer, get, go, post};
@@ -44,6 +46,8 @@ pub(super) struct PromptBox {
     pub(super) n: String,
     pub(super) seed: String,
     pub(super) size: String,
+    /// The post that it is a remix of, as addresses name it.
+    pub(super) remix: String,
     pub(super) models: Vec<String>,
     pub(super) lengths: Vec<u32>,
     pub(super) shapes: Vec<&'static str>,
@@ -85,6 +89,7 @@ impl PromptBox {
             n: or("n", "1"),
             seed: or("seed", ""),
             size: or("size", ""),
+            remix: or("remix", ""),
             models: offers.iter().map(|offer| offer.name.to_string()).collect(),
             lengths: lengths.unwrap_or_default(),
             shapes: [Shape::Portrait, Shape::Landscape, Shape::Square].map(Shape::as_str).into(),
@@ -168,7 +173,13 @@ async fn show_making(
         Some(id) => Some(own(&app, &person, crate::http::page::path_id(id)?).await?),
         None => None,
     };
+    // A remix starts with the words of what it is made from, if its maker shows them.
+    let shown = match values.get("remix").and_then(|text| text.parse().ok()) {
+        Some(address) => remixable(&app, &visitor, address).await?.prompt,
+        None => None,
+    };
     let ask = PromptBox::of(&app, |name| match (&from, name) {
+        (None, "prompt") if shown.is_some() => shown.clone(),
         (Some(from), "prompt") => Some(from.prompt.clone()),
         (Some(from), "negative_prompt") => Some(from.negative_prompt.clone()),
         (Some(from), "shape") => Some(Shape::of(from.size).as_str().to_owned()),
@@ -189,7 +200,7 @@ async fn make_clip(
     Fields(form): Fields,
 ) -> Result<Response, ApiError> {
     let ask = PromptBox::of_form(&app, &form);
-    match make(&app, &person, form).await {
+    match make(&app, &visitor, &person, form).await {
         Ok(ids) if ids.len() == 1 => Ok(go(&format!("/clips/{}", ids[0]))),
         Ok(_) => Ok(go("/library")),
         Err(error) if error.status().is_server_error() => Err(error),
@@ -203,16 +214,30 @@ async fn make_clip(
 }
 
 /// Makes what a form asks for, in the person's own project; the ids of the clips.
-async fn make(app: &App, person: &Person, mut form: Form) -> Result<Vec<String>, ApiError> {
+async fn make(app: &App, visitor: &Visitor, person: &Person, mut form: Form) -> Result<Vec<String>, ApiError> {
     person.membership(Service::Video).active()?;
     let project = home(app, person).await?;
     count(app, &project).await?;
     let headers = idempotency(&form);
-    prepare(app, &mut form).await?;
     let caller = person.caller(project, Service::Video);
+    if let Some(address) = form.text("remix")?.and_then(|text| text.parse().ok()) {
+        let post = remixable(app, visitor, address).await?;
+        let generation = app.store.any_generation(post.video).await?;
+        return Ok(vec![remix_shown(app, &caller, generation, &headers, &form).await?.0.video.id()]);
+    }
+    prepare(app, &mut form).await?;
     let made = create_video(State(app.clone()), caller, Uri::from_static("/make"), headers, form).await?.0;
     let several: Vec<_> = made.videos.iter().map(crate::http::Video::id).collect();
     Ok(if several.is_empty() { vec![made.video.id()] } else { several })
+}
+
+/// A post that the visitor may remix.
+async fn remixable(app: &App, visitor: &Visitor, address: PostAddress) -> Result<Post, ApiError> {
+    let post = seen(app, visitor, address).await?;
+    if may(post.relation, post.facts, address.way(), Act::Remix) {
+        return Ok(post);
+    }
+    Err(ApiError::forbidden("remix_off", "Its maker does not let others remix this clip."))
 }
 
 /// The project that a person's own clips go to. One is made if all were put away: making needs no membership of `api`.

@@ -14,9 +14,12 @@ mod admin;
 mod clip;
 mod credentials;
 mod enter;
+mod feed;
 mod keys;
 mod library;
 mod making;
+mod post;
+mod profile;
 mod start;
 
 use axum::Router;
@@ -67,7 +70,9 @@ impl Page {
 
 fn all_pages() -> Vec<Page> {
     [
-        start::pages(),
+        feed::pages(),
+        post::pages(),
+        profile::pages(),
         enter::pages(),
         making::pages(),
         clip::pages(),

@@ -42,7 +42,10 @@ impl Sources {
                 }
             }
             GenerationKind::Remix { source } => {
-                Start::Edit(clip(store, objects, project, ClipSource::Video(*source)).await?)
+                // Whoever accepted it asked whether it may be remixed: it may be of another's project.
+                let source = store.any_generation(*source).await?;
+                let video = source.video.ok_or_else(|| Failure::source("The clip that it starts from has gone."))?;
+                Start::Edit(objects.get_all(&video.key).await?)
             }
             GenerationKind::Edit { source } => Start::Edit(clip(store, objects, project, *source).await?),
             GenerationKind::Extension { source, .. } => Start::Extend(clip(store, objects, project, *source).await?),

@@ -17,6 +17,8 @@ mod people;
 mod projects;
 mod secrets;
 
+mod social;
+
 mod batches;
 mod webhooks;
 

@@ -5,6 +5,13 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 document.documentElement.classList.add("js");
 
+function remember(name, value) {
+  try { localStorage.setItem(name, value); } catch { /* A browser that keeps nothing still works. */ }
+}
+function recall(name) {
+  try { return localStorage.getItem(name); } catch { return null; }
+}
+
 // Times as the reader's clock has them.
 function localTimes(root) {
   const format = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
@@ -133,14 +140,107 @@ function fragmentForm(form) {
   });
 }
 
-function wake(root) {
+// The feed: the clip on the screen plays, the next is fetched, keys and wheel go on, the end brings more.
+function feed(place) {
+  const posts = () => $$("article.post", place);
+  let current;
+  const muted = () => recall("muted") !== "no";
+  const show = (post) => {
+    if (post === current) return;
+    const video = $("video", post);
+    if (current) $("video", current).pause();
+    current = post;
+    video.muted = muted();
+    video.controls = calm;
+    if (!calm) video.play().catch(() => { video.muted = true; video.play().catch(() => {}); });
+    const all = posts();
+    const at = all.indexOf(post);
+    for (const next of all.slice(at + 1, at + 2)) $("video", next).preload = "auto";
+    if (at >= all.length - 3) more();
+  };
+  const seen = new IntersectionObserver((entries) => {
+    for (const entry of entries) if (entry.intersectionRatio > .6) show(entry.target);
+  }, { root: place, threshold: [.61] });
+  const adopt = (post) => {
+    const video = $("video", post);
+    video.removeAttribute("controls");
+    video.addEventListener("click", () => { if (video.paused) video.play(); else video.pause(); });
+    const sound = $("[data-sound]", post);
+    video.addEventListener("playing", () => {
+      const has = video.mozHasAudio || video.webkitAudioDecodedByteCount > 0 || video.audioTracks?.length > 0;
+      if (sound) sound.hidden = !has;
+    });
+    sound?.addEventListener("click", () => toggleSound());
+    seen.observe(post);
+  };
+  const toggleSound = () => {
+    remember("muted", muted() ? "no" : "yes");
+    if (current) $("video", current).muted = muted();
+  };
+  const go = (by) => {
+    const all = posts();
+    const to = all[all.indexOf(current) + by];
+    to?.scrollIntoView({ behavior: calm ? "auto" : "smooth" });
+  };
+  let fetching = false;
+  const more = async () => {
+    const link = $("[data-more]", place);
+    if (!link || fetching) return;
+    fetching = true;
+    try {
+      const answer = await fetch(link.href);
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const last = link.closest(".end-of-feed");
+      for (const post of $$("article.post", page)) { last.before(post); adopt(post); wakeInside(post); }
+      const end = $(".end-of-feed", page);
+      if (end) last.replaceWith(end);
+    } catch { /* The link stays, and can be pressed. */ } finally { fetching = false; }
+  };
+  addEventListener("keydown", (event) => {
+    if (event.target.closest("input, textarea, select, dialog[open]") || event.metaKey || event.ctrlKey || event.altKey) return;
+    const keys = { ArrowDown: 1, j: 1, PageDown: 1, ArrowUp: -1, k: -1, PageUp: -1 };
+    if (keys[event.key]) { event.preventDefault(); go(keys[event.key]); }
+    if (event.key === "m") toggleSound();
+    if (event.key === "l" && current) $("[data-like]", current)?.requestSubmit();
+    if (event.key === " " && current && !event.target.closest("button, a, summary")) {
+      event.preventDefault();
+      const video = $("video", current);
+      if (video.paused) video.play(); else video.pause();
+    }
+  });
+  document.addEventListener("visibilitychange", () => { if (document.hidden && current) $("video", current).pause(); });
+  posts().forEach(adopt);
+}
+
+// A like is sent without leaving the clip.
+function like(form) {
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const button = $("button", form);
+    const on = button.getAttribute("aria-pressed") !== "true";
+    const answer = await fetch(form.action, { method: "POST", headers: { accept: "application/json" }, body: new URLSearchParams({ on }) });
+    if (!answer.ok || answer.redirected && answer.url.includes("/sign-in")) { location.assign(answer.url); return; }
+    const now = await answer.json();
+    button.setAttribute("aria-pressed", String(now.liked));
+    button.classList.toggle("liked", now.liked);
+    $("[data-likes]", form).textContent = now.likes;
+    $("input[name=on]", form).value = String(!now.liked);
+  });
+}
+
+function wakeInside(root) {
   localTimes(root);
+  $$("form[data-like]", root).forEach(like);
+  copying(root);
+}
+function wake(root) {
+  wakeInside(root);
+  $$("[data-feed]", root).forEach(feed);
   $$("form[data-ask]", root).forEach(askBox);
   $$("[data-progress]", root).forEach(watchProgress);
   $$("[data-notice]", root).forEach(offerNotice);
   $$(".clip[data-video]", root).forEach(hoverPlay);
   $$("form[data-fragment]", root).forEach(fragmentForm);
-  copying(root);
   $$("form[data-language] select", root).forEach((select) => select.addEventListener("change", () => select.form.requestSubmit()));
 }
 wake(document);

@@ -11,6 +11,7 @@ mod pages;
 mod passkeys;
 mod pictures;
 mod second_factor;
+mod shared;
 mod site;
 mod videos;
 mod webhook_endpoints;

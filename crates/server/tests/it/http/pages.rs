@@ -33,6 +33,26 @@ POST  /clips/{id}/extend                         person  own
 POST  /clips/{id}/edit                           person  own
 GET   /clips/{id}/credentials                    person  own
 GET   /library                                   person
+POST  /clips/{id}/publish                        person  own
+GET   /p/{post}                                  anyone
+GET   /p/{post}/media/{variant}                  anyone
+GET   /p/{post}/credentials                      anyone
+POST  /p/{post}/like                             person
+POST  /p/{post}/comment                          person
+POST  /p/{post}/comments/{id}/delete             person
+POST  /p/{post}/edit                             person
+POST  /p/{post}/delete                           person
+GET   /oembed                                    anyone
+GET   /tags/{tag}                                anyone
+GET   /latest.atom                               anyone
+GET   /@{handle}                                 anyone
+GET   /@{handle}/feed.atom                       anyone
+POST  /@{handle}/follow                          person
+POST  /@{handle}/unfollow                        person
+POST  /@{handle}/block                           person
+GET   /account/profile                           person
+POST  /account/profile                           person
+POST  /account/unblock/{handle}                  person
 GET   /account                                   person
 POST  /account/services/{service}/join           person
 POST  /account/services/{service}/close          person
@@ -107,6 +127,9 @@ async fn path_of(site: &Site, video: &str, path: &str) -> String {
         .replace("{variant}", "video")
         .replace("{service}", "social")
         .replace("{name}", "app.css")
+        .replace("{post}", "post_1")
+        .replace("{tag}", "boat")
+        .replace("{handle}", "nobody")
 }
 
 #[tokio::test]
@@ -148,19 +171,19 @@ async fn a_page_is_for_whom_its_row_says_and_names_nothing_of_others() {
 }
 
 /// Someone who joined by the page; the cookie.
-async fn join(site: &Site, email: &str) -> String {
+pub(super) async fn join(site: &Site, email: &str) -> String {
     let fields = [("email", email), ("password", PASSWORD), ("next", "/make?prompt=a+boat")];
     let joined = site.send("POST", "/sign-up", As::Nobody, Sent::Fields(&fields)).await;
     assert_eq!(joined.goes_to(), "/make?prompt=a+boat");
     joined.header("set-cookie").split(';').next().unwrap().to_owned()
 }
 
-async fn make(site: &Site, cookie: &str, prompt: &str) -> Answer {
+pub(super) async fn make(site: &Site, cookie: &str, prompt: &str) -> Answer {
     let fields = [("prompt", prompt), ("size", "144x80"), ("seconds", "4"), ("n", "1"), ("seed", "")];
     site.send("POST", "/make", As::Cookie(cookie), Sent::Fields(&fields)).await
 }
 
-async fn page(site: &Site, cookie: &str, path: &str) -> String {
+pub(super) async fn page(site: &Site, cookie: &str, path: &str) -> String {
     let answer = site.send("GET", path, As::Cookie(cookie), Sent::Nothing).await;
     assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
     answer.page()

@@ -1,0 +1,24 @@
+//! The rules of the `social` service: names, posts and who sees them, hashtags, feeds and why something is in them.
+
+mod handle;
+mod notice;
+mod post;
+mod rank;
+mod report;
+mod rules;
+mod words;
+
+pub use handle::{Handle, HandleRefusal};
+pub use notice::{ConversationFacts, MAX_REQUEST_MESSAGES, MessageDelivery, NoticeKind, message_delivery};
+pub use post::{
+    Act, LinkToken, ParseLinkTokenError, PostAddress, PostFacts, PostState, PromptVisibility, Relation, Switches,
+    Viewer, Visibility, Way, may, sees, sees_prompt,
+};
+pub use rank::{
+    Candidate, Cause, Engagement, FEED_WEIGHTS, RULE_WEIGHT, Ranked, Reason, Signal, VARIETY_WEIGHT, rank_feed,
+};
+pub use report::{ReportKind, ReportReason};
+pub use rules::{Attribute, Direction, FeedRule, MAX_FEED_RULES, ReadRules, RuleSubject, RuleWords, read_feed_rules};
+pub use words::{
+    Bio, Caption, CommentText, DisplayName, Hashtag, MessageText, TextRefusal, hashtags, search_words, speaks_of,
+};

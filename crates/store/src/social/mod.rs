@@ -1,0 +1,81 @@
+//! The rows of the `social` service. Whoever writes shows an `ActiveMembership` of it, whoever reads is a `Viewer`. Lists are
+//! filtered by [`LISTED`], single posts by `platform::sees`; a test holds the two together.
+
+mod comment;
+mod feed;
+mod for_you;
+mod message;
+mod notice;
+mod post;
+mod profile;
+mod relation;
+mod report;
+mod search;
+
+pub use comment::{Comment, NewComment};
+pub use feed::Listing;
+pub use for_you::{FeedSettings, Suggested};
+pub use message::{Conversation, Message, NewMessage};
+pub use notice::Notice;
+pub use post::{AuthorCard, NewPost, Post, PostEdit, PostMedia, RemixNode};
+pub use profile::{NewProfile, Profile};
+pub use relation::FollowState;
+pub use report::{NewReport, Report, ReportSubject};
+
+use platform::{ActiveMembership, IdentityId, Service};
+
+/// Every table of the service with the class of data that it holds, for retention, export and deletion.
+pub const SOCIAL_TABLES: &[(&str, &str)] = &[
+    ("profiles", "social.profile"),
+    ("handles", "social.profile"),
+    ("posts", "social.posts"),
+    ("post_tags", "social.posts"),
+    ("follows", "social.relations"),
+    ("blocks", "social.relations"),
+    ("mutes", "social.relations"),
+    ("likes", "social.likes"),
+    ("comments", "social.comments"),
+    ("hidden_words", "social.profile"),
+    ("post_words", "social.posts"),
+    ("profile_words", "social.profile"),
+    ("feed_rules", "social.profile"),
+    ("reports", "social.reports"),
+    ("notices", "social.notices"),
+    ("notice_actors", "social.notices"),
+    ("conversations", "social.messages"),
+    ("messages", "social.messages"),
+];
+
+/// Whether someone's membership lets others see them; `$who` stands for a column.
+pub(crate) fn is_present(who: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM memberships m WHERE m.identity = {who} AND m.service = 'social'
+                 AND m.state IN ('active', 'restricted'))"
+    )
+}
+
+/// Whether neither of viewer `$1` and someone has blocked the other.
+pub(crate) fn no_block(who: &str) -> String {
+    format!(
+        "NOT EXISTS (SELECT 1 FROM blocks b WHERE b.blocker = $1 AND b.blocked = {who})
+         AND NOT EXISTS (SELECT 1 FROM blocks b WHERE b.blocker = {who} AND b.blocked = $1)"
+    )
+}
+
+/// Whether viewer `$1` sees post `p` in a list: `platform::sees` of published posts, in SQL.
+pub(crate) fn listed() -> String {
+    format!(
+        "p.state = 'published'
+         AND (p.author = $1 OR p.visibility = 'public' OR (p.visibility = 'followers' AND EXISTS (
+              SELECT 1 FROM follows f WHERE f.follower = $1 AND f.followed = p.author AND f.accepted_at IS NOT NULL)))
+         AND {} AND {}",
+        no_block("p.author"),
+        is_present("p.author")
+    )
+}
+
+/// Whose membership of this service it is. Permission for another service is the caller's bug.
+pub(crate) fn person(member: ActiveMembership) -> IdentityId {
+    assert_eq!(member.service(), Service::Social, "permission for another service was shown to `social`");
+    member.identity()
+}

@@ -1,0 +1,139 @@
+use platform::{Handle, MembershipEvent, Service, Viewer, Visibility};
+use sqlx::Row;
+use store::{FollowState, Listing, SOCIAL_TABLES, Store, StoreError};
+
+use super::{Stage, profile};
+use crate::bed::Bed;
+use crate::on_both;
+
+on_both!(
+    a_handle_has_one_owner_for_good,
+    a_closed_profile_is_asked_first,
+    a_block_works_both_ways,
+    who_is_suspended_is_not_there,
+);
+
+async fn a_handle_has_one_owner_for_good(bed: Bed) {
+    let stage = Stage::on(bed).await;
+    let (mika, other) = (stage.person("mika").await, stage.person("other").await);
+    let set = async |person: super::Person, handle| {
+        stage.store().set_profile(person.member, &profile(handle, false), stage.now()).await
+    };
+    for taken in ["mika", "m1ka", "mi_ka"] {
+        assert!(matches!(set(other, taken).await, Err(StoreError::Exists("handle"))), "{taken}");
+    }
+    // A refused handle leaves the profile as it was.
+    assert_eq!(stage.store().profile_of(Viewer::SIGNED_OUT, other.id).await.unwrap().handle.as_str(), "other");
+    set(mika, "mikako").await.unwrap();
+    assert!(matches!(set(other, "mika").await, Err(StoreError::Exists("handle"))));
+    // The old one leads to the new one, and can be taken back.
+    let found = stage.store().profile(Viewer::SIGNED_OUT, &Handle::parse("mika").unwrap()).await.unwrap();
+    assert_eq!((found.identity, found.handle.as_str()), (mika.id, "mikako"));
+    set(mika, "mi_ka").await.unwrap();
+    for handle in ["mikaa", "mikab", "mikac"] {
+        set(mika, handle).await.unwrap();
+    }
+    assert!(matches!(set(mika, "mikad").await, Err(StoreError::State { what: "handle", .. })));
+    assert_eq!(stage.store().profile_of(Viewer::SIGNED_OUT, mika.id).await.unwrap().handle.as_str(), "mikac");
+    set(mika, "mikaa").await.unwrap();
+}
+
+async fn a_closed_profile_is_asked_first(bed: Bed) {
+    let stage = Stage::on(bed).await;
+    let (mika, fan) = (stage.person("mika").await, stage.person("fan").await);
+    let (store, now) = (stage.store(), stage.now());
+    store.set_profile(mika.member, &profile("mika", true), now).await.unwrap();
+    let post = stage.post(mika, Visibility::Followers, "").await;
+    assert_eq!(store.follow(fan.member, mika.id, now).await.unwrap(), FollowState::Asked);
+    assert!(matches!(store.post(fan.viewer, post).await, Err(StoreError::NotFound("post"))));
+    assert_eq!(store.profile_of(fan.viewer, mika.id).await.unwrap().follow, FollowState::Asked);
+    let asked = store.follow_requests(mika.member, 10).await.unwrap();
+    assert_eq!(asked.iter().map(|card| card.identity).collect::<Vec<_>>(), [fan.id]);
+    store.accept_follower(mika.member, fan.id, now).await.unwrap();
+    assert!(store.follow_requests(mika.member, 10).await.unwrap().is_empty());
+    // Asking again does not close it.
+    assert_eq!(store.follow(fan.member, mika.id, now).await.unwrap(), FollowState::Following);
+    store.post(fan.viewer, post).await.unwrap();
+    let seen = store.profile_of(fan.viewer, mika.id).await.unwrap();
+    assert_eq!((seen.followers, seen.following, seen.follow), (1, 0, FollowState::Following));
+    store.remove_follower(mika.member, fan.id).await.unwrap();
+    assert!(store.post(fan.viewer, post).await.is_err());
+    // Opening the profile lets in whoever still waits.
+    assert_eq!(store.follow(fan.member, mika.id, now).await.unwrap(), FollowState::Asked);
+    store.set_profile(mika.member, &profile("mika", false), now).await.unwrap();
+    store.post(fan.viewer, post).await.unwrap();
+    assert!(matches!(store.follow(fan.member, fan.id, now).await, Err(StoreError::State { .. })));
+}
+
+async fn a_block_works_both_ways(bed: Bed) {
+    let stage = Stage::on(bed).await;
+    let (mika, other) = (stage.person("mika").await, stage.person("other").await);
+    let (store, now) = (stage.store(), stage.now());
+    store.follow(mika.member, other.id, now).await.unwrap();
+    store.follow(other.member, mika.id, now).await.unwrap();
+    let posts = [stage.post(mika, Visibility::Public, "").await, stage.post(other, Visibility::Public, "").await];
+    store.block(mika.member, other.id, now).await.unwrap();
+    for (viewer, whom, post) in [(mika, other, posts[1]), (other, mika, posts[0])] {
+        assert!(matches!(store.profile_of(viewer.viewer, whom.id).await, Err(StoreError::NotFound("profile"))));
+        assert!(matches!(store.post(viewer.viewer, post).await, Err(StoreError::NotFound("post"))));
+        assert!(matches!(store.follow(viewer.member, whom.id, now).await, Err(StoreError::NotFound("profile"))));
+        assert!(matches!(store.set_like(viewer.member, post, true, now).await, Err(StoreError::NotFound("post"))));
+        let latest = store.posts(viewer.viewer, Listing::Latest, None, 10).await.unwrap();
+        assert_eq!(latest.iter().map(|post| post.author.identity).collect::<Vec<_>>(), [viewer.id]);
+    }
+    assert_eq!(store.blocked(mika.member, 10).await.unwrap().len(), 1);
+    assert!(store.blocked(other.member, 10).await.unwrap().is_empty());
+    // Only who blocked can take it back, and the follows are gone.
+    store.unblock(other.member, mika.id).await.unwrap();
+    assert!(store.post(other.viewer, posts[0]).await.is_err());
+    store.unblock(mika.member, other.id).await.unwrap();
+    assert_eq!(store.profile_of(other.viewer, mika.id).await.unwrap().follow, FollowState::None);
+}
+
+async fn who_is_suspended_is_not_there(bed: Bed) {
+    let stage = Stage::on(bed).await;
+    let (mika, fan) = (stage.person("mika").await, stage.person("fan").await);
+    let (store, now) = (stage.store(), stage.now());
+    let post = stage.post(mika, Visibility::Public, "").await;
+    store.follow(fan.member, mika.id, now).await.unwrap();
+    let visible = async || {
+        let lists = [Listing::Latest, Listing::Following, Listing::Of(mika.id)];
+        let mut visible =
+            vec![store.post(fan.viewer, post).await.is_ok(), store.profile_of(fan.viewer, mika.id).await.is_ok()];
+        for list in lists {
+            visible.push(!store.posts(fan.viewer, list, None, 10).await.unwrap().is_empty());
+        }
+        visible
+    };
+    assert_eq!(visible().await, [true; 5]);
+    // Another service of theirs is another matter.
+    store.change_membership(mika.id, Service::Video, MembershipEvent::Join, now).await.unwrap();
+    store.change_membership(mika.id, Service::Video, MembershipEvent::Suspend, now).await.unwrap();
+    assert_eq!(visible().await, [true; 5]);
+    store.change_membership(mika.id, Service::Social, MembershipEvent::Suspend, now).await.unwrap();
+    assert_eq!(visible().await, [false; 5]);
+    store.change_membership(mika.id, Service::Social, MembershipEvent::Restore, now).await.unwrap();
+    assert_eq!(visible().await, [true; 5]);
+}
+
+/// What the migration makes, and what is said of it.
+#[tokio::test]
+async fn every_table_has_a_class_of_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("misora.sqlite").display());
+    let store = Store::open(&url).await.unwrap();
+    store.migrate().await.unwrap();
+    let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.unwrap();
+    let sql = include_str!("../../../migrations/sqlite/0004_social.sql");
+    let made: Vec<&str> =
+        sql.lines().filter_map(|line| line.strip_prefix("CREATE TABLE ")?.split_whitespace().next()).collect();
+    assert_eq!(made, SOCIAL_TABLES.iter().map(|(table, _)| *table).collect::<Vec<_>>());
+    for table in made {
+        // No row of another service is referred to: ending one leaves the other as it was.
+        let sql = sqlx::AssertSqlSafe(format!("PRAGMA foreign_key_list({table})"));
+        for row in sqlx::query(sql).fetch_all(&mut connection).await.unwrap() {
+            let referred: String = row.get("table");
+            assert!(SOCIAL_TABLES.iter().any(|(table, _)| *table == referred), "{table} refers to {referred}");
+        }
+    }
+}
