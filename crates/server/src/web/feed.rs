@@ -7,14 +7,14 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use platform::{Hashtag, PlaceId};
-use store::{Listing, Post};
+use platform::{Cause, Hashtag, PlaceId, Reason, Signal, Timestamp};
+use store::{Listing, Post, Suggested};
 
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::http::page::{Values, path_texts};
 use crate::web::guard::Visitor;
-use crate::web::post::{PostView, viewer};
+use crate::web::post::{PostView, member, viewer};
 use crate::web::shell::{Here, Shell, html};
 use crate::web::start::show_start;
 use crate::web::words::Words;
@@ -39,26 +39,109 @@ struct FeedPage {
     /// Word, name, whether it is chosen.
     tabs: Vec<(&'static str, &'static str, bool)>,
     more: Option<String>,
+    news: News,
+}
+
+/// What waits for a member of `social`.
+#[derive(Default)]
+struct News {
+    member: bool,
+    notices: u64,
+    messages: bool,
+}
+
+/// Which clips, in which order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tab {
+    /// Ranked by published weights, with reasons.
+    ForYou,
+    /// Of followed people, the newest first.
+    Following,
+    /// Everyone's, the newest first.
+    Latest,
+}
+
+impl Tab {
+    const ALL: [Self; 3] = [Self::ForYou, Self::Following, Self::Latest];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::ForYou => "for-you",
+            Self::Following => "following",
+            Self::Latest => "latest",
+        }
+    }
 }
 
 async fn show_feed(State(app): State<App>, visitor: Visitor, values: Values) -> Result<Response, ApiError> {
-    let following = values.get("feed") == Some("following") && viewer(&visitor).identity().is_some();
-    let before = before(&values);
-    let listing = if following { Listing::Following } else { Listing::Latest };
-    let posts = app.store.posts(viewer(&visitor), listing, before, PAGE).await?;
-    if posts.is_empty() && before.is_none() && !following {
+    let (words, looks) = (visitor.words, viewer(&visitor));
+    let chosen = Tab::ALL.into_iter().find(|tab| values.get("feed") == Some(tab.as_str())).unwrap_or(Tab::ForYou);
+    // Whoever is no member follows nobody.
+    let chosen = if looks.identity().is_none() && chosen == Tab::Following { Tab::ForYou } else { chosen };
+    let (posts, more) = match chosen {
+        Tab::ForYou => for_you(&app, &visitor, &values).await?,
+        Tab::Following | Tab::Latest => {
+            let listing = if chosen == Tab::Following { Listing::Following } else { Listing::Latest };
+            let posts = app.store.posts(looks, listing, before(&values), PAGE).await?;
+            let more = full_page(&posts, PAGE).map(|place| format!("/?feed={}&before={place}", chosen.as_str()));
+            (views(&app, words, &posts), more)
+        }
+    };
+    let later = values.get("before").or(values.get("skip")).is_some();
+    if posts.is_empty() && !later && app.store.posts(looks, Listing::Latest, None, 1).await?.is_empty() {
         // Nobody has shown anything yet.
         return Ok(show_start(&app, &visitor));
     }
-    let word = if following { "following" } else { "latest" };
-    let words = visitor.words;
-    let mut tabs = vec![("latest", words.say("feed.latest"), !following)];
-    if viewer(&visitor).identity().is_some() {
-        tabs.push(("following", words.say("feed.following"), following));
-    }
-    let more = more(&posts).map(|place| format!("/?feed={word}&before={place}"));
+    let tabs = Tab::ALL.into_iter().filter(|tab| *tab != Tab::Following || looks.identity().is_some());
+    let tabs = tabs.map(|tab| (tab.as_str(), words.say(&format!("feed.{}", tab.as_str())), tab == chosen)).collect();
+    let news = match visitor.person.as_ref().and_then(|person| member(person).ok()) {
+        Some(member) => News {
+            member: true,
+            notices: app.store.unread_notices(member).await?,
+            messages: app.store.has_unread_messages(member).await?,
+        },
+        None => News::default(),
+    };
     let shell = Shell::new(&app, &visitor, "feed.title", Here::Watch);
-    Ok(html(&FeedPage { shell, posts: views(&app, words, &posts), tabs, more }))
+    Ok(html(&FeedPage { shell, posts, tabs, more, news }))
+}
+
+/// A page of *For you*, and where the next begins: with the moment of the first, so that nothing moves in between.
+async fn for_you(app: &App, visitor: &Visitor, values: &Values) -> Result<(Vec<PostView>, Option<String>), ApiError> {
+    let as_of = values.get("as_of").and_then(|text| text.parse().ok()).map_or(app.now(), Timestamp::from_micros);
+    let as_of = as_of.min(app.now());
+    let skip = values.get("skip").and_then(|text| text.parse::<u16>().ok()).unwrap_or(0);
+    let suggested = app.store.for_you(viewer(visitor), as_of, skip.into(), PAGE).await?;
+    let next = u32::from(skip) + PAGE;
+    let full = suggested.len() == PAGE as usize;
+    let more = full.then(|| format!("/?feed=for-you&as_of={}&skip={next}", as_of.micros()));
+    let words = visitor.words;
+    let show = |one: &Suggested| PostView {
+        why: one.reasons.iter().map(|reason| why(words, reason)).collect(),
+        ..PostView::listed(app, words, &one.post)
+    };
+    Ok((suggested.iter().map(show).collect(), more))
+}
+
+/// A reason in words, with what it adds.
+fn why(words: &Words, reason: &Reason) -> String {
+    let what = match &reason.cause {
+        Cause::Signal(signal) => words.say(signal_key(*signal)).to_owned(),
+        Cause::Rule(rule) => words.fill("why.rule", &[rule]),
+        Cause::Variety => words.say("why.variety").to_owned(),
+    };
+    format!("{what} ({:+.2})", reason.amount)
+}
+
+/// The message of a signal.
+pub(super) fn signal_key(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Fresh => "why.fresh",
+        Signal::Liked => "why.liked",
+        Signal::Followed => "why.followed",
+        Signal::AuthorYouLike => "why.author",
+        Signal::TagsYouLike => "why.tags",
+    }
 }
 
 fn views(app: &App, words: &Words, posts: &[Post]) -> Vec<PostView> {
@@ -71,8 +154,8 @@ pub(super) fn before(values: &Values) -> Option<PlaceId> {
 }
 
 /// Where the next page begins, if this one was full.
-fn more(posts: &[Post]) -> Option<PlaceId> {
-    posts.last().filter(|_| posts.len() == PAGE as usize).and_then(|post| post.place)
+pub(super) fn full_page(posts: &[Post], page: u32) -> Option<PlaceId> {
+    posts.last().filter(|_| posts.len() == page as usize).and_then(|post| post.place)
 }
 
 /// The hashtag in a path.
@@ -95,11 +178,12 @@ async fn show_tag(
 ) -> Result<Response, ApiError> {
     let posts = app.store.posts(viewer(&visitor), Listing::Tagged(&tag), before(&values), PAGE).await?;
     let encoded: String = form_urlencoded::byte_serialize(tag.as_str().as_bytes()).collect();
-    let more = more(&posts).map(|place| format!("/tags/{encoded}?before={place}"));
+    let more = full_page(&posts, PAGE).map(|place| format!("/tags/{encoded}?before={place}"));
     let words = visitor.words;
     let tabs = vec![("latest", words.say("feed.latest"), false)];
     let shell = Shell::titled(&app, &visitor, format!("#{}", tag.as_str()), Here::Watch);
-    Ok(html(&FeedPage { shell, posts: views(&app, words, &posts), tabs, more }))
+    let news = News::default();
+    Ok(html(&FeedPage { shell, posts: views(&app, words, &posts), tabs, more, news }))
 }
 
 async fn send_atom(State(app): State<App>, visitor: Visitor) -> Result<Response, ApiError> {
@@ -129,8 +213,8 @@ pub(super) fn atom(app: &App, words: &Words, title: &str, path: &str, posts: &[P
              <published>{at}</published><updated>{at}</updated></entry>",
             url = view.url,
             title = escaped(&view.label),
-            name = escaped(&view.name),
-            handle = escaped(&view.handle),
+            name = escaped(&view.who.name),
+            handle = escaped(&view.who.handle),
         );
     }
     xml.push_str("</feed>");

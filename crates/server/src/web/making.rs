@@ -287,6 +287,7 @@ async fn prepare(app: &App, form: &mut Form) -> Result<(), ApiError> {
     };
     form.set("size", Field::Text(size.to_string()));
     if let Some(Field::File(upload)) = form.field("picture").cloned() {
+        let size = media::Size::new(size.width().into(), size.height().into());
         form.set("input_reference", Field::File(fitted(upload, size).await?));
         form.set("picture", Field::Null);
     }
@@ -303,15 +304,15 @@ fn size_of(offer: &Offer, shape: &str) -> Result<Size, Refusal> {
 }
 
 /// A picture, scaled and cut to a size.
-async fn fitted(upload: Upload, size: Size) -> Result<Upload, ApiError> {
+pub(super) async fn fitted(upload: Upload, size: media::Size) -> Result<Upload, ApiError> {
     let work = move || {
         let limits = PictureLimits { max_bytes: crate::http::upload::MAX_PICTURE_BYTES, ..PictureLimits::default() };
         let frame = read_picture(&upload.bytes, &limits).map_err(|error| {
             ApiError::invalid("picture", format!("The picture must be a JPEG, PNG or WebP: {error}."))
         })?;
-        let frame = cover(&frame, media::Size::new(size.width().into(), size.height().into()));
+        let frame = cover(&frame, size);
         let png = encode_png(&frame).map_err(|error| ApiError::internal(&error))?;
-        Ok(Upload { filename: "first-frame.png".into(), bytes: png.into() })
+        Ok(Upload { filename: "picture.png".into(), bytes: png.into() })
     };
     tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::internal(&error))?
 }

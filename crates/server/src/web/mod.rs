@@ -18,9 +18,14 @@ mod feed;
 mod keys;
 mod library;
 mod making;
+mod messages;
+mod notices;
 mod post;
 mod profile;
+mod report;
+mod search;
 mod start;
+mod steer;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
@@ -73,6 +78,11 @@ fn all_pages() -> Vec<Page> {
         feed::pages(),
         post::pages(),
         profile::pages(),
+        search::pages(),
+        steer::pages(),
+        messages::pages(),
+        notices::pages(),
+        report::pages(),
         enter::pages(),
         making::pages(),
         clip::pages(),

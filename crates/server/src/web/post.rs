@@ -4,7 +4,7 @@ use askama::Template;
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use platform::{
     Act, ActiveMembership, Caption, CommentId, CommentText, LinkToken, PlaceId, PostAddress, PostId, PromptVisibility,
@@ -21,6 +21,7 @@ use crate::http::page::{Id, Values, path_texts};
 use crate::web::clip::{as_attachment, own};
 use crate::web::credentials::{CredentialsPage, read_file};
 use crate::web::guard::Visitor;
+use crate::web::profile::Who;
 use crate::web::shell::{Here, Moment, Shell, html};
 use crate::web::words::Words;
 use crate::web::{Fields, Page, Viewer, get, go, post};
@@ -31,9 +32,11 @@ pub(super) fn pages() -> Vec<Page> {
         get("/p/{post}", Viewer::Anyone, show_post),
         get("/p/{post}/media/{variant}", Viewer::Anyone, send_media),
         get("/p/{post}/credentials", Viewer::Anyone, show_credentials),
+        get("/p/{post}/embed", Viewer::Anyone, show_embed),
         post("/p/{post}/like", Viewer::Person, like),
         post("/p/{post}/comment", Viewer::Person, comment),
         post("/p/{post}/comments/{id}/delete", Viewer::Person, delete_comment),
+        post("/p/{post}/comments/{id}/hold", Viewer::Person, hold_comment),
         post("/p/{post}/edit", Viewer::Person, edit),
         post("/p/{post}/delete", Viewer::Person, delete),
         get("/oembed", Viewer::Anyone, oembed),
@@ -77,10 +80,7 @@ pub(super) struct PostView {
     pub(super) link: String,
     pub(super) label: String,
     pub(super) shape: &'static str,
-    pub(super) handle: String,
-    pub(super) name: String,
-    pub(super) initial: String,
-    pub(super) tint: u8,
+    pub(super) who: Who,
     pub(super) caption: Vec<CaptionPart>,
     pub(super) prompt: Option<String>,
     pub(super) model: String,
@@ -94,6 +94,8 @@ pub(super) struct PostView {
     pub(super) mine: bool,
     pub(super) visibility: &'static str,
     pub(super) created: Moment,
+    /// Why it stands where it does, in *For you*.
+    pub(super) why: Vec<String>,
 }
 
 /// A piece of a caption.
@@ -113,22 +115,18 @@ impl PostView {
             (Visibility::Link, Some(token)) => format!("/p/{}", token.reveal()),
             _ => url.clone(),
         };
-        let name = post.author.display_name.as_str();
-        let handle = post.author.handle.as_str();
-        let name = if name.is_empty() { handle } else { name };
+        let who = Who::of(&post.author);
         let shown =
             if post.caption.as_str().is_empty() { post.prompt.as_deref().unwrap_or("") } else { post.caption.as_str() };
-        let label = if shown.is_empty() { words.fill("post.by", &[&name]) } else { shown.chars().take(120).collect() };
+        let label =
+            if shown.is_empty() { words.fill("post.by", &[&who.name]) } else { shown.chars().take(120).collect() };
         Self {
             id: post.id.to_string(),
             link: format!("{}{shared}", app.settings.base_url),
             url,
             label,
             shape: Shape::of(post.size).as_str(),
-            handle: handle.to_owned(),
-            name: name.to_owned(),
-            initial: name.chars().take(1).collect(),
-            tint: tint(handle),
+            who,
             caption: caption_parts(post.caption.as_str()),
             prompt: post.prompt.clone(),
             model: post.model.to_string(),
@@ -142,6 +140,7 @@ impl PostView {
             mine: post.relation == platform::Relation::Author,
             visibility: words.say(&format!("vis.{}", post.facts.visibility.as_str())),
             created: Moment::of(post.published_at.unwrap_or(post.created_at)),
+            why: Vec::new(),
         }
     }
 
@@ -149,11 +148,6 @@ impl PostView {
     pub(super) fn listed(app: &App, words: &Words, post: &Post) -> Self {
         Self::new(app, words, post, post.id.into())
     }
-}
-
-/// One of five colours for whoever has no picture.
-pub(super) fn tint(handle: &str) -> u8 {
-    (handle.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % 5) as u8
 }
 
 /// A caption cut where hashtags begin and end.
@@ -176,15 +170,17 @@ fn caption_parts(caption: &str) -> Vec<CaptionPart> {
 
 struct CommentView {
     id: String,
-    handle: String,
-    name: String,
-    initial: String,
-    tint: u8,
+    /// Nobody once it is deleted.
+    who: Option<Who>,
     text: String,
     at: Moment,
     reply: bool,
     /// Whether the visitor may delete it.
     deletable: bool,
+    /// Whether the visitor, as the post's author, may hold it back.
+    holdable: bool,
+    /// Whether the visitor may report it.
+    reportable: bool,
     /// Whether it waits for the post's author.
     held: bool,
 }
@@ -217,20 +213,17 @@ async fn show_post(
     let me = looks.identity();
     let mut comments = Vec::new();
     let show = |one: &Comment, reply: bool| {
-        let author = one.author.as_ref();
-        let handle = author.map_or(String::new(), |author| author.handle.as_str().to_owned());
-        let name = author.map_or(String::new(), |author| author.display_name.as_str().to_owned());
-        let name = if name.is_empty() { handle.clone() } else { name };
+        let own = one.author.as_ref().is_some_and(|author| Some(author.identity) == me);
+        let there = one.text.is_some();
         CommentView {
             id: one.id.to_string(),
-            initial: name.chars().take(1).collect(),
-            tint: tint(&handle),
-            handle,
-            name,
+            who: one.author.as_ref().map(Who::of),
             text: one.text.as_ref().map_or(words.say("post.comment_gone").to_owned(), |text| text.as_str().to_owned()),
             at: Moment::of(one.created_at),
             reply,
-            deletable: one.text.is_some() && (mine || author.is_some_and(|author| Some(author.identity) == me)),
+            deletable: there && (mine || own),
+            holdable: there && mine && !own,
+            reportable: there && me.is_some() && !own,
             held: one.held,
         }
     };
@@ -323,12 +316,37 @@ async fn show_credentials(
     Ok(html(&page))
 }
 
+#[derive(Template)]
+#[template(path = "embed.html")]
+struct EmbedPage {
+    shell: Shell,
+    post: PostView,
+    base: String,
+}
+
+/// What may stand in a frame: nothing that acts, so that nobody is made to press what they do not see.
+const EMBED_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; media-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors *";
+
+/// A post in a frame of another site: the clip, its maker and where it comes from, as anyone sees them.
+async fn show_embed(
+    State(app): State<App>,
+    visitor: Visitor,
+    PostInPath(address, _): PostInPath,
+) -> Result<Response, ApiError> {
+    let post = app.store.post(platform::Viewer::SIGNED_OUT, address).await?;
+    let view = PostView::new(&app, visitor.words, &post, address);
+    let shell = Shell::titled(&app, &visitor, view.label.clone(), Here::Nowhere);
+    let mut response = html(&EmbedPage { shell, post: view, base: app.settings.base_url.clone() });
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(EMBED_POLICY));
+    Ok(response)
+}
+
 /// The person's membership of `social`, active.
 pub(super) fn member(person: &Person) -> Result<ActiveMembership, ApiError> {
     Ok(person.membership(Service::Social).active()?)
 }
 
-fn said(param: &'static str) -> impl Fn(TextRefusal) -> ApiError {
+pub(super) fn said(param: &'static str) -> impl Fn(TextRefusal) -> ApiError {
     move |refusal| ApiError::invalid(param, format!("{refusal}."))
 }
 
@@ -358,8 +376,8 @@ async fn publish(
     Id(id): Id<VideoId>,
     Fields(form): Fields,
 ) -> Result<Response, ApiError> {
-    let member = member(&person)?;
     let generation = own(&app, &person, id).await?;
+    let member = member(&person)?;
     let edit = read_edit(&form)?;
     // What strangers read is asked of the same rules as prompts are.
     crate::http::creation::refuse_blocked(edit.caption.as_str())?;
@@ -432,6 +450,24 @@ async fn delete_comment(
     Ok(go(&format!("{}#comments", PostView::new(&app, visitor.words, &post, address).url)))
 }
 
+/// As the post's author: keeps a comment back, or shows it.
+async fn hold_comment(
+    State(app): State<App>,
+    visitor: Visitor,
+    person: Person,
+    PostInPath(address, id): PostInPath,
+    Fields(form): Fields,
+) -> Result<Response, ApiError> {
+    let post = seen(&app, &visitor, address).await?;
+    let (member, id) = (member(&person)?, id.parse().map_err(|_| ApiError::not_found("comment"))?);
+    if form.flag("held")?.unwrap_or(true) {
+        app.store.hold_comment(member, id).await?;
+    } else {
+        app.store.show_comment(member, id).await?;
+    }
+    Ok(go(&format!("{}#comments", PostView::new(&app, visitor.words, &post, address).url)))
+}
+
 async fn edit(
     State(app): State<App>,
     visitor: Visitor,
@@ -466,12 +502,26 @@ async fn oembed(State(app): State<App>, values: Values) -> Result<Response, ApiE
     let words = Words::of("en").ok_or_else(|| ApiError::internal(&"English is missing"))?;
     let view = PostView::new(&app, words, &post, address);
     let thumbnail = format!("{}{}/media/thumbnail", app.settings.base_url, view.url);
+    // As large as whoever asks has room for, in the clip's own shape.
+    let room = |name, most: u64| values.get(name).and_then(|text| text.parse().ok()).unwrap_or(most).clamp(1, most);
+    let (full_width, full_height) = (u64::from(post.size.width()), u64::from(post.size.height()));
+    let (most_width, most_height) = (room("maxwidth", 640), room("maxheight", 640));
+    let width = most_width.min(most_height * full_width / full_height).max(1);
+    let height = (width * full_height / full_width).max(1);
+    let frame = format!(
+        "<iframe src=\"{}{}/embed\" width=\"{width}\" height=\"{height}\" title=\"Misora\" allowfullscreen \
+         style=\"border:0\"></iframe>",
+        app.settings.base_url, view.url,
+    );
     let body = serde_json::json!({
         "version": "1.0",
-        "type": "link",
+        "type": "video",
+        "html": frame,
+        "width": width,
+        "height": height,
         "title": view.label,
-        "author_name": view.name,
-        "author_url": format!("{}/@{}", app.settings.base_url, view.handle),
+        "author_name": view.who.name,
+        "author_url": format!("{}/@{}", app.settings.base_url, view.who.handle),
         "provider_name": "Misora",
         "provider_url": app.settings.base_url,
         "thumbnail_url": thumbnail,

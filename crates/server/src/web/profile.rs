@@ -2,18 +2,22 @@
 
 use askama::Template;
 use axum::extract::{FromRequestParts, State};
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::response::Response;
-use platform::{Bio, DisplayName, Handle, MembershipEvent, MembershipState, Service};
-use store::{FollowState, Listing, NewProfile, Profile};
+use platform::{Bio, DisplayName, FileId, Handle, MembershipEvent, MembershipState, Service};
+use store::{AuthorCard, FollowState, Listing, NewProfile, ObjectKey, Profile};
 
 use crate::app::App;
 use crate::http::auth::Person;
+use crate::http::content::send_object;
 use crate::http::error::ApiError;
+use crate::http::form::Field;
 use crate::http::page::{Values, path_texts};
-use crate::web::feed::{atom, before};
+use crate::web::feed::{atom, before, full_page};
 use crate::web::guard::Visitor;
-use crate::web::post::{PostView, member, tint, viewer};
+use crate::web::making::fitted;
+use crate::web::post::{PostView, member, viewer};
 use crate::web::shell::{Here, Shell, html, html_refused};
 use crate::web::{Fields, Page, Viewer, get, go, post};
 
@@ -24,17 +28,25 @@ pub(super) fn pages() -> Vec<Page> {
         post("/@{handle}/follow", Viewer::Person, follow),
         post("/@{handle}/unfollow", Viewer::Person, unfollow),
         post("/@{handle}/block", Viewer::Person, block),
+        post("/@{handle}/mute", Viewer::Person, mute),
+        post("/@{handle}/accept", Viewer::Person, accept_follower),
+        post("/@{handle}/remove", Viewer::Person, remove_follower),
+        get("/@{handle}/avatar", Viewer::Anyone, send_avatar),
         get("/account/profile", Viewer::Person, show_own),
         post("/account/profile", Viewer::Person, keep_own),
+        post("/account/profile/picture", Viewer::Person, keep_picture).with_picture(),
+        post("/account/profile/words", Viewer::Person, keep_words),
         post("/account/unblock/{handle}", Viewer::Person, unblock),
     ]
 }
 
 /// Posts on a page of a profile.
 const PAGE: u32 = 24;
+/// The side of a profile's picture in pixels.
+const AVATAR: u32 = 192;
 
 /// The handle in a path.
-struct HandleInPath(Handle);
+pub(super) struct HandleInPath(pub(super) Handle);
 
 impl<S: Send + Sync> FromRequestParts<S> for HandleInPath {
     type Rejection = ApiError;
@@ -45,14 +57,47 @@ impl<S: Send + Sync> FromRequestParts<S> for HandleInPath {
     }
 }
 
+/// Someone as lists and posts show them.
+pub(super) struct Who {
+    pub(super) handle: String,
+    pub(super) name: String,
+    pub(super) initial: String,
+    /// One of five colours for whoever has no picture.
+    pub(super) tint: u8,
+    /// The address of their picture, which changes when it does.
+    pub(super) picture: Option<String>,
+}
+
+impl Who {
+    pub(super) fn of(card: &AuthorCard) -> Self {
+        Self::new(&card.handle, &card.display_name, card.avatar.as_ref())
+    }
+
+    pub(super) fn of_profile(profile: &Profile) -> Self {
+        Self::new(&profile.handle, &profile.display_name, profile.avatar.as_ref())
+    }
+
+    fn new(handle: &Handle, name: &DisplayName, avatar: Option<&ObjectKey>) -> Self {
+        let (handle, name) = (handle.as_str(), name.as_str());
+        let version =
+            |key: &ObjectKey| key.as_str().rsplit('/').next().unwrap_or_default().chars().take(12).collect::<String>();
+        Self {
+            handle: handle.to_owned(),
+            name: name.to_owned(),
+            initial: name.chars().take(1).collect(),
+            tint: (handle.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % 5) as u8,
+            picture: avatar.map(|key| format!("/@{handle}/avatar?v={}", version(key))),
+        }
+    }
+}
+
 #[derive(Template)]
 #[template(path = "profile.html")]
 struct ProfilePage {
     shell: Shell,
-    handle: String,
-    name: String,
-    initial: String,
-    tint: u8,
+    who: Who,
+    muted: bool,
+    member: bool,
     bio: String,
     followers: u64,
     following: u64,
@@ -77,13 +122,12 @@ async fn show_profile(
         return Ok(go(&format!("/@{}", profile.handle.as_str())));
     }
     let posts = app.store.posts(looks, Listing::Of(profile.identity), before(&values), PAGE).await?;
-    let older = posts.last().filter(|_| posts.len() == PAGE as usize).and_then(|post| post.place);
-    let name = if profile.display_name.as_str().is_empty() { handle.as_str() } else { profile.display_name.as_str() };
+    let older = full_page(&posts, PAGE);
+    let who = Who::of_profile(&profile);
     Ok(html(&ProfilePage {
-        shell: Shell::titled(&app, &visitor, name.to_owned(), Here::Watch),
-        name: name.to_owned(),
-        initial: name.chars().take(1).collect(),
-        tint: tint(handle.as_str()),
+        shell: Shell::titled(&app, &visitor, who.name.clone(), Here::Watch),
+        muted: profile.muted,
+        member: looks.identity().is_some(),
         bio: profile.bio.as_str().to_owned(),
         followers: profile.followers,
         following: profile.following,
@@ -95,8 +139,8 @@ async fn show_profile(
         mine: looks.identity() == Some(profile.identity),
         closed: profile.closed,
         posts: posts.iter().map(|post| PostView::listed(&app, visitor.words, post)).collect(),
-        older: older.map(|place| format!("/@{}?before={place}", handle.as_str())),
-        handle: handle.as_str().to_owned(),
+        older: older.map(|place| format!("/@{}?before={place}", who.handle)),
+        who,
     }))
 }
 
@@ -111,7 +155,7 @@ async fn send_atom(
     Ok(atom(&app, visitor.words, &format!("@{handle}"), &format!("/@{handle}/feed.atom"), &posts))
 }
 
-async fn whom(app: &App, visitor: &Visitor, handle: &Handle) -> Result<Profile, ApiError> {
+pub(super) async fn whom(app: &App, visitor: &Visitor, handle: &Handle) -> Result<Profile, ApiError> {
     Ok(app.store.profile(viewer(visitor), handle).await?)
 }
 
@@ -148,6 +192,76 @@ async fn block(
     Ok(go("/account/profile"))
 }
 
+/// Mutes someone, or hears them again.
+async fn mute(
+    State(app): State<App>,
+    visitor: Visitor,
+    person: Person,
+    HandleInPath(handle): HandleInPath,
+    Fields(form): Fields,
+) -> Result<Response, ApiError> {
+    let profile = whom(&app, &visitor, &handle).await?;
+    let muted = form.flag("on")?.unwrap_or(true);
+    app.store.set_mute(member(&person)?, profile.identity, muted, app.now()).await?;
+    Ok(go(&format!("/@{}", profile.handle.as_str())))
+}
+
+async fn accept_follower(
+    State(app): State<App>,
+    visitor: Visitor,
+    person: Person,
+    HandleInPath(handle): HandleInPath,
+) -> Result<Response, ApiError> {
+    let profile = whom(&app, &visitor, &handle).await?;
+    app.store.accept_follower(member(&person)?, profile.identity, app.now()).await?;
+    Ok(go("/notices"))
+}
+
+/// Declines a request to follow, or ends a follow.
+async fn remove_follower(
+    State(app): State<App>,
+    visitor: Visitor,
+    person: Person,
+    HandleInPath(handle): HandleInPath,
+) -> Result<Response, ApiError> {
+    let profile = whom(&app, &visitor, &handle).await?;
+    app.store.remove_follower(member(&person)?, profile.identity).await?;
+    Ok(go("/notices"))
+}
+
+async fn send_avatar(
+    State(app): State<App>,
+    visitor: Visitor,
+    HandleInPath(handle): HandleInPath,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let profile = whom(&app, &visitor, &handle).await?;
+    let key = profile.avatar.ok_or_else(|| ApiError::not_found("picture"))?;
+    send_object(&app, &key, "image/png", &format!("{}.png", profile.handle.as_str()), &headers).await
+}
+
+/// Sets one's picture, or takes it away if none was chosen.
+async fn keep_picture(State(app): State<App>, person: Person, Fields(form): Fields) -> Result<Response, ApiError> {
+    let member = member(&person)?;
+    let avatar = match form.field("picture") {
+        Some(Field::File(upload)) => {
+            let small = fitted(upload.clone(), media::Size::new(AVATAR, AVATAR)).await?;
+            Some(app.objects.put_upload(&FileId::new(app.now(), app.random()), small.bytes).await?)
+        }
+        _ => None,
+    };
+    app.store.set_avatar(member, avatar.as_ref(), app.now()).await?;
+    Ok(go("/account/profile"))
+}
+
+/// Keeps the words whose comments wait for the post's author, one a line.
+async fn keep_words(State(app): State<App>, person: Person, Fields(form): Fields) -> Result<Response, ApiError> {
+    let text = form.text("words")?.unwrap_or_default();
+    let words: Vec<String> = text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
+    app.store.set_hidden_words(member(&person)?, &words).await?;
+    Ok(go("/account/profile"))
+}
+
 async fn unblock(
     State(app): State<App>,
     person: Person,
@@ -169,7 +283,12 @@ struct OwnProfilePage {
     bio: String,
     closed: bool,
     next: String,
+    /// Whether there is a profile yet.
+    known: bool,
+    picture: Option<String>,
     blocked: Vec<String>,
+    /// Words whose comments wait, one a line.
+    hidden: String,
     said: Option<String>,
 }
 
@@ -179,9 +298,9 @@ async fn own_page(app: &App, visitor: &Visitor, person: &Person, next: &str) -> 
         Some(me) => app.store.profile_of(looks, me).await.ok(),
         None => None,
     };
-    let blocked = match member(person) {
-        Ok(member) => app.store.blocked(member, 500).await?,
-        Err(_) => Vec::new(),
+    let (blocked, hidden) = match member(person) {
+        Ok(member) => (app.store.blocked(member, 500).await?, app.store.hidden_words(member).await?),
+        Err(_) => (Vec::new(), Vec::new()),
     };
     let text = |read: fn(&Profile) -> &str| known.as_ref().map_or(String::new(), |profile| read(profile).to_owned());
     Ok(OwnProfilePage {
@@ -191,6 +310,9 @@ async fn own_page(app: &App, visitor: &Visitor, person: &Person, next: &str) -> 
         bio: text(|profile| profile.bio.as_str()),
         closed: known.as_ref().is_some_and(|profile| profile.closed),
         next: next.to_owned(),
+        known: known.is_some(),
+        picture: known.as_ref().and_then(|profile| Who::of_profile(profile).picture),
+        hidden: hidden.join("\n"),
         blocked: blocked.iter().map(|card| card.handle.as_str().to_owned()).collect(),
         said: None,
     })
@@ -214,6 +336,8 @@ async fn keep_own(
 ) -> Result<Response, ApiError> {
     let text = |name: &str| Ok::<_, ApiError>(form.text(name)?.unwrap_or_default().to_owned());
     let (handle, name, bio, next) = (text("handle")?, text("display_name")?, text("bio")?, text("next")?);
+    // Whoever gives no name is called by their handle.
+    let name = if name.is_empty() { handle.clone() } else { name };
     let closed = form.flag("closed")?.unwrap_or(false);
     let kept = async {
         let refused = |param: &'static str, words: String| ApiError::invalid(param, format!("{words}."));

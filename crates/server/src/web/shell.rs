@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::http::error::ApiError;
 use crate::web::assets;
 use crate::web::guard::{Visitor, administers};
+use crate::web::report::moderates;
 use crate::web::words::Words;
 
 /// Which part of the navigation a page belongs to.
@@ -38,6 +39,8 @@ pub(super) struct Shell {
     pub(super) signed_in: bool,
     /// Whether they administer.
     pub(super) administrator: bool,
+    /// Whether they moderate what is shown.
+    pub(super) moderator: bool,
     /// Whether strangers may join.
     pub(super) open: bool,
     /// The page's path.
@@ -58,6 +61,7 @@ impl Shell {
             here,
             signed_in: visitor.person.is_some(),
             administrator: visitor.person.as_ref().is_some_and(administers),
+            moderator: visitor.person.as_ref().is_some_and(moderates),
             open: app.settings.sign_up != platform::SignUpMode::Closed,
             path: visitor.path.to_string(),
         }

@@ -196,6 +196,84 @@ async function main() {
     await still.waitForURL(/\/clips\/video_/);
     await plain.close();
 
+    step("the clip is published, after a profile");
+    await page.goto(base + clip);
+    await page.click("a[href^='/account/profile']");
+    await page.fill("#handle", "mika");
+    await page.fill("#bio", "Paper boats, mostly.");
+    await page.click("main form[action='/account/profile'] button.act");
+    await page.waitForURL(base + clip);
+    await page.click("details:has(form[action$='/publish']) summary");
+    await page.fill("#caption", "my first #boat");
+    await page.click("form[action$='/publish'] button.act");
+    await page.waitForURL(/\/p\//);
+    const post = new URL(page.url()).pathname;
+
+    step("someone else joins, and watches the feed");
+    const other = await browser.newContext({ viewport: SIZES.desktop });
+    const yuki = await open(other, base);
+    await yuki.goto(base);
+    await yuki.waitForSelector(`article.post video[src^='${post}']`);
+    await yuki.waitForFunction(() => document.querySelector("article.post video").currentTime > 0);
+    await yuki.goto(`${base}/sign-up`);
+    await yuki.fill("#email", "yuki@example.org");
+    await yuki.fill("#password", PASSWORD);
+    await yuki.click("main button.act");
+    await yuki.goto(`${base}/account/profile`);
+    await yuki.fill("#handle", "yuki");
+    await yuki.click("main form[action='/account/profile'] button.act");
+    await yuki.waitForURL(`${base}/@yuki`);
+
+    step("a like by key, without leaving the clip");
+    await yuki.goto(base);
+    await yuki.waitForSelector("article.post");
+    await yuki.keyboard.press("l");
+    await yuki.waitForSelector("article.post button.liked");
+    await yuki.click("article.post details.why summary");
+    await yuki.waitForSelector("text=It is new");
+
+    step("follow, comment, remix, message");
+    await yuki.goto(`${base}/@mika`);
+    await yuki.click("form[action$='/follow'] button");
+    await yuki.waitForSelector("form[action$='/unfollow']");
+    await yuki.goto(base + post);
+    await yuki.fill("#text", "What a sea!");
+    await yuki.click("form[action$='/comment'] button.act");
+    await yuki.waitForSelector("text=What a sea!");
+    await yuki.click("a[href^='/make?remix=']");
+    await yuki.fill("#prompt", "a blue boat sails right on the sea at night");
+    await yuki.click("form[data-ask] button.act");
+    await yuki.waitForURL(/\/clips\/video_/);
+    await yuki.waitForSelector(".player video", { timeout: 300_000 });
+    await yuki.click("details:has(form[action$='/publish']) summary");
+    await yuki.click("form[action$='/publish'] button.act");
+    await yuki.waitForURL(/\/p\//);
+    await yuki.waitForSelector("text=A remix of a clip by @mika");
+    await yuki.goto(`${base}/messages/@mika`);
+    await yuki.fill("#text", "I made the night to your day.");
+    await yuki.click("main form button.act");
+    await yuki.waitForSelector("text=I made the night");
+
+    step("the first one is told, answers, and steers the feed");
+    await page.goto(base);
+    await page.click("a[href='/notices']");
+    await page.waitForSelector("text=yuki made a remix of your clip");
+    await page.goto(`${base}/messages/@yuki`);
+    await page.fill("#text", "It is lovely.");
+    await page.click("main form#end button.act");
+    await page.waitForSelector("text=It is lovely.");
+    await page.goto(`${base}/account/feed`);
+    await page.fill("#text", "more boats, no rain");
+    await page.click("form[action='/account/feed/rules'] button.act");
+    await page.waitForSelector("text=no rain");
+
+    step("a report, which the moderators see");
+    await yuki.goto(`${base}/report?post=${post.slice("/p/".length)}`);
+    await yuki.check("input[value=other]");
+    await yuki.click("main form button.act");
+    await yuki.waitForSelector("text=The moderators look at it");
+    const theirs = (await other.cookies()).filter((cookie) => cookie.name === "misora_session");
+
     step("pictures of every page");
     const own = (await context.cookies()).filter((cookie) => cookie.name === "misora_session");
     const administrator = (await adminContext.cookies()).filter((cookie) => cookie.name === "misora_session");
@@ -206,11 +284,25 @@ async function main() {
       ["make", "/make"], ["clip", clip], ["credentials", `${clip}/credentials`], ["library", "/library"], ["library-none", "/library?q=nothing"],
       ["account", "/account"], ["keys", "/account/keys"], ["confirm", "/confirm-password"],
     ]);
+    await picture(browser, base, own, [
+      ["feed", "/"], ["post", post], ["profile", "/@mika"], ["own-profile", "/account/profile"], ["steer", "/account/feed"], ["search", "/search?q=boat"],
+      ["search-none", "/search?q=zebra"], ["messages", "/messages"], ["conversation", "/messages/@yuki"], ["notices", "/notices"],
+    ]);
+    await picture(browser, base, theirs, [["post-of-another", post], ["profile-of-another", "/@mika"], ["report", "/report?profile=mika"]]);
+    await picture(browser, base, [], [["feed-signed-out", "/"], ["embed", `${post}/embed`]]);
     await picture(browser, base, administrator, [
+      ["moderation", "/moderation"],
       ["library-empty", "/library"], ["admin", "/admin"], ["admin-people", "/admin/people"], ["admin-invites", "/admin/invites"],
       ["admin-tiers", "/admin/tiers"], ["admin-models", "/admin/models"],
     ]);
-    await picture(browser, base, own, [["make-ja", "/make"], ["account-ja", "/account"], ["clip-ja", clip]], "ja-JP");
+    await picture(browser, base, own, [["make-ja", "/make"], ["feed-ja", "/"], ["post-ja", post], ["account-ja", "/account"], ["clip-ja", clip]], "ja-JP");
+
+    step("a block, and neither sees the other");
+    await page.goto(`${base}/@yuki`);
+    await page.click("details:has(form[action$='/block']) summary");
+    await page.click("form[action$='/block'] button");
+    const gone = await yuki.goto(base + post);
+    if (gone.status() !== 404) complain(`whoever is blocked still sees the post: ${gone.status()}`);
   } finally {
     await browser.close();
     server.kill("SIGTERM");

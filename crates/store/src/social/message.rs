@@ -148,19 +148,48 @@ impl Store {
             half("high", "low")
         );
         let rows = self.database.all(sql, args![me, at, id, limit]).await?;
-        let conversation = |row: &Row| {
-            let last_at = Timestamp::from_micros(row.int("last_at")?);
-            let read = moment(row, "my_read_at")?.is_some_and(|read| read >= last_at);
-            Ok(Conversation {
-                id: ConversationId::from_bytes(row.id("id")?),
-                with: card(row)?,
-                accepted: row.opt_int("accepted_at")?.is_some(),
-                began: row.id("began_by")? == me.bytes(),
-                last_at,
-                unread: !read && row.opt_id("last_sender")? != Some(me.bytes()),
-            })
+        rows.iter().map(|row| conversation_from(row, me)).collect()
+    }
+
+    /// Someone's conversation with another, if one of the two has begun it.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn conversation_with(
+        &self,
+        member: ActiveMembership,
+        other: IdentityId,
+    ) -> Result<Option<Conversation>, StoreError> {
+        let me = person(member);
+        let mine = if me < other { "low" } else { "high" };
+        let sql = format!(
+            "SELECT c.*, a.identity AS author, c.{mine}_read_at AS my_read_at, a.handle, a.display_name, a.avatar_key
+             FROM conversations c JOIN profiles a ON a.identity = $2
+             WHERE c.low = $3 AND c.high = $4 AND {} AND {}",
+            no_block("a.identity"),
+            is_present("a.identity")
+        );
+        let (low, high) = if me < other { (me, other) } else { (other, me) };
+        let row = self.database.first(sql, args![me, other, low, high]).await?;
+        row.map(|row| conversation_from(&row, me)).transpose()
+    }
+
+    /// Whether someone has messages or requests that they have not read.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn has_unread_messages(&self, member: ActiveMembership) -> Result<bool, StoreError> {
+        let me = person(member);
+        let half = |mine: &str, other: &str| {
+            format!(
+                "EXISTS (SELECT 1 FROM conversations c WHERE c.{mine} = $1 AND c.last_sender = c.{other} AND c.declined_at IS NULL
+                 AND (c.{mine}_read_at IS NULL OR c.{mine}_read_at < c.last_at) AND {} AND {})",
+                no_block(&format!("c.{other}")),
+                is_present(&format!("c.{other}"))
+            )
         };
-        rows.iter().map(conversation).collect()
+        let sql = format!("SELECT 1 AS one WHERE {} OR {}", half("low", "high"), half("high", "low"));
+        Ok(self.database.first(sql, args![me]).await?.is_some())
     }
 
     /// The messages of a conversation, the newest first.
@@ -250,6 +279,19 @@ impl Store {
 async fn accept(tx: &mut Tx, conversation: ConversationId, now: Timestamp) -> Result<(), StoreError> {
     let sql = "UPDATE conversations SET accepted_at = COALESCE(accepted_at, $2), declined_at = NULL WHERE id = $1";
     tx.execute(sql, args![conversation, now]).await.map(|_| ())
+}
+
+fn conversation_from(row: &Row, me: IdentityId) -> Result<Conversation, StoreError> {
+    let last_at = Timestamp::from_micros(row.int("last_at")?);
+    let read = moment(row, "my_read_at")?.is_some_and(|read| read >= last_at);
+    Ok(Conversation {
+        id: ConversationId::from_bytes(row.id("id")?),
+        with: card(row)?,
+        accepted: row.opt_int("accepted_at")?.is_some(),
+        began: row.id("began_by")? == me.bytes(),
+        last_at,
+        unread: !read && row.opt_id("last_sender")? != Some(me.bytes()),
+    })
 }
 
 fn from_row(row: &Row) -> Result<Message, StoreError> {

@@ -1,6 +1,6 @@
 //! Notices: what others did with what is someone's, grouped until it is read.
 
-use platform::{ActiveMembership, IdentityId, NoticeId, NoticeKind, Timestamp};
+use platform::{ActiveMembership, IdentityId, NoticeId, NoticeKind, PostId, Timestamp};
 
 use super::post::{AuthorCard, card};
 use super::{is_present, no_block, person};
@@ -18,6 +18,8 @@ pub struct Notice {
     pub kind: NoticeKind,
     /// The bytes of the id of the post, comment or person that it is about.
     pub subject: [u8; 16],
+    /// The post that it happened to or below, if it is about one.
+    pub post: Option<PostId>,
     /// Who did it last.
     pub actor: AuthorCard,
     /// How many did it, the last among them.
@@ -42,7 +44,8 @@ impl Store {
         let (at, id) = before.unwrap_or((Timestamp::from_micros(i64::MAX), NoticeId::from_bytes([255; 16])));
         let sql = format!(
             "SELECT n.*, n.actor AS author, a.handle, a.display_name, a.avatar_key,
-             (SELECT COUNT(*) FROM notice_actors c WHERE c.notice = n.id) AS actors
+             (SELECT COUNT(*) FROM notice_actors c WHERE c.notice = n.id) AS actors,
+             (SELECT k.post FROM comments k WHERE k.id = n.subject) AS comment_post
              FROM notices n JOIN profiles a ON a.identity = n.actor
              WHERE n.identity = $1 AND (n.at, n.id) < ($2, $3) AND {} AND {} ORDER BY n.at DESC, n.id DESC LIMIT $4",
             no_block("n.actor"),
@@ -128,10 +131,18 @@ pub(super) async fn unnotify(tx: &mut Tx, what: Happening) -> Result<(), StoreEr
 }
 
 fn from_row(row: &Row) -> Result<Notice, StoreError> {
+    let kind = word(row, "kind", NoticeKind::from_word)?;
+    let subject = row.id("subject")?;
+    let post = match kind {
+        NoticeKind::Liked | NoticeKind::Commented | NoticeKind::Remixed => Some(subject),
+        NoticeKind::Answered => row.opt_id("comment_post")?,
+        NoticeKind::Followed | NoticeKind::FollowAsked | NoticeKind::FollowAccepted => None,
+    };
     Ok(Notice {
         id: NoticeId::from_bytes(row.id("id")?),
-        kind: word(row, "kind", NoticeKind::from_word)?,
-        subject: row.id("subject")?,
+        kind,
+        subject,
+        post: post.map(PostId::from_bytes),
         actor: card(row)?,
         actors: u64::try_from(row.int("actors")?).unwrap_or(0),
         at: Timestamp::from_micros(row.int("at")?),

@@ -113,9 +113,10 @@ function copying(root) {
         try { await navigator.share({ url: text }); return; } catch { /* Copied instead. */ }
       }
       await navigator.clipboard.writeText(text);
-      const said = button.textContent;
-      button.textContent = button.dataset.copied;
-      setTimeout(() => { button.textContent = said; }, 1600);
+      const label = $("[data-label]", button) ?? button;
+      const said = label.textContent;
+      label.textContent = button.dataset.copied;
+      setTimeout(() => { label.textContent = said; }, 1600);
     });
   }
 }
@@ -228,6 +229,12 @@ function like(form) {
   });
 }
 
+// What was shown counts as read, without a reload.
+function readNotices(form) {
+  fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
+  form.hidden = true;
+}
+
 function wakeInside(root) {
   localTimes(root);
   $$("form[data-like]", root).forEach(like);
@@ -236,6 +243,7 @@ function wakeInside(root) {
 function wake(root) {
   wakeInside(root);
   $$("[data-feed]", root).forEach(feed);
+  $$("form[data-read]", root).forEach(readNotices);
   $$("form[data-ask]", root).forEach(askBox);
   $$("[data-progress]", root).forEach(watchProgress);
   $$("[data-notice]", root).forEach(offerNotice);

@@ -37,6 +37,7 @@ POST  /clips/{id}/publish                        person  own
 GET   /p/{post}                                  anyone
 GET   /p/{post}/media/{variant}                  anyone
 GET   /p/{post}/credentials                      anyone
+GET   /p/{post}/embed                            anyone
 POST  /p/{post}/like                             person
 POST  /p/{post}/comment                          person
 POST  /p/{post}/comments/{id}/delete             person
@@ -53,6 +54,29 @@ POST  /@{handle}/block                           person
 GET   /account/profile                           person
 POST  /account/profile                           person
 POST  /account/unblock/{handle}                  person
+POST  /account/profile/picture                   person
+POST  /account/profile/words                     person
+GET   /account/feed                              person
+POST  /account/feed                              person
+POST  /account/feed/rules                        person
+POST  /account/feed/rules/{place}/delete         person
+POST  /@{handle}/mute                            person
+POST  /@{handle}/accept                          person
+POST  /@{handle}/remove                          person
+GET   /@{handle}/avatar                          anyone
+POST  /p/{post}/comments/{id}/hold               person
+GET   /search                                    anyone
+GET   /messages                                  person
+GET   /messages/@{handle}                        person
+POST  /messages/@{handle}                        person
+POST  /messages/@{handle}/answer                 person
+POST  /messages/@{handle}/{message}/delete       person
+GET   /notices                                   person
+POST  /notices/read                              person
+GET   /report                                    person
+POST  /report                                    person
+GET   /moderation                                person  own
+POST  /moderation/{report}                       person  own
 GET   /account                                   person
 POST  /account/services/{service}/join           person
 POST  /account/services/{service}/close          person
@@ -128,6 +152,9 @@ async fn path_of(site: &Site, video: &str, path: &str) -> String {
         .replace("{service}", "social")
         .replace("{name}", "app.css")
         .replace("{post}", "post_1")
+        .replace("{place}", "1")
+        .replace("{message}", "message_1")
+        .replace("{report}", "report_1")
         .replace("{tag}", "boat")
         .replace("{handle}", "nobody")
 }

@@ -29,6 +29,9 @@ async fn a_stranger_asks_first(bed: Bed) {
     let asked = inbox(&stage, mika, true).await;
     assert_eq!((asked[0].with.identity, asked[0].accepted, asked[0].unread), (fan.id, false, true));
     assert!(inbox(&stage, fan, false).await[0].began && inbox(&stage, fan, true).await.is_empty());
+    assert_eq!(stage.store().conversation_with(mika.member, fan.id).await.unwrap().as_ref(), asked.first());
+    let unread = async |of: Person| stage.store().has_unread_messages(of.member).await.unwrap();
+    assert_eq!((unread(mika).await, unread(fan).await), (true, false));
     stage.tick();
     send(&stage, mika, fan, "hello").await.unwrap();
     assert!(inbox(&stage, mika, true).await.is_empty() && !inbox(&stage, mika, false).await[0].unread);
@@ -45,6 +48,7 @@ async fn a_stranger_asks_first(bed: Bed) {
     stage.store().delete_message(fan.member, messages[0].id, stage.now()).await.unwrap();
     assert_eq!(stage.store().messages(mika.member, conversation, None, 1).await.unwrap()[0].text, None);
     let third = stage.person("third").await;
+    assert_eq!(stage.store().conversation_with(third.member, fan.id).await.unwrap(), None);
     let peek = stage.store().messages(third.member, conversation, None, 10).await;
     assert!(matches!(peek, Err(StoreError::NotFound("conversation"))));
     assert!(stage.store().read_conversation(third.member, conversation, stage.now()).await.is_err());
