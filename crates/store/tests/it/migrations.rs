@@ -13,6 +13,7 @@ const FIXTURES: &[(i64, &str)] = &[
     (1, include_str!("fixtures/0001.sql")),
     (2, include_str!("fixtures/0002.sql")),
     (3, include_str!("fixtures/0003.sql")),
+    (6, include_str!("fixtures/0006.sql")),
 ];
 
 async fn migrating_again_changes_nothing(bed: Bed) {
