@@ -70,12 +70,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if it is not theirs, [`StoreError::Exists`] if another has this name.
-    pub async fn rename_folder(
-        &self,
-        identity: IdentityId,
-        id: FolderId,
-        name: &FolderName,
-    ) -> Result<(), StoreError> {
+    pub async fn rename_folder(&self, identity: IdentityId, id: FolderId, name: &FolderName) -> Result<(), StoreError> {
         let mut tx = self.database.begin().await?;
         take_person(&mut tx, identity).await?;
         take_folder(&mut tx, identity, id).await?;
@@ -157,12 +152,7 @@ async fn take_folder(tx: &mut Tx, identity: IdentityId, id: FolderId) -> Result<
 }
 
 /// Makes sure that no folder has this name, but for one.
-async fn unused(
-    tx: &mut Tx,
-    identity: IdentityId,
-    name: &FolderName,
-    but: Option<FolderId>,
-) -> Result<(), StoreError> {
+async fn unused(tx: &mut Tx, identity: IdentityId, name: &FolderName, but: Option<FolderId>) -> Result<(), StoreError> {
     let sql = "SELECT id FROM folders WHERE identity = $1 AND name_key = $2";
     match tx.first(sql, args![identity, key(name)]).await? {
         Some(row) if Some(FolderId::from_bytes(row.id("id")?)) != but => Err(StoreError::Exists("folder")),

@@ -1,8 +1,8 @@
 //! Generations as they are remembered: reading, listing, cancelling, deleting.
 
 use platform::{
-    CharacterId, ClipSource, Credits, FileId, FolderId, GenerationError, GenerationErrorCode, GenerationKind, GenerationState,
-    IdentityId, ModelName, Progress, ProjectId, Seconds, Size, Timestamp, VideoId,
+    CharacterId, ClipSource, Credits, FileId, FolderId, GenerationError, GenerationErrorCode, GenerationKind,
+    GenerationState, IdentityId, ModelName, Progress, ProjectId, Seconds, Size, Timestamp, VideoId,
 };
 
 use crate::database::{Row, Tx, Value, args};

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, Query, RawPathParams};
 use axum::http::request::Parts;
 use platform::{
-    ApiKeyId, BatchId, CharacterId, FileId, FolderId, IdError, IdentityId, LedgerEntryId, PasskeyId, ProjectId, SessionId,
-    VideoId, WebhookEndpointId,
+    ApiKeyId, BatchId, CharacterId, FileId, FolderId, IdError, IdentityId, LedgerEntryId, PasskeyId, ProjectId,
+    SessionId, VideoId, WebhookEndpointId,
 };
 use serde::Serialize;
 use store::{Order, Page};

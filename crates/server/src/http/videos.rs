@@ -225,9 +225,7 @@ async fn forget_reference(app: &App, generation: &Generation) -> Result<(), Stor
         _ => return Ok(()),
     };
     let deleted = match app.store.file(generation.project, id).await {
-        Ok(file) if file.purpose == REFERENCE_PURPOSE => {
-            app.store.delete_file(generation.project, id, app.now()).await
-        }
+        Ok(file) if file.purpose == REFERENCE_PURPOSE => app.store.delete_file(generation.project, id, app.now()).await,
         Ok(_) => Ok(()),
         Err(error) => Err(error),
     };
