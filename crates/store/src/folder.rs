@@ -27,9 +27,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn folders(&self, identity: IdentityId) -> Result<Vec<Folder>, StoreError> {
-        let sql = "SELECT f.id, f.name, f.name_key, f.created_at, COUNT(g.id) AS clips
+        let sql = "SELECT f.id, f.name, f.created_at, COUNT(g.id) AS clips
                    FROM folders f LEFT JOIN generations g ON g.folder = f.id AND g.trashed_at IS NULL
-                   WHERE f.identity = $1 GROUP BY f.id, f.name, f.name_key, f.created_at ORDER BY f.name_key";
+                   WHERE f.identity = $1 GROUP BY f.id, f.name, f.created_at";
         let rows = self.database.all(sql, args![identity]).await?;
         let folders = rows.iter().map(|row| {
             let name = row.text("name")?;
@@ -40,7 +40,10 @@ impl Store {
                 created_at: Timestamp::from_micros(row.int("created_at")?),
             })
         });
-        folders.collect()
+        let mut folders = folders.collect::<Result<Vec<_>, StoreError>>()?;
+        // The engines know different orders of letters.
+        folders.sort_by_cached_key(|folder| key(&folder.name));
+        Ok(folders)
     }
 
     /// Makes a folder.
