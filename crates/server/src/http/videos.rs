@@ -216,21 +216,25 @@ pub(crate) async fn purge_videos(app: &App, discarded: Discarded<'_>) -> Result<
     Ok(gone.len())
 }
 
-/// Deletes the first frame or clip that came with a deleted video; a file that was uploaded by itself stays.
+/// Deletes the first frame or clip that came with a deleted video, unless a sibling was made from it too; a file that was uploaded
+/// by itself stays.
 async fn forget_reference(app: &App, generation: &Generation) -> Result<(), StoreError> {
+    let (store, project) = (&app.store, generation.project);
     let id = match generation.kind {
         GenerationKind::Create { first_frame: Some(file), .. }
         | GenerationKind::Edit { source: ClipSource::File(file) }
         | GenerationKind::Extension { source: ClipSource::File(file), .. } => file,
         _ => return Ok(()),
     };
-    let deleted = match app.store.file(generation.project, id).await {
-        Ok(file) if file.purpose == REFERENCE_PURPOSE => app.store.delete_file(generation.project, id, app.now()).await,
+    let forgotten = match store.file(project, id).await {
+        Ok(file) if file.purpose == REFERENCE_PURPOSE && !store.file_is_used(project, id).await? => {
+            store.delete_file(project, id, app.now()).await
+        }
         Ok(_) => Ok(()),
         Err(error) => Err(error),
     };
-    // A sibling that was made from the same picture may have taken it along.
-    if matches!(deleted, Err(StoreError::NotFound(_))) { Ok(()) } else { deleted }
+    // Somebody else may have been faster.
+    if matches!(forgotten, Err(StoreError::NotFound(_))) { Ok(()) } else { forgotten }
 }
 
 pub(crate) async fn cancel_video(

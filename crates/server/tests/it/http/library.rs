@@ -94,18 +94,33 @@ async fn a_clip_goes_into_the_trash_comes_back_and_goes_for_good_after_thirty_da
 }
 
 #[tokio::test]
-async fn what_a_clip_came_with_goes_with_it_and_not_before() {
+async fn what_clips_came_with_goes_with_the_last_of_them_and_not_before() {
     let site = Site::new().await;
     let owner = site.sign_in(site.owner()).await;
     let picture = png(300, 50);
-    let parts: [(&str, Option<&str>, &[u8]); 3] =
-        [("prompt", None, b"a boat"), ("size", None, b"144x80"), ("picture", Some("p.png"), &picture)];
-    let path = site.send("POST", "/make", As::Cookie(&owner), Sent::Form(&parts)).await.goes_to();
-    site.work().await;
+    let parts: [(&str, Option<&str>, &[u8]); 4] = [
+        ("prompt", None, b"a boat"),
+        ("size", None, b"144x80"),
+        ("n", None, b"2"),
+        ("picture", Some("p.png"), &picture),
+    ];
+    site.send("POST", "/make", As::Cookie(&owner), Sent::Form(&parts)).await.goes_to();
+    let ids = shown(&site, &owner, "/library").await;
+    assert_eq!(ids.len(), 2);
     let files = async || site.bed.app.store.files(site.bed.project, None, Page::default()).await.unwrap().len();
-    post(&site, &owner, &format!("{path}/delete"), &[]).await.goes_to();
+    let delete = async |id: &str| {
+        post(&site, &owner, &format!("/clips/{id}/cancel"), &[]).await.goes_to();
+        post(&site, &owner, &format!("/clips/{id}/delete"), &[]).await.goes_to();
+        assert_eq!(shown(&site, &owner, "/library?in=trash").await, [id]);
+        post(&site, &owner, "/library/trash/empty", &[]).await.goes_to()
+    };
     assert_eq!(files().await, 1);
-    assert_eq!(post(&site, &owner, "/library/trash/empty", &[]).await.goes_to(), "/library?in=trash&notice=purged");
+    assert_eq!(delete(&ids[0]).await, "/library?in=trash&notice=purged");
+    // The other is still to be made from it.
+    assert_eq!(files().await, 1);
+    site.work().await;
+    assert!(page(&site, &owner, &format!("/clips/{}", ids[1])).await.contains("Ready"));
+    delete(&ids[1]).await;
     assert_eq!(files().await, 0);
     assert!(shown(&site, &owner, "/library?in=trash").await.is_empty());
 }
