@@ -15,6 +15,7 @@ mod clip;
 mod credentials;
 mod enter;
 mod feed;
+mod folders;
 mod keys;
 mod library;
 mod making;
@@ -88,6 +89,7 @@ fn all_pages() -> Vec<Page> {
         clip::pages(),
         credentials::pages(),
         library::pages(),
+        folders::pages(),
         account::pages(),
         keys::pages(),
         admin::pages(),

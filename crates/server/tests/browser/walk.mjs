@@ -183,6 +183,26 @@ async function main() {
     const cancel = page.locator("form[action$='/cancel'] button").last();
     if (await cancel.count()) await cancel.click().catch(() => {});
 
+    step("a star, a folder, the trash and the way back");
+    await page.goto(`${base}/library?state=completed`);
+    await page.locator(".star").first().click();
+    await page.waitForSelector(".star[aria-pressed=true]");
+    await page.locator("summary", { hasText: "New folder" }).click();
+    await page.fill("#new-name", "Boats");
+    await page.click("form[action='/library/folders'] button");
+    await page.waitForSelector("text=The folder is there");
+    await page.goto(`${base}/library?state=completed`);
+    await page.locator(".pick input").first().check();
+    await page.selectOption("#into", { label: "Boats" });
+    await page.click("button[value=move]");
+    await page.waitForSelector("text=Boats · 1");
+    await page.locator(".pick input").first().check();
+    await page.click("button[value=trash]");
+    await page.waitForSelector("text=In the trash: 1.");
+    await page.screenshot({ path: join(folder, "library-trashed-phone-light.png") });
+    await page.click("form[action='/library/undo'] button");
+    await page.waitForSelector("text=Back in your library.");
+
     step("without a script, plain forms work");
     const plain = await browser.newContext({ javaScriptEnabled: false, viewport: SIZES.desktop });
     const still = await plain.newPage();
@@ -282,6 +302,7 @@ async function main() {
     ]);
     await picture(browser, base, own, [
       ["make", "/make"], ["clip", clip], ["credentials", `${clip}/credentials`], ["library", "/library"], ["library-none", "/library?q=nothing"],
+      ["library-favourites", "/library?only=favourites"], ["trash", "/library?in=trash"],
       ["account", "/account"], ["keys", "/account/keys"], ["confirm", "/confirm-password"],
     ]);
     await picture(browser, base, own, [

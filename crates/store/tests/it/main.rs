@@ -7,10 +7,12 @@ mod bed;
 mod migrations;
 
 mod accepting;
+mod folders;
 mod library;
 mod listing;
 mod queue;
 mod simulation;
+mod trash;
 
 mod keys;
 mod people;

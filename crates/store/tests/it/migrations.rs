@@ -14,6 +14,7 @@ const FIXTURES: &[(i64, &str)] = &[
     (2, include_str!("fixtures/0002.sql")),
     (3, include_str!("fixtures/0003.sql")),
     (4, include_str!("fixtures/0004.sql")),
+    (6, include_str!("fixtures/0006.sql")),
 ];
 
 async fn migrating_again_changes_nothing(bed: Bed) {

@@ -104,6 +104,28 @@ function hoverPlay(clip) {
   clip.addEventListener("focusout", stop);
 }
 
+// A star is set without leaving the page.
+function star(button) {
+  button.addEventListener("click", async (event) => {
+    event.preventDefault();
+    const on = button.value === "true";
+    const answer = await fetch(button.formAction, { method: "POST", headers: { accept: "application/json" }, body: new URLSearchParams({ on }) });
+    if (!answer.ok || answer.redirected) { location.assign(answer.redirected ? answer.url : location.href); return; }
+    button.setAttribute("aria-pressed", String(on));
+    button.value = String(!on);
+  });
+}
+
+// All clips of a page are picked at once.
+function pickAll(form) {
+  const picks = $$("input[name=clip]", form);
+  const all = $("[data-all]", form);
+  const box = $("input", all);
+  all.hidden = false;
+  box.addEventListener("change", () => picks.forEach((pick) => { pick.checked = box.checked; }));
+  form.addEventListener("change", () => { box.checked = picks.every((pick) => pick.checked); });
+}
+
 function copying(root) {
   for (const button of $$("[data-copy]", root)) {
     button.hidden = false;
@@ -248,6 +270,8 @@ function wake(root) {
   $$("[data-progress]", root).forEach(watchProgress);
   $$("[data-notice]", root).forEach(offerNotice);
   $$(".clip[data-video]", root).forEach(hoverPlay);
+  $$("[data-star]", root).forEach(star);
+  $$("form[data-bulk]", root).forEach(pickAll);
   $$("form[data-fragment]", root).forEach(fragmentForm);
   $$("form[data-language] select", root).forEach((select) => select.addEventListener("change", () => select.form.requestSubmit()));
 }

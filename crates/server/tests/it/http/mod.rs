@@ -6,6 +6,7 @@ mod bodies;
 mod content;
 mod forms;
 mod keys;
+mod library;
 mod openapi;
 mod pages;
 mod passkeys;
