@@ -79,7 +79,9 @@ fn asks_for_code(error: &ApiError) -> bool {
 /// A path of this site to go on to; anything else is the first page.
 pub(super) fn inner(next: Option<&str>) -> String {
     let next = next.unwrap_or("/");
-    let here = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\n', '\r']);
+    // Browsers leave tabs and ends of lines out of an address, so `/\t/elsewhere` would lead elsewhere.
+    let odd = |letter: char| letter == '\\' || letter.is_control();
+    let here = next.starts_with('/') && !next.starts_with("//") && !next.contains(odd);
     if here { next.to_owned() } else { "/".into() }
 }
 
@@ -221,6 +223,8 @@ mod tests {
             ("//evil.example", "/"),
             ("https://evil.example", "/"),
             ("/\\evil.example", "/"),
+            ("/\t/evil.example", "/"),
+            ("/\n/evil.example", "/"),
             ("", "/"),
         ] {
             assert_eq!(inner(Some(next)), expected);
