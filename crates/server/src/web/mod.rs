@@ -20,6 +20,7 @@ mod library;
 mod making;
 mod post;
 mod profile;
+mod security;
 mod start;
 
 use axum::Router;
@@ -79,6 +80,7 @@ fn all_pages() -> Vec<Page> {
         credentials::pages(),
         library::pages(),
         account::pages(),
+        security::pages(),
         keys::pages(),
         admin::pages(),
         assets::pages(),

@@ -33,7 +33,9 @@ function freePort() {
 
 async function startServer(home) {
   const port = await freePort();
-  const environment = { ...process.env, MISORA_LISTEN: `127.0.0.1:${port}`, MISORA_SIGN_UP: "open", RUST_LOG: "warn" };
+  // A name, because passkeys are bound to one.
+  const base = `http://localhost:${port}`;
+  const environment = { ...process.env, MISORA_LISTEN: `127.0.0.1:${port}`, MISORA_PUBLIC_URL: base, MISORA_SIGN_UP: "open", RUST_LOG: "warn" };
   const server = spawn(misora, ["serve", "--home", home], { env: environment, stdio: ["ignore", "pipe", "inherit"] });
   const link = await new Promise((resolve, reject) => {
     let text = "";
@@ -44,7 +46,7 @@ async function startServer(home) {
     });
     server.on("exit", () => reject(new Error(`the server did not start: ${text}`)));
   });
-  return { server, link, base: `http://127.0.0.1:${port}` };
+  return { server, link, base };
 }
 
 // A page that notes whatever should not happen.
@@ -196,6 +198,40 @@ async function main() {
     await still.waitForURL(/\/clips\/video_/);
     await plain.close();
 
+    step("a passkey is added, and signs in");
+    await page.goto(`${base}/account`);
+    await page.click("form[action='/sign-out'] button");
+    await page.waitForURL(`${base}/`);
+    await page.goto(`${base}/sign-in`);
+    await page.fill("#email", "mika@example.org");
+    await page.fill("#password", PASSWORD);
+    await page.click("main form button.act");
+    await page.waitForURL(`${base}/`);
+    const keyring = await context.newCDPSession(page);
+    await keyring.send("WebAuthn.enable");
+    await keyring.send("WebAuthn.addVirtualAuthenticator", {
+      options: { protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true },
+    });
+    await page.goto(`${base}/account/security`);
+    await page.fill("#passkey-name", "This phone");
+    await page.click("form[data-passkey-add] button.act");
+    await page.waitForURL(/notice=passkey_added/);
+    await page.waitForSelector("strong:has-text('This phone')");
+    await page.goto(`${base}/account`);
+    await page.click("form[action='/sign-out'] button");
+    await page.waitForURL(`${base}/`);
+    await page.goto(`${base}/sign-in?next=${encodeURIComponent("/library?q=boat")}`);
+    await page.click("[data-passkey-enter] button");
+    await page.waitForURL(`${base}/library?q=boat`);
+
+    step("an authenticator app reads its seed from a picture");
+    await page.goto(`${base}/account/security`);
+    await page.click("form[action='/account/security/second-factor'] button");
+    await page.waitForSelector("svg.qr");
+    await page.screenshot({ path: join(folder, "authenticator-phone-light.png"), fullPage: true });
+    await judge(page, "authenticator, phone, light");
+    await keyring.detach();
+
     step("pictures of every page");
     const own = (await context.cookies()).filter((cookie) => cookie.name === "misora_session");
     const administrator = (await adminContext.cookies()).filter((cookie) => cookie.name === "misora_session");
@@ -204,13 +240,13 @@ async function main() {
     ]);
     await picture(browser, base, own, [
       ["make", "/make"], ["clip", clip], ["credentials", `${clip}/credentials`], ["library", "/library"], ["library-none", "/library?q=nothing"],
-      ["account", "/account"], ["keys", "/account/keys"], ["confirm", "/confirm-password"],
+      ["account", "/account"], ["keys", "/account/keys"], ["security", "/account/security"], ["confirm", "/confirm-password"],
     ]);
     await picture(browser, base, administrator, [
       ["library-empty", "/library"], ["admin", "/admin"], ["admin-people", "/admin/people"], ["admin-invites", "/admin/invites"],
       ["admin-tiers", "/admin/tiers"], ["admin-models", "/admin/models"],
     ]);
-    await picture(browser, base, own, [["make-ja", "/make"], ["account-ja", "/account"], ["clip-ja", clip]], "ja-JP");
+    await picture(browser, base, own, [["make-ja", "/make"], ["account-ja", "/account"], ["security-ja", "/account/security"], ["clip-ja", clip]], "ja-JP");
   } finally {
     await browser.close();
     server.kill("SIGTERM");

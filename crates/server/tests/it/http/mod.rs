@@ -11,6 +11,7 @@ mod pages;
 mod passkeys;
 mod pictures;
 mod second_factor;
+mod security;
 mod shared;
 mod site;
 mod videos;
