@@ -34,6 +34,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::http::form::Form;
+use crate::web::words::Words;
 
 pub use guard::Viewer;
 pub(crate) use guard::{nowhere, wants_page};
@@ -119,6 +120,26 @@ impl FromRequest<App> for Fields {
         };
         Ok(Self(form.without_blanks()))
     }
+}
+
+/// What the installation says by itself, in one language.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwnWords {
+    /// Below each of its first clips.
+    pub(crate) caption: &'static str,
+    /// Of itself.
+    pub(crate) bio: &'static str,
+}
+
+/// What the installation says by itself in the language of a tag.
+pub(crate) fn own_words(tag: &str) -> OwnWords {
+    let words = Words::of(tag).unwrap_or_else(Words::first);
+    OwnWords { caption: words.say("first.caption"), bio: words.say("first.bio") }
+}
+
+/// The tags of all languages.
+pub(crate) fn languages() -> impl Iterator<Item = &'static str> {
+    Words::all().map(|(tag, _)| tag)
 }
 
 /// Goes on to another page after a form.

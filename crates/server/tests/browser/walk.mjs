@@ -31,11 +31,11 @@ function freePort() {
   });
 }
 
-async function startServer(home) {
+async function startServer(home, more = {}) {
   const port = await freePort();
   // A name, because passkeys are bound to one.
   const base = `http://localhost:${port}`;
-  const environment = { ...process.env, MISORA_LISTEN: `127.0.0.1:${port}`, MISORA_PUBLIC_URL: base, MISORA_SIGN_UP: "open", RUST_LOG: "warn" };
+  const environment = { ...process.env, MISORA_LISTEN: `127.0.0.1:${port}`, MISORA_PUBLIC_URL: base, MISORA_SIGN_UP: "open", MISORA_FIRST_CLIPS: "false", RUST_LOG: "warn", ...more };
   const server = spawn(misora, ["serve", "--home", home], { env: environment, stdio: ["ignore", "pipe", "inherit"] });
   const link = await new Promise((resolve, reject) => {
     let text = "";
@@ -96,6 +96,41 @@ async function picture(browser, base, cookies, pages, language = "en-GB") {
   }
 }
 
+async function setUp(page, link, base) {
+  await page.goto(link);
+  await page.fill("#email", "admin@example.org");
+  await page.fill("#password", PASSWORD);
+  await page.click("main button.act");
+  await page.waitForURL(`${base}/`);
+}
+
+// A new installation that is left to itself: it makes clips, and shows them.
+async function firstStart(browser) {
+  step("a first start is not empty");
+  const home = await mkdtemp(join(tmpdir(), "misora-browser."));
+  const { server, link, base } = await startServer(home, { MISORA_FIRST_CLIPS: "true" });
+  try {
+    const context = await browser.newContext({ viewport: SIZES.phone, hasTouch: true });
+    const page = await open(context, base);
+    await setUp(page, link, base);
+    let shown = 0;
+    for (let round = 0; round < 150 && shown === 0; round += 1) {
+      await page.waitForTimeout(2000);
+      await page.goto(`${base}/@misora`);
+      shown = await page.locator("a[href^='/p/post_']").count();
+    }
+    if (shown === 0) complain("after five minutes there is no clip of the installation's own");
+    await page.goto(base);
+    await page.waitForSelector("article.post");
+    await page.waitForTimeout(500);
+    await page.screenshot({ path: join(folder, "first-start-phone-light.png") });
+    await judge(page, "first start, phone, light");
+    await context.close();
+  } finally {
+    server.kill("SIGTERM");
+    await rm(home, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
 
 async function main() {
   await rm(folder, { recursive: true, force: true });
@@ -107,11 +142,7 @@ async function main() {
     step("the first link makes the administrator");
     const adminContext = await browser.newContext({ viewport: SIZES.desktop });
     const admin = await open(adminContext, base);
-    await admin.goto(link);
-    await admin.fill("#email", "admin@example.org");
-    await admin.fill("#password", PASSWORD);
-    await admin.click("main button.act");
-    await admin.waitForURL(`${base}/`);
+    await setUp(admin, link, base);
     if (admin.url().includes("#")) complain("the secret of the set-up link stays in the address");
 
     step("a newcomer sees the first page, and how large it is");
@@ -247,6 +278,7 @@ async function main() {
       ["admin-tiers", "/admin/tiers"], ["admin-models", "/admin/models"],
     ]);
     await picture(browser, base, own, [["make-ja", "/make"], ["account-ja", "/account"], ["security-ja", "/account/security"], ["clip-ja", clip]], "ja-JP");
+    await firstStart(browser);
   } finally {
     await browser.close();
     server.kill("SIGTERM");
