@@ -143,7 +143,7 @@ function fragmentForm(form) {
 // Passkeys: what the API begins, the browser and its authenticator go through, and the API ends.
 const passkeys = isSecureContext && Boolean(window.PublicKeyCredential?.parseRequestOptionsFromJSON);
 
-async function tell(path, body) {
+async function passkeyCall(path, body) {
   const answer = await fetch(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
   const told = await answer.json();
   if (!answer.ok) throw Object.assign(new Error(told.error.message), { code: told.error.code });
@@ -153,11 +153,13 @@ async function tell(path, body) {
 // Goes on to the place's data-then, or says what went wrong: in the words that the place has for it, else in the error's own.
 async function ceremony(place, path, run, more = {}) {
   const said = $("[data-said]", place);
+  const button = $("button", place);
   said.hidden = true;
+  button.disabled = true;
   try {
-    const { ceremony: begun, options } = await tell(`${path}/start`, {});
+    const { ceremony: begun, options } = await passkeyCall(`${path}/start`, {});
     const credential = await run(options);
-    await tell(path, { ...more, ceremony: begun, credential: credential.toJSON() });
+    await passkeyCall(path, { ...more, ceremony: begun, credential: credential.toJSON() });
     location.assign(place.dataset.then);
   } catch (error) {
     if (error.code === "reauth_required") {
@@ -166,6 +168,8 @@ async function ceremony(place, path, run, more = {}) {
     }
     said.textContent = place.dataset[error.code] ?? place.dataset[error.name.toLowerCase()] ?? error.message;
     said.hidden = false;
+  } finally {
+    button.disabled = false;
   }
 }
 
