@@ -6,6 +6,7 @@ use platform::{
     Caption, GenerationState, Handle, IdentityId, LinkToken, MembershipEvent, PostId, ProjectId, PromptVisibility,
     Quotas, Role, Service, Size, Switches, Tier, VideoId, Viewer, Visibility,
 };
+use server::Settings;
 use server::first_clips::{FirstClips, Stage, go_on};
 use store::{Generation, Listing, NewPost, Page, Post, PostEdit, Shape, StoreError};
 
@@ -13,11 +14,36 @@ use super::pages::{join, page};
 use super::site::{As, Sent, Site};
 use crate::loops::bed::{Bed, create, name};
 
-/// A site whose installation makes first clips, small ones.
-async fn new_site() -> Site {
+/// The installation makes first clips, small ones.
+fn small(settings: &mut Settings) {
     let plan = FirstClips { model: name("test-card"), portrait: Size::new(80, 144), landscape: Size::new(144, 80) };
-    Site::of(Bed::with(|settings| settings.first_clips = Some(plan)).await).await
+    settings.first_clips = Some(plan);
 }
+
+async fn new_site() -> Site {
+    Site::of(Bed::with(small).await).await
+}
+
+/// Makes a test of each function, on each database.
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {$(
+        mod $name {
+            use crate::http::site::Site;
+            use crate::loops::bed::Bed;
+
+            #[tokio::test]
+            async fn sqlite() {
+                super::$name(super::new_site().await).await;
+            }
+
+            #[tokio::test]
+            async fn postgres() {
+                super::$name(Site::of(Bed::on_postgres(super::small).await).await).await;
+            }
+        }
+    )*};
+}
+on_both!(a_crash_between_two_steps_makes_nothing_double, two_nodes_make_no_more_than_one);
 
 /// Someone administers it from now on.
 async fn set_up(site: &Site) {
@@ -135,9 +161,7 @@ async fn it_happens_once() {
 }
 
 /// All that a crash can leave in the rows, one after the other.
-#[tokio::test]
-async fn a_crash_between_two_steps_makes_nothing_double() {
-    let site = new_site().await;
+async fn a_crash_between_two_steps_makes_nothing_double(site: Site) {
     let (app, store, now) = (&site.bed.app, &site.bed.app.store, site.bed.app.now());
     set_up(&site).await;
     // After the decision; after the identity; after one of its memberships.
@@ -188,9 +212,7 @@ async fn a_crash_between_two_steps_makes_nothing_double() {
     is_whole(&site).await;
 }
 
-#[tokio::test]
-async fn two_nodes_make_no_more_than_one() {
-    let site = new_site().await;
+async fn two_nodes_make_no_more_than_one(site: Site) {
     set_up(&site).await;
     let app = &site.bed.app;
     for _ in 0..40 {
@@ -246,9 +268,8 @@ async fn there_are_none_where_they_are_switched_off_or_come_too_late() {
 
 #[tokio::test]
 async fn nobody_signs_in_as_the_installation_or_takes_its_name() {
-    let plan = FirstClips { model: name("test-card"), portrait: Size::new(80, 144), landscape: Size::new(144, 80) };
     let bed = Bed::with(|settings| {
-        settings.first_clips = Some(plan);
+        small(settings);
         settings.sign_up = platform::SignUpMode::Open;
     });
     let site = Site::of(bed.await).await;
