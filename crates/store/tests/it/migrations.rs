@@ -1,5 +1,6 @@
-use crate::bed::{Bed, postgres_database, raw};
+use crate::bed::{Bed, raw};
 use crate::on_both;
+use crate::postgres::postgres_database;
 use platform::{
     ApiKeyId, BatchId, CharacterId, FileId, IdentityId, PasskeyId, ProjectId, Service, SessionId, Timestamp, TokenHash,
     TokenKind, VideoId, WebhookEndpointId, WebhookSecret,
