@@ -19,6 +19,9 @@ const SELDOM: Duration = Duration::from_secs(60);
 /// How long whoever comes too late with a link is told so.
 const LATE: Duration = Duration::from_secs(7 * 86_400);
 
+/// How long pictures are kept for a repeated request: as long as its idempotency key counts, and a little longer.
+const PICTURES: Duration = Duration::from_secs(25 * 3600);
+
 /// What one round did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tidied {
@@ -28,6 +31,8 @@ pub struct Tidied {
     pub media: usize,
     /// Files that went.
     pub files: usize,
+    /// Restrictions and suspensions whose time was over.
+    pub limits: usize,
     /// Folders of objects that were deleted.
     pub prefixes: usize,
 }
@@ -66,18 +71,24 @@ pub async fn tidy(app: &App) -> Result<Tidied, StoreError> {
     }
     let media = app.store.expire_media(now, AT_ONCE).await?;
     let files = app.store.expire_files(now).await?;
+    let limits = app.store.end_limits(now, AT_ONCE).await?;
+    if limits > 0 {
+        app.keys.clear();
+    }
     let mut prefixes = 0;
     for prefix in app.store.object_deletions(AT_ONCE).await? {
         app.objects.delete_under(&prefix).await?;
         app.store.object_deletion_done(&prefix).await?;
         prefixes += 1;
     }
-    Ok(Tidied { jobs: reaped.requeued + reaped.failed + reaped.cancelled, media, files, prefixes })
+    Ok(Tidied { jobs: reaped.requeued + reaped.failed + reaped.cancelled, media, files, limits, prefixes })
 }
 
-/// What changes seldom: other nodes' aliases are read, old idempotency keys and links go.
+/// What changes seldom: other nodes' aliases are read; old idempotency keys go, and the pictures that were kept for them, and old links.
 async fn refresh(app: &App) -> Result<(), StoreError> {
-    app.store.forget_idempotency_keys(app.now()).await?;
-    app.store.forget_expired_tokens(app.now() - LATE).await?;
+    let now = app.now();
+    app.store.forget_idempotency_keys(now).await?;
+    app.store.delete_old_pictures(now - PICTURES, AT_ONCE, now).await?;
+    app.store.forget_expired_tokens(now - LATE).await?;
     app.reload_catalogue().await
 }
