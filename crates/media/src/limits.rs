@@ -23,9 +23,9 @@ pub struct PictureLimits {
 }
 
 impl Default for ReadLimits {
-    /// 200 MB, 4K pictures, 3,600 frames, and 1.5 GB of decoded frames (20 s of 1280×720 at 24 frames a second).
+    /// 200 MB, 4K pictures, 7,200 frames, and 1.5 GB of decoded frames (20 s of 1280×720 at 24 frames a second).
     fn default() -> Self {
-        Self { max_bytes: 200_000_000, max_frame_pixels: 4096 * 2304, max_frames: 3600, max_clip_pixels: 500_000_000 }
+        Self { max_bytes: 200_000_000, max_frame_pixels: 4096 * 2304, max_frames: 7200, max_clip_pixels: 500_000_000 }
     }
 }
 

@@ -68,6 +68,8 @@ pub struct Mp4Reader<'a> {
     decoder: Decoder,
     /// The next sample to decode.
     next: usize,
+    /// The sample that decoding began with.
+    first: usize,
     /// Frames that the decoder held back until the end.
     tail: VecDeque<Frame>,
     returned: usize,
@@ -90,12 +92,40 @@ impl<'a> Mp4Reader<'a> {
         let config = DecoderConfig::new().flush_after_decode(Flush::NoFlush);
         let decoder =
             Decoder::with_api_config(OpenH264API::from_source(), config).map_err(|_| ReadError::Frame { frame: 0 })?;
-        Ok(Self { bytes, index, decoder, next: 0, tail: VecDeque::new(), returned: 0 })
+        Ok(Self { bytes, index, decoder, next: 0, first: 0, tail: VecDeque::new(), returned: 0 })
     }
 
     /// What the file says about its video.
     pub fn info(&self) -> &Mp4Info {
         &self.index.info
+    }
+
+    /// Passes over frames before the first one is decoded, to the last at or before `frame` that needs none of those before it. Says
+    /// which frame comes next.
+    pub fn skip_to(&mut self, frame: usize) -> usize {
+        if self.next == self.first {
+            let last = frame.min(self.index.samples.len().saturating_sub(1));
+            let start = (self.next..=last).rev().find(|&sample| self.begins_anew(sample)).unwrap_or(self.next);
+            (self.next, self.first, self.returned) = (start, start, start);
+        }
+        self.returned
+    }
+
+    /// Whether a sample is an instantaneous decoding refresh: pictures after it refer to none before it (ITU-T H.264 §3.69).
+    fn begins_anew(&self, sample: usize) -> bool {
+        let Some(mut rest) = self.index.samples.get(sample).and_then(|range| self.bytes.get(range.clone())) else {
+            return false;
+        };
+        while let Some((length, after)) = rest.split_at_checked(self.index.length_size) {
+            let length = length.iter().fold(0_usize, |length, &byte| length << 8 | usize::from(byte));
+            let Some((nal, after)) = after.split_at_checked(length) else { return false };
+            match nal.first().map(|header| header & 0x1f) {
+                Some(5) => return true,
+                Some(1) => return false,
+                _ => rest = after,
+            }
+        }
+        false
     }
 
     /// Decodes the next frame; `None` after the last.
@@ -154,7 +184,7 @@ impl<'a> Mp4Reader<'a> {
         let damaged = ReadError::Frame { frame };
         let mut rest = self.bytes.get(range).ok_or(ReadError::Mp4 { part: "sample table" })?;
         let mut unit = Vec::with_capacity(rest.len() + 64);
-        if frame == 0 {
+        if frame == self.first {
             for set in &self.index.parameter_sets {
                 unit.extend(START_CODE);
                 unit.extend(set);

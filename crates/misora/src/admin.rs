@@ -49,13 +49,14 @@ async fn act(store: &Store, command: &AdminCommand) -> Result<()> {
 }
 
 async fn users(store: &Store) -> Result<()> {
-    let mut after = None;
+    let (mut after, now) = (None, SystemClock.now());
     loop {
         let page = store.identities(after, 100).await?;
         for identity in &page {
             let memberships = store.memberships(identity.id).await?;
             let told: Vec<String> = memberships
                 .iter()
+                .map(|one| one.at(now))
                 .map(|one| format!("{} {} ({})", one.service.as_str(), one.state.as_str(), one.role.as_str()))
                 .collect();
             println!("{}  {}  {}", identity.id, identity.email, told.join(", "));

@@ -11,7 +11,9 @@ use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use media::{Clip, Frame, PictureLimits, ReadLimits, read_mp4, read_picture};
 use provenance::TrainingChoice;
-use render::{OutputSize, Progress, Prompt, RenderError, RenderOptions, Rendered, Source, Stage, VideoRequest, render};
+use render::{
+    OutputSize, Parent, Progress, Prompt, RenderError, RenderOptions, Rendered, Source, Stage, VideoRequest, render,
+};
 use serde::Serialize;
 
 use crate::arguments::GenerateOptions;
@@ -89,7 +91,7 @@ pub(crate) fn run(options: &GenerateOptions) -> Result<ExitCode> {
         let made = render(
             &model,
             &request,
-            parent.as_deref(),
+            parent.as_deref().map(Parent::from),
             &key,
             &RenderOptions {
                 visible_mark: !options.no_visible_mark,

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use platform::{ModelName, Rate};
+use platform::{ModelName, Rate, Timestamp};
 use server::worker::Models;
 use server::{Config, Server};
 
@@ -13,11 +13,15 @@ use crate::model::{NAME, PaperVideoModel, default_home, signing_key};
 /// Credits that a second of the built-in model costs at 1280×720: one.
 const RATE: Rate = Rate::from_micros(1_000_000);
 
+/// When the built-in model's training ended.
+const MADE_AT: Timestamp = Timestamp::from_seconds(1_795_639_384);
+
 /// Starts the server and serves until it is asked to stop.
 pub(crate) fn serve(options: &ServeOptions) -> Result<ExitCode> {
     let config = config(options)?;
     logs();
-    let offer = server::full_offer(model_name()?, RATE);
+    let mut offer = server::full_offer(model_name()?, RATE);
+    offer.made_at = MADE_AT;
     let models = (0..config.workers).map(|_| models(options)).collect::<Result<Vec<_>>>()?;
     let key = signing_key(Some(&config.data))?;
     runtime()?.block_on(async {
@@ -61,7 +65,7 @@ pub(crate) fn backup(options: &BackupOptions) -> Result<ExitCode> {
 /// Puts a backup where the configuration says.
 pub(crate) fn restore(options: &BackupOptions) -> Result<ExitCode> {
     let config = config(&options.serve)?;
-    server::restore(&config, &options.folder)?;
+    runtime()?.block_on(server::restore(&config, &options.folder))?;
     eprintln!("restored from {}", options.folder.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -2,6 +2,7 @@
 //! asks the membership: nothing is global, so nothing spreads.
 
 use crate::id::IdentityId;
+use crate::time::Timestamp;
 
 /// What an identity can be a member of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,6 +69,8 @@ pub struct Membership {
     pub role: Role,
     /// Strikes in this service alone.
     pub strikes: u32,
+    /// When a restriction or suspension ends by itself; nothing if it does not, or if there is none.
+    pub limited_until: Option<Timestamp>,
 }
 
 /// Proof that a membership was active when it was checked. Only [`Membership::active`] makes one; it is a fact
@@ -181,6 +184,31 @@ impl MembershipState {
 }
 
 impl Membership {
+    /// The membership of someone who never joined.
+    pub fn none(identity: IdentityId, service: Service) -> Self {
+        let (state, role) = (MembershipState::None, Role::Member);
+        Self { identity, service, state, role, strikes: 0, limited_until: None }
+    }
+
+    /// The membership as it is at a moment: a restriction or suspension whose time is over counts no more, whether or not
+    /// that was written down.
+    pub fn at(self, now: Timestamp) -> Self {
+        let is_over = self.limited_until.is_some_and(|end| end <= now);
+        match self.state.next(MembershipEvent::Restore) {
+            Some(state) if is_over => Self { state, limited_until: None, ..self },
+            _ => self,
+        }
+    }
+
+    /// The limit that stands now, with its end: what comes back when an end that was asked for is taken back.
+    pub fn limit(&self) -> Option<(MembershipEvent, Option<Timestamp>)> {
+        match self.state {
+            MembershipState::Restricted => Some((MembershipEvent::Restrict, self.limited_until)),
+            MembershipState::Suspended => Some((MembershipEvent::Suspend, self.limited_until)),
+            _ => None,
+        }
+    }
+
     /// Permission to make something new.
     ///
     /// # Errors
@@ -268,13 +296,12 @@ impl Role {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Timestamp;
 
     #[test]
     fn each_state_gives_its_own_answer() {
         let check = |state, active, readable| {
             let identity = IdentityId::new(Timestamp::default(), [0; 8]);
-            let membership = Membership { identity, service: Service::Api, state, role: Role::Member, strikes: 0 };
+            let membership = Membership { state, ..Membership::none(identity, Service::Api) };
             let code = |result: Option<MembershipRefusal>| result.map_or("ok", MembershipRefusal::code);
             assert_eq!((code(membership.active().err()), code(membership.readable().err())), (active, readable));
         };
@@ -284,6 +311,22 @@ mod tests {
         check(MembershipState::Suspended, "membership_suspended", "membership_suspended");
         check(MembershipState::Closing, "service_closed", "service_closed");
         check(MembershipState::Closed, "service_closed", "service_closed");
+    }
+
+    #[test]
+    fn a_limit_ends_at_its_time_and_not_before() {
+        let check = |state, end: Option<i64>, now, expected| {
+            let none = Membership::none(IdentityId::new(Timestamp::default(), [0; 8]), Service::Api);
+            let membership = Membership { state, limited_until: end.map(Timestamp::from_seconds), ..none };
+            assert_eq!(membership.at(Timestamp::from_seconds(now)).state, expected, "{state:?} {end:?} {now}");
+        };
+        check(MembershipState::Suspended, Some(10), 9, MembershipState::Suspended);
+        check(MembershipState::Suspended, Some(10), 10, MembershipState::Active);
+        check(MembershipState::Restricted, Some(10), 11, MembershipState::Active);
+        check(MembershipState::Restricted, None, i64::from(i32::MAX), MembershipState::Restricted);
+        // The end of a limit does not undo what the person asked for.
+        check(MembershipState::Closing, Some(10), 11, MembershipState::Closing);
+        check(MembershipState::Closed, Some(10), 11, MembershipState::Closed);
     }
 
     #[test]

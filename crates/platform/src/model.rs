@@ -3,6 +3,7 @@
 use crate::parameters::{Seconds, Size, invalid};
 use crate::price::Rate;
 use crate::refusal::{Refusal, RefusalCode};
+use crate::time::Timestamp;
 
 /// A model's name or alias: 1 to 64 of `a-z A-Z 0-9 . _ - /`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,6 +16,8 @@ pub struct Offer {
     pub name: ModelName,
     /// What it costs.
     pub rate: Rate,
+    /// When the model was made; 1970 if nobody knows.
+    pub made_at: Timestamp,
     sizes: Vec<Size>,
     seconds: Vec<Seconds>,
 }
@@ -90,7 +93,7 @@ impl Offer {
         if sizes.is_empty() || seconds.is_empty() {
             return Err(CatalogueError::EmptyOffer(name));
         }
-        Ok(Self { name, rate, sizes, seconds })
+        Ok(Self { name, rate, made_at: Timestamp::default(), sizes, seconds })
     }
 
     /// The sizes on offer, the default first.

@@ -1,6 +1,6 @@
 //! Where a video came from: the visible mark, the C2PA manifest and the signing keys.
 //!
-//! [`sign`] is the only way to a [`SignedVideo`], and nothing else is published. [`verify`] reads bytes from anyone and says in one
+//! [`sign`] is the only way to a [`SignedVideo`], [`sign_picture`] to a [`SignedPicture`], and nothing else is published. [`verify`] reads bytes from anyone and says in one
 //! page who made them, when, how, and whether they are untouched.
 
 #![forbid(unsafe_code)]
@@ -23,5 +23,5 @@ pub use key::{KeyError, SigningKey};
 pub use manifest::{Action, Model, Provenance, SoftwareAgent, TrainingChoice};
 pub use mark::VisibleMark;
 pub use report::{Parent, Report, Signer, State, Trust};
-pub use sign::{SignError, SignedVideo, sign};
+pub use sign::{SignError, SignedPicture, SignedVideo, sign, sign_picture};
 pub use verify::{TrustedRoots, verify};

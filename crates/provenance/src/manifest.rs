@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::container::Container;
+
 /// The facts that a signed video carries.
 #[derive(Clone, Debug)]
 pub struct Provenance<'a> {
@@ -91,8 +93,9 @@ pub(crate) struct Generation {
     pub(crate) action: Action,
     pub(crate) model: Model,
     pub(crate) visible_mark: bool,
-    /// SHA-256 of the boxes that C2PA leaves unhashed, see [`crate::envelope`].
-    pub(crate) open_boxes_sha256: String,
+    /// SHA-256 of an MP4's boxes that C2PA leaves unhashed, see [`crate::envelope`]. Pictures have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) open_boxes_sha256: Option<String>,
 }
 
 /// `cawg.training-mining`: one answer for each use.
@@ -122,7 +125,11 @@ impl TrainingMining {
 }
 
 /// The manifest definition that the C2PA library takes.
-pub(crate) fn definition(provenance: &Provenance<'_>, open_boxes_sha256: String) -> Result<Value, serde_json::Error> {
+pub(crate) fn definition(
+    provenance: &Provenance<'_>,
+    container: Container,
+    open_boxes_sha256: Option<String>,
+) -> Result<Value, serde_json::Error> {
     let agent = json!({ "name": provenance.software_agent.name, "version": provenance.software_agent.version });
     let generation = Generation {
         action: provenance.action,
@@ -143,7 +150,7 @@ pub(crate) fn definition(provenance: &Provenance<'_>, open_boxes_sha256: String)
         "vendor": "misora",
         "claim_generator_info": [agent],
         "title": provenance.title,
-        "format": "video/mp4",
+        "format": container.mime(),
         "assertions": assertions,
     }))
 }

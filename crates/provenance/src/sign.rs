@@ -1,4 +1,4 @@
-//! Signing: an MP4 goes in, the only kind of video that may be published comes out.
+//! Signing: an MP4 or a picture goes in, the only kind of file that may be published comes out.
 
 use std::io::Cursor;
 
@@ -17,7 +17,13 @@ pub struct SignedVideo {
     bytes: Vec<u8>,
 }
 
-/// Why a video could not be signed.
+/// A picture with signed Content Credentials. Only [`sign_picture`] makes one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignedPicture {
+    bytes: Vec<u8>,
+}
+
+/// Why a video or a picture could not be signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
     /// What was to be signed is not an MP4.
@@ -26,8 +32,14 @@ pub enum SignError {
         /// Bytes that came.
         size_bytes: usize,
     },
+    /// What was to be signed is no picture.
+    #[error("only a PNG, a JPEG or a WebP can be signed as a picture, and these {size_bytes} bytes are none")]
+    NotPicture {
+        /// Bytes that came.
+        size_bytes: usize,
+    },
     /// It has a manifest already; pass the signed file as parent instead.
-    #[error("the video to sign carries content credentials already")]
+    #[error("the file to sign carries content credentials already")]
     AlreadySigned,
     /// An edit or extension of nothing.
     #[error("an edited or extended video needs the file it was made from")]
@@ -59,7 +71,30 @@ pub fn sign(mp4: &[u8], provenance: &Provenance<'_>, key: &SigningKey) -> Result
     if container::sniff(mp4) != Some(Container::Mp4) {
         return Err(SignError::NotMp4 { size_bytes: mp4.len() });
     }
-    if container::has_credentials(mp4) {
+    Ok(SignedVideo { bytes: signed(mp4, Container::Mp4, provenance, key)? })
+}
+
+/// Signs a PNG, JPEG or WebP with what is known about it.
+///
+/// # Errors
+/// [`SignError`]; the key and the facts are the caller's, so most are the caller's mistakes.
+pub fn sign_picture(picture: &[u8], provenance: &Provenance<'_>, key: &SigningKey) -> Result<SignedPicture, SignError> {
+    match container::sniff(picture) {
+        Some(container @ (Container::Png | Container::Jpeg | Container::WebP)) => {
+            Ok(SignedPicture { bytes: signed(picture, container, provenance, key)? })
+        }
+        Some(Container::Mp4) | None => Err(SignError::NotPicture { size_bytes: picture.len() }),
+    }
+}
+
+/// The file with its manifest.
+fn signed(
+    file: &[u8],
+    container: Container,
+    provenance: &Provenance<'_>,
+    key: &SigningKey,
+) -> Result<Vec<u8>, SignError> {
+    if container::has_credentials(file) {
         return Err(SignError::AlreadySigned);
     }
     match (provenance.action, provenance.parent) {
@@ -72,9 +107,10 @@ pub fn sign(mp4: &[u8], provenance: &Provenance<'_>, key: &SigningKey) -> Result
     // The key's own root is an anchor here so that a parent of this installation is recorded as trusted.
     let settings = settings(Some(key.root_pem()), None).map_err(step("set up the C2PA library"))?;
     let context = Context::new().with_settings(settings).map_err(step("set up the C2PA library"))?;
+    let open_boxes = (container == Container::Mp4).then(|| open_boxes_sha256(file));
     let mut builder = Builder::from_context(context)
-        .with_definition(manifest::definition(provenance, open_boxes_sha256(mp4))?)
-        .map_err(step("describe the video"))?;
+        .with_definition(manifest::definition(provenance, container, open_boxes)?)
+        .map_err(step("describe the file"))?;
     if let Some(parent) = provenance.parent {
         let container = container::sniff(parent).ok_or(SignError::ParentUnreadable)?;
         let ingredient = json!({ "title": "parent", "relationship": "parentOf", "label": PARENT_ID });
@@ -83,11 +119,29 @@ pub fn sign(mp4: &[u8], provenance: &Provenance<'_>, key: &SigningKey) -> Result
             .map_err(step("read the parent file"))?;
     }
     let signer = key.signer().map_err(step("use the signing key"))?;
-    let mut signed = Cursor::new(Vec::with_capacity(mp4.len() + 64 * 1024));
+    let mut signed = Cursor::new(Vec::with_capacity(file.len() + 64 * 1024));
     builder
-        .sign(signer.as_ref(), Container::Mp4.mime(), &mut Cursor::new(mp4), &mut signed)
-        .map_err(step("sign the video"))?;
-    Ok(SignedVideo { bytes: signed.into_inner() })
+        .sign(signer.as_ref(), container.mime(), &mut Cursor::new(file), &mut signed)
+        .map_err(step("sign the file"))?;
+    Ok(signed.into_inner())
+}
+
+impl SignedPicture {
+    /// The picture.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The picture, taken out.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+impl std::fmt::Debug for SignedPicture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SignedPicture({} bytes)", self.bytes.len())
+    }
 }
 
 impl SignedVideo {

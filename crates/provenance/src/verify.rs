@@ -57,7 +57,7 @@ pub fn verify(bytes: &[u8], trusted: &TrustedRoots) -> Report {
     // The library denies panics in its own code, but its parsers meet bytes that nobody has met before: a panic there is an
     // unreadable file to us.
     match catch_unwind(AssertUnwindSafe(|| read(bytes, container, trusted))) {
-        Ok(Ok(reader)) => report(&reader, bytes, trusted),
+        Ok(Ok(reader)) => report(&reader, bytes, container, trusted),
         Ok(Err(error)) => without_reader(bytes, container, Some(error)),
         Err(_) => without_reader(bytes, container, None),
     }
@@ -84,7 +84,7 @@ fn without_reader(bytes: &[u8], container: Container, error: Option<c2pa::Error>
     report
 }
 
-fn report(reader: &Reader, bytes: &[u8], trusted: &TrustedRoots) -> Report {
+fn report(reader: &Reader, bytes: &[u8], container: Container, trusted: &TrustedRoots) -> Report {
     let Some(manifest) = reader.active_manifest() else {
         return Report::bare(State::Tampered);
     };
@@ -97,8 +97,8 @@ fn report(reader: &Reader, bytes: &[u8], trusted: &TrustedRoots) -> Report {
     }
 
     let generation: Option<Generation> = assertion(manifest, GENERATION);
-    if let Some(generation) = &generation {
-        if generation.open_boxes_sha256 != open_boxes_sha256(bytes) {
+    if let (Some(generation), Container::Mp4) = (&generation, container) {
+        if generation.open_boxes_sha256 != Some(open_boxes_sha256(bytes)) {
             report.tampered("org.misora.openBoxes.mismatch");
         }
         if !is_canonical(bytes) {

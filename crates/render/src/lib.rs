@@ -12,6 +12,6 @@ mod test_card;
 
 pub use model::{ModelError, Progress, Stage, VideoModel};
 pub use recipe::Recipe;
-pub use render::{RenderError, RenderOptions, Rendered, render};
+pub use render::{Parent, RenderError, RenderOptions, Rendered, render};
 pub use request::{ClipSeconds, OutputSize, Prompt, RequestError, Source, VideoRequest};
-pub use test_card::TestCard;
+pub use test_card::{SteppedTestCard, TestCard};

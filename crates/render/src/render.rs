@@ -12,6 +12,13 @@ use crate::model::{ModelError, Progress, Stage, VideoModel};
 use crate::recipe::Recipe;
 use crate::request::{Source, VideoRequest};
 
+impl<'a> From<&'a [u8]> for Parent<'a> {
+    /// A clip that lies in memory whole.
+    fn from(file: &'a [u8]) -> Self {
+        Self { file, lead: Box::new(std::iter::empty()) }
+    }
+}
+
 /// What the owner decides about every clip.
 #[derive(Clone, Debug)]
 pub struct RenderOptions {
@@ -38,6 +45,15 @@ pub struct Rendered {
     pub first_frame: Frame,
 }
 
+/// What an extension or an edit starts from.
+pub struct Parent<'a> {
+    /// The file; it becomes the ingredient of the manifest.
+    pub file: &'a [u8],
+    /// The frames of an extended clip that come before those in [`Source::Extend`], one by one, so that a long clip need not lie in
+    /// memory. They are at the model's rate. The error is in words for whoever asked.
+    pub lead: Box<dyn Iterator<Item = Result<Frame, String>> + 'a>,
+}
+
 /// Why there is no clip.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
@@ -47,6 +63,9 @@ pub enum RenderError {
     /// The model could not.
     #[error("the model could not make the clip: {0}")]
     Model(String),
+    /// The clip that it goes on from could not be read to its end.
+    #[error("the clip to go on from cannot be read: {0}")]
+    Source(String),
     /// The frames could not be encoded.
     #[error("the frames could not be encoded")]
     Encode(#[from] WriteError),
@@ -55,15 +74,14 @@ pub enum RenderError {
     Sign(#[from] SignError),
 }
 
-/// Makes the clip of a request. `parent` is the file that an extension or an edit starts from; it becomes
-/// the ingredient of the manifest.
+/// Makes the clip of a request. `parent` is what an extension or an edit starts from.
 ///
 /// # Errors
 /// [`RenderError`]; nothing unsigned ever leaves.
 pub fn render(
     model: &dyn VideoModel,
     request: &VideoRequest,
-    parent: Option<&[u8]>,
+    parent: Option<Parent<'_>>,
     key: &SigningKey,
     options: &RenderOptions,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
@@ -91,9 +109,21 @@ pub fn render(
         first_frame.get_or_insert(frame);
         ControlFlow::Continue(())
     };
+    let (parent, lead) = parent.map_or((None, None), |parent| (Some(parent.file), Some(parent.lead)));
     let mut outcome = Ok(());
     if let Source::Extend(clip) = &request.source {
-        for frame in clip.frames() {
+        for frame in lead.into_iter().flatten() {
+            let pushed = push(&frame.map_err(RenderError::Source)?, false);
+            if pushed.is_break() {
+                outcome = Err(ModelError::Sink);
+                break;
+            }
+            if progress(Progress { stage: Stage::Reading, done: 0, total: 1 }).is_break() {
+                return Err(RenderError::Stopped);
+            }
+        }
+        let rest = if outcome.is_ok() { clip.frames() } else { &[] };
+        for frame in rest {
             if push(frame, false).is_break() {
                 outcome = Err(ModelError::Sink);
                 break;

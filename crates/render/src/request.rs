@@ -41,7 +41,7 @@ pub enum Source {
     Text,
     /// This picture is the first frame.
     FirstFrame(Frame),
-    /// The clip goes on from the end of this one.
+    /// The clip goes on from the end of this one. Of a long clip these are the last frames; [`crate::Parent::lead`] has those before.
     Extend(Clip),
     /// This clip is changed; 0 leaves it alone, 1 replaces it.
     Edit {

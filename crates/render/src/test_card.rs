@@ -12,6 +12,49 @@ use crate::request::VideoRequest;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TestCard;
 
+/// A test card that does something after each step that was begun, such as waiting, or failing: for tests of what is around a model.
+#[derive(Clone, Copy)]
+pub struct SteppedTestCard<F: Fn(Progress) -> Result<(), ModelError>>(pub F);
+
+impl<F: Fn(Progress) -> Result<(), ModelError>> VideoModel for SteppedTestCard<F> {
+    fn name(&self) -> &str {
+        TestCard.name()
+    }
+
+    fn weights_hash(&self) -> &str {
+        TestCard.weights_hash()
+    }
+
+    fn frame_rate(&self) -> FrameRate {
+        TestCard.frame_rate()
+    }
+
+    fn recipe(&self, request: &VideoRequest) -> Recipe {
+        TestCard.recipe(request)
+    }
+
+    fn generate(
+        &self,
+        request: &VideoRequest,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+        emit: &mut dyn FnMut(Frame) -> ControlFlow<()>,
+    ) -> Result<(), ModelError> {
+        let mut failed = None;
+        let mut stepped = |step| match progress(step).is_break() {
+            true => ControlFlow::Break(()),
+            false => match (self.0)(step) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
+            },
+        };
+        let made = TestCard.generate(request, &mut stepped, emit);
+        failed.map_or(made, Err)
+    }
+}
+
 impl VideoModel for TestCard {
     fn name(&self) -> &str {
         "test-card"

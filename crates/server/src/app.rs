@@ -6,12 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use platform::{Catalogue, CatalogueError, ModelName, Offer, ProjectId, Quotas, SignUpMode, Tier, Timestamp};
-use provenance::TrustedRoots;
+use provenance::{SigningKey, TrustedRoots};
 use store::{LinkKey, Objects, Store, StoreError};
 
 use crate::clock::Clock;
 use crate::first_clips::FirstClips;
-use crate::http::{KeyCache, Metrics, NodeLimit};
+use crate::http::{KeyCache, Metrics, NodeLimit, UploadMemory};
 use crate::mail::Mail;
 use crate::worker::WorkerSignal;
 
@@ -41,6 +41,8 @@ pub struct AppParts {
     pub mail: Arc<dyn Mail>,
     /// Speaks to the outside.
     pub outbound: Arc<dyn Outbound>,
+    /// Signs pictures, which are written in the format that their request asked for.
+    pub signing_key: SigningKey,
 }
 
 /// What the owner decided about the HTTP side. Plain values; [`Settings::new`] has the defaults.
@@ -70,6 +72,10 @@ pub struct Settings {
     pub first_clips: Option<FirstClips>,
     /// The tag of the language in which the installation says what it says by itself. Default `en`.
     pub language: String,
+    /// Bytes of bodies that may lie in memory at one time, of all requests together. Default 1 GB.
+    pub upload_memory_bytes: u64,
+    /// What `/metrics` asks for; without it, it answers this machine alone. Default nothing.
+    pub metrics_token: Option<String>,
 }
 
 /// Gives random bytes that nobody can guess.
@@ -134,6 +140,8 @@ pub struct Shared {
     entropy: Arc<dyn Entropy>,
     offers: Vec<Offer>,
     catalogue: RwLock<Arc<Catalogue>>,
+    pub(crate) signing_key: SigningKey,
+    pub(crate) uploads: UploadMemory,
     pub(crate) keys: KeyCache,
     pub(crate) reads: NodeLimit<ProjectId>,
     pub(crate) attempts: NodeLimit<String>,
@@ -147,6 +155,7 @@ impl App {
     /// [`CatalogueError`] if two models have one name.
     pub fn new(parts: AppParts) -> Result<Self, CatalogueError> {
         let catalogue = Catalogue::new(parts.offers.clone(), Vec::new())?;
+        let uploads = UploadMemory::new(parts.settings.upload_memory_bytes);
         Ok(Self(Arc::new(Shared {
             store: parts.store,
             objects: parts.objects,
@@ -160,6 +169,8 @@ impl App {
             entropy: parts.entropy,
             offers: parts.offers,
             catalogue: RwLock::new(Arc::new(catalogue)),
+            signing_key: parts.signing_key,
+            uploads,
             keys: KeyCache::default(),
             reads: NodeLimit::default(),
             attempts: NodeLimit::default(),
@@ -246,6 +257,8 @@ impl Settings {
             picture_wait: Duration::from_secs(120),
             first_clips: None,
             language: "en".into(),
+            upload_memory_bytes: 1_000_000_000,
+            metrics_token: None,
         }
     }
 }

@@ -119,7 +119,7 @@ async fn accept_lines(app: &App, batch: &Batch, now: Timestamp) -> Result<(), St
     if pending.is_empty() {
         return Ok(());
     }
-    let member = match app.store.membership(batch.identity, Service::Video).await?.active() {
+    let member = match app.store.membership(batch.identity, Service::Video).await?.at(now).active() {
         Ok(member) => member,
         Err(refusal) => {
             let message = format!("{refusal}");

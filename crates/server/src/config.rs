@@ -46,6 +46,10 @@ pub struct Config {
     pub secrets_key: Option<String>,
     /// The largest request in bytes. Default 220,000,000.
     pub max_body_bytes: u64,
+    /// Bytes of uploads that may lie in memory at one time, of all requests together. Default 1,000,000,000.
+    pub upload_memory_bytes: u64,
+    /// The token that `/metrics` asks for. Default none: it answers this machine alone.
+    pub metrics_token: Option<String>,
     /// How long finished media are kept. Key: `keep_media_hours`. Default for ever.
     pub keep_media: Option<Duration>,
     /// Whether requests may name pictures by http(s) address, which this server then fetches. Default no.
@@ -97,6 +101,8 @@ struct Written {
     mail_password: Option<String>,
     secrets_key: Option<String>,
     max_body_bytes: Option<u64>,
+    upload_memory_bytes: Option<u64>,
+    metrics_token: Option<String>,
     keep_media_hours: Option<u32>,
     allow_image_urls: Option<bool>,
     allow_private_webhooks: Option<bool>,
@@ -149,6 +155,8 @@ const KEYS: &[(&str, Form)] = &[
     ("mail_password", Form::Text),
     ("secrets_key", Form::Text),
     ("max_body_bytes", Form::Plain),
+    ("upload_memory_bytes", Form::Plain),
+    ("metrics_token", Form::Text),
     ("keep_media_hours", Form::Plain),
     ("allow_image_urls", Form::Plain),
     ("allow_private_webhooks", Form::Plain),
@@ -193,6 +201,8 @@ impl Config {
             sign_up: self.sign_up,
             default_tier: self.default_tier.clone(),
             max_body_bytes: self.max_body_bytes,
+            upload_memory_bytes: self.upload_memory_bytes,
+            metrics_token: self.metrics_token.clone(),
             fetch_image_urls: self.allow_image_urls,
             private_webhooks: self.allow_private_webhooks,
             behind_proxy: self.behind_proxy,
@@ -218,6 +228,14 @@ impl Written {
             // The address may hold a password, so it is not repeated.
             Some(_) => return Err(wrong("database_url", "write sqlite:PATH or postgres://…")),
         };
+        let max_body_bytes = self.max_body_bytes.unwrap_or(220_000_000);
+        let upload_memory_bytes = self.upload_memory_bytes.unwrap_or(max_body_bytes.max(1_000_000_000));
+        if upload_memory_bytes < max_body_bytes {
+            return Err(wrong("upload_memory_bytes", "it must hold one request of max_body_bytes"));
+        }
+        if self.metrics_token.as_ref().is_some_and(|token| token.trim().is_empty()) {
+            return Err(wrong("metrics_token", "an empty token protects nothing"));
+        }
         Ok(Config {
             listen,
             public_url,
@@ -239,7 +257,9 @@ impl Written {
             },
             default_tier: self.default_tier.unwrap_or_else(|| "default".into()),
             outbox: self.outbox.unwrap_or_else(|| data.join("outbox")),
-            max_body_bytes: self.max_body_bytes.unwrap_or(220_000_000),
+            max_body_bytes,
+            upload_memory_bytes,
+            metrics_token: self.metrics_token,
             keep_media: self.keep_media_hours.map(|hours| Duration::from_secs(u64::from(hours) * 3600)),
             allow_image_urls: self.allow_image_urls.unwrap_or(false),
             allow_private_webhooks: self.allow_private_webhooks.unwrap_or(false),
@@ -466,6 +486,7 @@ mod tests {
                     "allow_image_urls" | "allow_private_webhooks" | "behind_proxy" | "visible_mark" | "first_clips",
                     _,
                 ) => "true",
+                ("upload_memory_bytes", _) => "300000000",
                 (_, Form::Pairs) => "sora-2=paper-1, sora-2-pro=paper-1",
                 ("language", _) => "ja",
                 ("mail_url", _) => "smtps://mail.example.org",
@@ -510,6 +531,8 @@ mod tests {
         );
         check(("MISORA_S3_BUCKET", "clips"), "s3_access_key_id (MISORA_S3_ACCESS_KEY_ID): s3_bucket needs it");
         check(("MISORA_S3_REGION", "eu"), "s3_region (MISORA_S3_REGION): it means nothing without s3_bucket");
+        check(("MISORA_UPLOAD_MEMORY_BYTES", "7"), "it must hold one request of max_body_bytes");
+        check(("MISORA_METRICS_TOKEN", ""), "metrics_token (MISORA_METRICS_TOKEN)");
         check(("MISORA_ALIASES", "sora-2"), "aliases (MISORA_ALIASES): \"sora-2\" is not of the form NAME=VALUE");
     }
 

@@ -21,6 +21,9 @@ const SELDOM: Duration = Duration::from_secs(60);
 /// How long whoever comes too late with a link is told so.
 const LATE: Duration = Duration::from_secs(7 * 86_400);
 
+/// How long pictures are kept for a repeated request: as long as its idempotency key counts, and a little longer.
+const PICTURES: Duration = Duration::from_secs(25 * 3600);
+
 /// What one round did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tidied {
@@ -32,6 +35,8 @@ pub struct Tidied {
     pub trash: usize,
     /// Files that went.
     pub files: usize,
+    /// Restrictions and suspensions whose time was over.
+    pub limits: usize,
     /// Folders of objects that were deleted.
     pub prefixes: usize,
 }
@@ -71,18 +76,25 @@ pub async fn tidy(app: &App) -> Result<Tidied, StoreError> {
     let media = app.store.expire_media(now, AT_ONCE).await?;
     let trash = purge_videos(app, Discarded::Until(now - TRASH_TIME)).await?;
     let files = app.store.expire_files(now).await?;
+    let limits = app.store.end_limits(now, AT_ONCE).await?;
+    if limits > 0 {
+        app.keys.clear();
+    }
     let mut prefixes = 0;
     for prefix in app.store.object_deletions(AT_ONCE).await? {
         app.objects.delete_under(&prefix).await?;
         app.store.object_deletion_done(&prefix).await?;
         prefixes += 1;
     }
-    Ok(Tidied { jobs: reaped.requeued + reaped.failed + reaped.cancelled, media, trash, files, prefixes })
+    let jobs = reaped.requeued + reaped.failed + reaped.cancelled;
+    Ok(Tidied { jobs, media, trash, files, limits, prefixes })
 }
 
-/// What changes seldom: other nodes' aliases are read, old idempotency keys and links go.
+/// What changes seldom: other nodes' aliases are read; old idempotency keys go, and the pictures that were kept for them, and old links.
 async fn refresh(app: &App) -> Result<(), StoreError> {
-    app.store.forget_idempotency_keys(app.now()).await?;
-    app.store.forget_expired_tokens(app.now() - LATE).await?;
+    let now = app.now();
+    app.store.forget_idempotency_keys(now).await?;
+    app.store.delete_old_pictures(now - PICTURES, AT_ONCE, now).await?;
+    app.store.forget_expired_tokens(now - LATE).await?;
     app.reload_catalogue().await
 }

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use platform::{CatalogueError, ModelName, Offer, Rate, Seconds, Size, Token, TokenKind};
 use provenance::{SigningKey, TrustedRoots};
 use render::{ClipSeconds, OutputSize};
-use store::{LinkKey, Objects, ObjectsPlace, OneTimeToken, Sealer, SealerError, Store, StoreError};
+use store::{LinkKey, Objects, OneTimeToken, Sealer, SealerError, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -90,9 +90,6 @@ pub enum ServeError {
         path = .0.display()
     )]
     OtherSealer(PathBuf),
-    /// The backup goes elsewhere.
-    #[error("a restore needs a SQLite database and a folder of objects in the configuration")]
-    NothingToRestoreTo,
 }
 
 /// A [`StoreError`] with what was being done.
@@ -172,18 +169,16 @@ pub async fn back_up(config: &Config, folder: &Path) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// Puts a backup where the configuration says, which must be empty: `misora restore`.
+/// Puts a backup where the configuration says, which must be empty: `misora restore`. It may be of the other kind of database, and of
+/// another place of objects.
 ///
 /// # Errors
 /// [`ServeError`].
-pub fn restore(config: &Config, folder: &Path) -> Result<(), ServeError> {
-    let path = config.database_url.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
-    let (Some(path), ObjectsPlace::Folder(objects)) = (path, &config.objects) else {
-        return Err(ServeError::NothingToRestoreTo);
-    };
-    let data_folder = |source| ServeError::DataFolder { path: config.data.clone(), source };
-    std::fs::create_dir_all(&config.data).map_err(data_folder)?;
-    store::restore(folder, Path::new(path), objects).map_err(doing("the restore"))
+pub async fn restore(config: &Config, folder: &Path) -> Result<(), ServeError> {
+    let (store, objects) = open(config).await?;
+    store::restore(folder, &store, &objects).await.map_err(doing("the restore"))?;
+    store.close().await;
+    Ok(())
 }
 
 impl Server {
@@ -227,6 +222,7 @@ impl Server {
             entropy: Arc::new(SystemEntropy),
             mail,
             outbound: Arc::new(HttpOutbound::new(config.allow_private_webhooks)?),
+            signing_key: key.clone(),
         })?;
         write_aliases(&app, config, &offers).await.map_err(doing("writing the names of models"))?;
         app.prepare().await.map_err(doing("preparing the installation"))?;

@@ -42,6 +42,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/postgres/0004_social.sql"),
     ),
     (
+        5,
+        "limits",
+        include_str!("../migrations/sqlite/0005_limits.sql"),
+        include_str!("../migrations/postgres/0005_limits.sql"),
+    ),
+    (
         6,
         "folders",
         include_str!("../migrations/sqlite/0006_folders.sql"),
@@ -126,7 +132,7 @@ impl Database {
         self.migrate_to(i64::MAX).await
     }
 
-    /// Brings the tables to what they were in a version: how else would a test know that every version can be left?
+    /// Brings the tables to what they were in a version, for a backup of it, or for a test that every version can be left.
     pub(crate) async fn migrate_to(&self, version: i64) -> Result<(), StoreError> {
         let migration = |&(number, name, sqlite, postgres): &(i64, &'static str, &'static str, &'static str)| {
             let sql = if matches!(self, Self::Sqlite { .. }) { sqlite } else { postgres };
@@ -144,6 +150,17 @@ impl Database {
     /// The number of the last migration.
     pub(crate) fn last_version() -> i64 {
         MIGRATIONS.iter().map(|(number, ..)| *number).max().unwrap_or(0)
+    }
+
+    /// Begins a transaction that reads all tables as of one moment.
+    pub(crate) async fn begin_snapshot(&self) -> Result<Tx, StoreError> {
+        Ok(match self {
+            Self::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?),
+            Self::Postgres(pool) => {
+                let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+                Tx::Postgres(pool.begin_with(begin).await?)
+            }
+        })
     }
 
     /// Closes all connections.

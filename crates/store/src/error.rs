@@ -65,9 +65,9 @@ pub enum StoreError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// PostgreSQL has its own tools.
-    #[error("a PostgreSQL database is backed up with pg_dump, only its objects could be copied here")]
-    BackupNeedsPgDump,
+    /// A backup that cannot be read, or a place that cannot take it.
+    #[error("the backup cannot be restored: {0}")]
+    Restore(String),
 }
 
 /// What a row cannot hold.

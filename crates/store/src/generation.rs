@@ -196,6 +196,25 @@ impl Store {
         tx.commit().await
     }
 
+    /// Deletes pictures that were kept for a repeated request until this moment; says how many.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn delete_old_pictures(&self, until: Timestamp, limit: u32, now: Timestamp) -> Result<usize, StoreError> {
+        let sql = "SELECT id, project FROM generations WHERE kind = 'image' AND created_at <= $1
+                   ORDER BY created_at LIMIT $2";
+        let rows = self.database.all(sql, args![until, limit]).await?;
+        for row in &rows {
+            let (project, id) = (ProjectId::from_bytes(row.id("project")?), VideoId::from_bytes(row.id("id")?));
+            match self.delete_generation(project, id, now).await {
+                // Another node was there before.
+                Ok(()) | Err(StoreError::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(rows.len())
+    }
+
     /// Takes away the media of generations whose time is over; says how many. Rows and recipes stay.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ impl Store {
         let sql = "SELECT * FROM memberships WHERE identity = $1 AND service = $2";
         match self.database.first(sql, args![identity, service.as_str()]).await? {
             Some(row) => from_row(&row),
-            None => Ok(Membership { identity, service, state: MembershipState::None, role: Role::Member, strikes: 0 }),
+            None => Ok(Membership::none(identity, service)),
         }
     }
 
@@ -44,7 +44,7 @@ impl Store {
         self.database.all(sql, args![identity]).await?.iter().map(from_row).collect()
     }
 
-    /// Something happens to a membership. Strikes and role stay, and so do all other memberships.
+    /// Something happens to a membership. Strikes and role stay, and so do all other memberships. A limit has no end.
     ///
     /// # Errors
     /// [`StoreError::State`] if it cannot happen in its state.
@@ -55,19 +55,62 @@ impl Store {
         event: MembershipEvent,
         now: Timestamp,
     ) -> Result<MembershipState, StoreError> {
+        self.change_membership_until(identity, service, event, None, now).await
+    }
+
+    /// The same, for a restriction or suspension that ends by itself.
+    ///
+    /// # Errors
+    /// [`StoreError::State`] if it cannot happen in its state.
+    pub async fn change_membership_until(
+        &self,
+        identity: IdentityId,
+        service: Service,
+        event: MembershipEvent,
+        until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<MembershipState, StoreError> {
         let mut tx = self.database.begin().await?;
         let sql = "INSERT INTO memberships (identity, service, state, role, joined_at, changed_at)
                    VALUES ($1, $2, 'none', 'member', $3, $3) ON CONFLICT (identity, service) DO NOTHING";
         tx.execute(sql, args![identity, service.as_str(), now]).await?;
         let sql = format!("SELECT * FROM memberships WHERE identity = $1 AND service = $2{}", tx.for_update());
         let row = tx.first(sql, args![identity, service.as_str()]).await?.ok_or(StoreError::NotFound("membership"))?;
-        let state = from_row(&row)?.state;
+        let state = from_row(&row)?.at(now).state;
         let next =
             state.next(event).ok_or_else(|| StoreError::State { what: "membership", state: state.as_str().into() })?;
-        let sql = "UPDATE memberships SET state = $3, changed_at = $4 WHERE identity = $1 AND service = $2";
-        tx.execute(sql, args![identity, service.as_str(), next.as_str(), now]).await?;
+        let limits = matches!(event, MembershipEvent::Restrict | MembershipEvent::Suspend);
+        let sql = "UPDATE memberships SET state = $3, limited_until = $4, changed_at = $5
+                   WHERE identity = $1 AND service = $2";
+        let until = until.filter(|_| limits);
+        tx.execute(sql, args![identity, service.as_str(), next.as_str(), until, now]).await?;
         tx.commit().await?;
         Ok(next)
+    }
+
+    /// Writes down that limits whose time is over have ended, each with a line in the record; says how many.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn end_limits(&self, now: Timestamp, limit: u32) -> Result<usize, StoreError> {
+        let mut tx = self.database.begin().await?;
+        let sql = format!(
+            "SELECT * FROM memberships WHERE limited_until <= $1 ORDER BY limited_until LIMIT $2{}",
+            tx.for_update_skip_locked()
+        );
+        let rows = tx.all(sql, args![now, limit]).await?;
+        for row in &rows {
+            let membership = from_row(row)?.at(now);
+            let (identity, service) = (membership.identity, membership.service.as_str());
+            let sql = "UPDATE memberships SET state = $3, limited_until = NULL, changed_at = $4
+                       WHERE identity = $1 AND service = $2";
+            tx.execute(sql, args![identity, service, membership.state.as_str(), now]).await?;
+            let sql = "INSERT INTO audit (at, actor, action, subject, detail) VALUES ($1, NULL, $2, $3, $4)";
+            let detail = format!("{service}: the time of the limit is over");
+            tx.execute(sql, args![now, "membership.restore", identity.to_string(), detail]).await?;
+        }
+        tx.commit().await?;
+        Ok(rows.len())
     }
 
     /// Gives someone a role in a service that they joined.
@@ -160,5 +203,6 @@ fn from_row(row: &Row) -> Result<Membership, StoreError> {
         state: word(row, "state", MembershipState::from_word)?,
         role: word(row, "role", Role::from_word)?,
         strikes: number(row, "strikes")?,
+        limited_until: row.opt_int("limited_until")?.map(Timestamp::from_micros),
     })
 }

@@ -50,7 +50,6 @@ pub struct S3Place {
 #[derive(Clone, Debug)]
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
-    folder: Option<PathBuf>,
 }
 
 /// The name of an object: letters, digits and `/ . _ -`.
@@ -93,22 +92,17 @@ impl Objects {
     /// [`StoreError::ObjectsPlace`] if the folder cannot be made or the bucket's address is none.
     pub fn open(place: &ObjectsPlace) -> Result<Self, StoreError> {
         Ok(match place {
-            ObjectsPlace::Memory => Self { store: Arc::new(InMemory::new()), folder: None },
+            ObjectsPlace::Memory => Self { store: Arc::new(InMemory::new()) },
             ObjectsPlace::Folder(folder) => {
                 let refuse = |error: &dyn std::fmt::Display| {
                     StoreError::ObjectsPlace(format!("folder {}: {error}", folder.display()))
                 };
                 std::fs::create_dir_all(folder).map_err(|error| refuse(&error))?;
                 let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| refuse(&error))?;
-                Self { store: Arc::new(store.with_automatic_cleanup(true)), folder: Some(folder.clone()) }
+                Self { store: Arc::new(store.with_automatic_cleanup(true)) }
             }
-            ObjectsPlace::S3(place) => Self { store: Arc::new(place.open()?), folder: None },
+            ObjectsPlace::S3(place) => Self { store: Arc::new(place.open()?) },
         })
-    }
-
-    /// The folder, if objects are kept in one.
-    pub(crate) fn folder(&self) -> Option<&std::path::Path> {
-        self.folder.as_deref()
     }
 
     /// Keeps a signed video of one attempt.
@@ -186,6 +180,12 @@ impl Objects {
             Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(key),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Puts an object back under the name that it had.
+    pub(crate) async fn put_back(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), StoreError> {
+        self.store.put_opts(&key.path(), PutPayload::from(bytes), PutMode::Create.into()).await?;
+        Ok(())
     }
 
     /// Reads an object, or some of its bytes.

@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use media::{
-    FrameRate, PictureLimits, Quality, ReadError, ReadLimits, Size, encode_jpeg, encode_png, encode_webp, probe_mp4,
-    read_mp4, read_picture, write_mp4,
+    FrameRate, Mp4Reader, PictureLimits, Quality, ReadError, ReadLimits, Size, encode_jpeg, encode_png, encode_webp,
+    probe_mp4, read_mp4, read_picture, write_mp4,
 };
 use proptest::prelude::*;
 
@@ -26,6 +26,11 @@ fn survive(bytes: &[u8]) {
     let _ = probe_mp4(bytes, &LIMITS);
     if let Ok(clip) = read_mp4(bytes, &LIMITS) {
         assert!(clip.frames().len() * clip.size().pixels() <= LIMITS.max_clip_pixels);
+    }
+    if let Ok(mut reader) = Mp4Reader::open(bytes, &LIMITS) {
+        let next = reader.skip_to(5);
+        assert!(next <= 5, "{next}");
+        while let Ok(Some(_)) = reader.next_frame() {}
     }
     if let Ok(frame) = read_picture(bytes, &PICTURE_LIMITS) {
         assert!(frame.size().pixels() <= PICTURE_LIMITS.max_pixels);

@@ -1,6 +1,8 @@
 //! Sign, then verify.
 
-use provenance::{Action, SignError, State, TrainingChoice, Trust, TrustedRoots, VisibleMark, sign, verify};
+use provenance::{
+    Action, SignError, State, TrainingChoice, Trust, TrustedRoots, VisibleMark, sign, sign_picture, verify,
+};
 
 use crate::{CLIP, created, installation, made_from};
 
@@ -199,4 +201,33 @@ fn how_long_it_takes() {
     milliseconds("make the mark", 20, || drop(VisibleMark::new(size)));
     let mark = VisibleMark::new(size);
     milliseconds("draw the mark on 1280x720", 500, || mark.draw(&mut frame, 0.0));
+}
+
+#[test]
+fn pictures_are_signed_in_every_format_that_is_given_out() {
+    let (_dir, key) = installation("Paper Studio");
+    let frame = media::Frame::filled(media::Size::new(48, 32), [200, 120, 20]);
+    let pictures = [
+        media::encode_png(&frame).unwrap(),
+        media::encode_jpeg(&frame, 90).unwrap(),
+        media::encode_webp(&frame, 90).unwrap(),
+    ];
+    for picture in pictures {
+        let signed = sign_picture(&picture, &created(), &key).unwrap();
+        let report = verify(signed.bytes(), &TrustedRoots::installation(&key));
+        assert_eq!(report.state, State::Untouched, "{report:#?}");
+        assert_eq!(report.signer.unwrap().trust, Trust::ThisInstallation);
+        assert_eq!((report.model, report.action), (Some(created().model), Some(Action::Created)));
+        assert_eq!((report.recipe, report.visible_mark), (Some(created().recipe), Some(true)));
+        let read = media::read_picture(signed.bytes(), &media::PictureLimits::default()).unwrap();
+        assert_eq!(read.size(), frame.size());
+
+        // A byte of the picture, at its end: what comes behind it in these formats is not looked at by viewers.
+        let mut flipped = signed.bytes().to_vec();
+        let at = flipped.len() - 8;
+        flipped[at] ^= 1;
+        assert_eq!(verify(&flipped, &TrustedRoots::installation(&key)).state, State::Tampered);
+        assert!(matches!(sign_picture(signed.bytes(), &created(), &key), Err(SignError::AlreadySigned)));
+    }
+    assert!(matches!(sign_picture(CLIP, &created(), &key), Err(SignError::NotPicture { .. })));
 }

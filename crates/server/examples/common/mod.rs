@@ -1,62 +1,31 @@
 //! What the example processes share: configuration from the environment, a slow test card, a signal to stop.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
-use media::{Frame, FrameRate};
 use platform::ModelName;
 use provenance::SigningKey;
-use render::{ModelError, Progress, Recipe, TestCard, VideoModel, VideoRequest};
+use render::SteppedTestCard;
 use server::Config;
 use server::worker::Models;
 
 /// What examples fail with.
 pub(crate) type Failure = Box<dyn std::error::Error>;
 
-/// A test card that takes its time, so that a process can be killed in the middle: `MISORA_TEST_STEP_MS` before each frame.
-struct SlowCard(Duration);
-
-impl VideoModel for SlowCard {
-    fn name(&self) -> &str {
-        TestCard.name()
-    }
-
-    fn weights_hash(&self) -> &str {
-        ""
-    }
-
-    fn frame_rate(&self) -> FrameRate {
-        TestCard.frame_rate()
-    }
-
-    fn recipe(&self, request: &VideoRequest) -> Recipe {
-        TestCard.recipe(request)
-    }
-
-    fn generate(
-        &self,
-        request: &VideoRequest,
-        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-        emit: &mut dyn FnMut(Frame) -> ControlFlow<()>,
-    ) -> Result<(), ModelError> {
-        let mut slowly = |step| {
-            std::thread::sleep(self.0);
-            progress(step)
-        };
-        TestCard.generate(request, &mut slowly, emit)
-    }
-}
-
 /// The name that the test card has here.
 pub(crate) fn model_name() -> ModelName {
     ModelName::parse("test-card").expect("this is a name")
 }
 
-/// The models of one worker.
+/// The models of one worker: a test card that takes its time, so that a process can be killed in the middle,
+/// `MISORA_TEST_STEP_MS` after each step was begun.
 pub(crate) fn models() -> Models {
     let step_ms = std::env::var("MISORA_TEST_STEP_MS").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
-    Models::new(vec![(model_name(), Box::new(SlowCard(Duration::from_millis(step_ms))))])
+    let slow = SteppedTestCard(move |_| {
+        std::thread::sleep(Duration::from_millis(step_ms));
+        Ok(())
+    });
+    Models::new(vec![(model_name(), Box::new(slow))])
 }
 
 /// The configuration of the environment; everything is kept in the folder that is the first argument.

@@ -261,7 +261,10 @@ async fn show_identity(app: &App, identity: store::Identity) -> Result<ShownIden
         object: "identity",
         email: identity.email,
         created_at: identity.created_at.seconds(),
-        memberships: memberships.iter().map(ShownMembership::from).collect(),
+        memberships: memberships
+            .into_iter()
+            .map(|membership| ShownMembership::from(&membership.at(app.now())))
+            .collect(),
     })
 }
 

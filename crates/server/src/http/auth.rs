@@ -181,7 +181,8 @@ async fn key_caller(
     if known.project.archived_at.is_some() {
         return Err(KeyRefusal::Revoked.into());
     }
-    let caller = KeyCaller { project: known.project, needs, memberships: known.memberships };
+    let memberships = known.memberships.iter().map(|membership| membership.at(now)).collect();
+    let caller = KeyCaller { project: known.project, needs, memberships };
     caller.membership(Service::Api).readable()?;
     match needs {
         Needs::Readable(service) => caller.membership(service).readable().map(|_| ())?,
@@ -231,7 +232,8 @@ pub(crate) async fn visitor(app: &App, request: &Parts) -> Result<Option<Person>
     if now.since(session.last_seen_at) >= NOTED {
         app.store.touch_session(session.id, now + app.settings.session_lifetime, now).await?;
     }
-    let memberships: Arc<[Membership]> = app.store.memberships(session.identity).await?.into();
+    let memberships = app.store.memberships(session.identity).await?;
+    let memberships = memberships.into_iter().map(|membership| membership.at(now)).collect();
     Ok(Some(Person { session, memberships }))
 }
 
@@ -343,8 +345,8 @@ impl Person {
 }
 
 fn membership_of(memberships: &[Membership], identity: IdentityId, service: Service) -> Membership {
-    let none = Membership { identity, service, state: MembershipState::None, role: Role::Member, strikes: 0 };
-    memberships.iter().find(|membership| membership.service == service).copied().unwrap_or(none)
+    let found = memberships.iter().find(|membership| membership.service == service).copied();
+    found.unwrap_or(Membership::none(identity, service))
 }
 
 impl<S: Sync> FromRequestParts<S> for KeyCaller {

@@ -15,6 +15,53 @@ use crate::http::upload::{MAX_PICTURE_BYTES, clean_picture, data_url, fits};
 /// What the file of a first frame is called in the list of files. It goes with its video.
 pub(crate) const REFERENCE_PURPOSE: &str = "input_reference";
 
+/// Every field that a creation may have: what is read here, and what engines with the same path take and clients send to all of
+/// them, which is passed over.
+pub(crate) const CREATION_FIELDS: [&str; 42] = [
+    "prompt",
+    "model",
+    "seconds",
+    "size",
+    "input_reference",
+    "characters",
+    "seed",
+    "negative_prompt",
+    "num_inference_steps",
+    "guidance_scale",
+    "n",
+    "duration",
+    "width",
+    "height",
+    "resolution",
+    "aspect_ratio",
+    "image_url",
+    "image_reference",
+    "reference_url",
+    "character_ids",
+    "user",
+    "metadata",
+    "quality",
+    "fps",
+    "num_frames",
+    "guidance_scale_2",
+    "boundary_ratio",
+    "flow_shift",
+    "true_cfg_scale",
+    "generate_sound",
+    "generate_audio",
+    "sound_duration",
+    "max_sequence_length",
+    "num_outputs_per_prompt",
+    "generator_device",
+    "output_quality",
+    "enable_frame_interpolation",
+    "enable_upscaling",
+    "enable_teacache",
+    "safety_identifier",
+    "extra_params",
+    "extra_body",
+];
+
 /// A request that can be fulfilled.
 pub(crate) struct Creation {
     pub(crate) parameters: Parameters,
@@ -40,6 +87,7 @@ pub async fn batch_creation(
 ) -> Result<Generation, (u16, serde_json::Value)> {
     let accepted = async {
         let form = Form::from_json(body.as_bytes())?;
+        form.knows(&CREATION_FIELDS)?;
         let creation = read_creation(app, project, &form).await?;
         if creation.parameters.n.get() > 1 {
             return Err(ApiError::invalid("n", "A line of a batch makes one video."));
@@ -127,13 +175,13 @@ fn read_size(form: &Form, offer: &Offer) -> Result<Option<String>, ApiError> {
         Some((text, Err(_))) => return Ok(Some(text.to_owned())),
     };
     let ratio = ratio.unwrap_or("9:16");
-    let Some((across, down)) =
-        ratio.split_once(':').and_then(|(a, b)| Some((a.parse::<u32>().ok()?, b.parse::<u32>().ok()?)))
+    let Some((across, down)): Option<(u64, u64)> =
+        ratio.split_once(':').and_then(|(a, b)| Some((a.parse::<u16>().ok()?.into(), b.parse::<u16>().ok()?.into())))
     else {
         return Err(ApiError::invalid("aspect_ratio", "'aspect_ratio' must be like 16:9, 9:16 or 1:1."));
     };
     let fits = |size: &&Size| {
-        let shape = u32::from(size.width()) * down == u32::from(size.height()) * across;
+        let shape = u64::from(size.width()) * down == u64::from(size.height()) * across;
         shape && lines.is_none_or(|lines| size.width().min(size.height()) == lines)
     };
     match offer.sizes().iter().find(fits) {

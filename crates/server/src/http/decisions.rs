@@ -36,7 +36,7 @@ pub(crate) struct CreateDecision {
     scope: Option<String>,
     /// The rule it rests on.
     ground: String,
-    /// Unix seconds at which it ends; permanent if it is not said.
+    /// Unix seconds at which it ends by itself; permanent if it is not said.
     ends_at: Option<i64>,
 }
 
@@ -83,7 +83,10 @@ async fn create_decision(State(app): State<App>, person: Person, form: Form) -> 
         DecisionError::NoGround => ApiError::invalid("ground", format!("{error}.")),
     })?;
     app.store.identity(subject).await?;
-    app.store.change_membership(subject, service, event, now).await?;
+    if decision.ends_at.is_some_and(|end| end <= now) {
+        return Err(ApiError::invalid("ends_at", "'ends_at' must be in the future."));
+    }
+    app.store.change_membership_until(subject, service, event, decision.ends_at, now).await?;
     app.store.record_decision(&decision).await?;
     let action = format!("membership.{}", form.needed_text("event")?);
     let entry = AuditEntry {

@@ -65,6 +65,20 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, Some("missing_required_parameter"), message).about(param)
     }
 
+    /// 400, about a field that nobody knows; `meant` is the known one most like it.
+    pub(crate) fn unknown_parameter(name: &str, meant: Option<&str>) -> Self {
+        let name: String = name.chars().take(80).collect();
+        let meant = meant.map_or(String::new(), |meant| format!(" Did you mean '{meant}'?"));
+        let message = format!("Unknown parameter: '{name}'.{meant}");
+        Self::new(StatusCode::BAD_REQUEST, Some("unknown_parameter"), message).about(name)
+    }
+
+    /// 401, for counters that are behind a token.
+    pub(crate) fn no_metrics_token() -> Self {
+        let message = "Send the token of the configuration as 'Authorization: Bearer TOKEN'.";
+        Self::new(StatusCode::UNAUTHORIZED, Some("invalid_token"), message)
+    }
+
     /// 400, about the whole request.
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, None, message)
@@ -170,6 +184,13 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, Some("internal_error"), message)
     }
 
+    /// 503, so much is being uploaded at once that there is no memory for more.
+    pub(crate) fn uploads_full() -> Self {
+        let mut error = Self::unavailable("Too much is being uploaded at once: wait and try again.");
+        error.retry_after_ms = Some(5000);
+        error
+    }
+
     /// 503, nothing was changed and trying again makes sense.
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, Some("unavailable"), message);
@@ -265,7 +286,7 @@ impl From<StoreError> for ApiError {
             | StoreError::Objects(_)
             | StoreError::ObjectsPlace(_)
             | StoreError::Backup { .. }
-            | StoreError::BackupNeedsPgDump => Self::internal(&chain(&error)),
+            | StoreError::Restore(_) => Self::internal(&chain(&error)),
         }
     }
 }

@@ -80,7 +80,7 @@ impl Watch {
         }
         loop {
             let member = self.app.store.membership(self.caller.identity(), platform::Service::Video).await.ok()?;
-            member.readable().ok()?;
+            member.at(self.app.now()).readable().ok()?;
             let now = video(&self.app, &self.caller, self.id).await.ok()?;
             let news = self.told.as_ref().is_none_or(|told| told.state != now.state || told.progress != now.progress);
             if news {

@@ -118,6 +118,11 @@ impl Form {
         self.0.insert(name.to_owned(), field);
     }
 
+    /// Takes a field out; nothing if it is not there or null.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Field> {
+        self.0.remove(name).filter(|field| *field != Field::Null)
+    }
+
     async fn from_multipart(mut parts: Multipart, app: &App) -> Result<Self, ApiError> {
         let failed = |error: MultipartError| match error.status() {
             StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large(app.settings.max_body_bytes),
@@ -151,6 +156,14 @@ impl Form {
         }
     }
 
+    /// Refuses a field that is not among the known ones.
+    pub(crate) fn knows(&self, known: &[&str]) -> Result<(), ApiError> {
+        match self.0.keys().find(|name| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some(name) => Err(ApiError::unknown_parameter(name, nearest(name, known))),
+        }
+    }
+
     /// A field; nothing if it is not there or null.
     pub(crate) fn field(&self, name: &str) -> Option<&Field> {
         self.0.get(name).filter(|field| **field != Field::Null)
@@ -165,7 +178,7 @@ impl Form {
     pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, ApiError> {
         match self.field(name) {
             None => Ok(None),
-            Some(Field::Text(text)) => Ok(Some(text)),
+            Some(Field::Text(text)) => without_nul(name, text).map(Some),
             Some(_) => Err(ApiError::wrong_type(name, "a string")),
         }
     }
@@ -207,7 +220,7 @@ impl Form {
     pub(crate) fn texts(&self, name: &str) -> Result<Option<Vec<String>>, ApiError> {
         let Some(field) = self.field(name) else { return Ok(None) };
         let text = |field: Field| match field {
-            Field::Text(text) => Ok(text),
+            Field::Text(text) => without_nul(name, &text).map(str::to_owned),
             _ => Err(ApiError::wrong_type(name, "a list of strings")),
         };
         match field.unfolded() {
@@ -363,6 +376,37 @@ fn insert(slot: &mut Field, steps: &[Step], leaf: Field) -> Option<()> {
     }
 }
 
+/// The text, unless it holds what no row of PostgreSQL can.
+fn without_nul<'a>(name: &str, text: &'a str) -> Result<&'a str, ApiError> {
+    match text.contains('\0') {
+        true => Err(ApiError::invalid(name, format!("'{name}' must not contain the character NUL."))),
+        false => Ok(text),
+    }
+}
+
+/// The known name that a misspelt one most likely means: at most a third of it is different.
+fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let name: Vec<char> = name.chars().take(64).collect();
+    let distances = known.iter().map(|known| (distance(&name, known), *known));
+    let (distance, known) = distances.min_by_key(|(distance, _)| *distance)?;
+    (distance * 3 <= name.len().max(3)).then_some(known)
+}
+
+/// How many letters must be put in, taken away or changed to come from one word to the other (Levenshtein).
+fn distance(from: &[char], to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=from.len()).collect();
+    for (at, letter) in to.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = at + 1;
+        for (index, other) in from.iter().enumerate() {
+            let changed = diagonal + usize::from(*other != letter);
+            diagonal = row[index + 1];
+            row[index + 1] = changed.min(row[index] + 1).min(diagonal + 1);
+        }
+    }
+    row[from.len()]
+}
+
 /// The last part of a path, in case a client sends one, with nothing that a header or a terminal would act on.
 fn base_name(filename: &str) -> String {
     let name = filename.rsplit(['/', '\\']).next().unwrap_or_default();
@@ -408,6 +452,25 @@ mod tests {
         let field = Field::Text(r#" {"id":"video_1"}"#.into());
         assert_eq!(field.unfolded().json(), serde_json::json!({ "id": "video_1" }));
         assert_eq!(Field::Text("{no json".into()).unfolded(), Field::Text("{no json".into()));
+    }
+
+    #[test]
+    fn a_misspelt_field_is_told_the_nearest_known_one() {
+        let check = |name: &str, expected: Option<&str>| {
+            assert_eq!(nearest(name, &["prompt", "seconds", "size", "seed"]), expected, "{name}");
+        };
+        check("promt", Some("prompt"));
+        check("second", Some("seconds"));
+        check("sede", None);
+        check("sizes", Some("size"));
+        check("temperature", None);
+        check("", None);
+    }
+
+    #[test]
+    fn no_text_holds_what_a_row_cannot() {
+        let form = Form::from_json(br#"{"name":"a\u0000b","names":["a","\u0000"]}"#).unwrap();
+        assert!(form.text("name").is_err() && form.needed_text("name").is_err() && form.texts("names").is_err());
     }
 
     #[test]

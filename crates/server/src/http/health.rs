@@ -6,13 +6,14 @@ use std::sync::{Mutex, PoisonError};
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::http::auth::Access;
+use crate::http::auth::{Access, ClientAddress};
 use crate::http::endpoint::{Endpoint, get};
 use crate::http::error::ApiError;
 
@@ -23,7 +24,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             .says("Answers 200 if the database answers, 503 if not.")
             .answers::<Health>(),
         get("/metrics", Access::Open, report_metrics)
-            .says("Counters for Prometheus.")
+            .says("Counters for Prometheus: for this machine, or whoever has the configuration's token.")
             .answers_bytes(&["text/plain; version=0.0.4"]),
     ]
 }
@@ -64,7 +65,26 @@ async fn report_readiness(State(app): State<App>) -> Result<Json<Health>, ApiErr
     }
 }
 
-async fn report_metrics(State(app): State<App>) -> Result<Response, ApiError> {
+async fn report_metrics(
+    State(app): State<App>,
+    ClientAddress(address): ClientAddress,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    match &app.settings.metrics_token {
+        // Digests are compared, so that the time it takes tells nothing of the token.
+        Some(token) => {
+            let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+            let sent = sent.and_then(|value| value.strip_prefix("Bearer "));
+            if sent.map(Sha256::digest) != Some(Sha256::digest(token)) {
+                return Err(ApiError::no_metrics_token());
+            }
+        }
+        None if address.is_some_and(|address| address.to_canonical().is_loopback()) => {}
+        None => {
+            let message = "Counters are for this machine alone unless the configuration has a metrics_token.";
+            return Err(ApiError::forbidden("loopback_only", message));
+        }
+    }
     let depth = app.store.queue_depth().await?;
     let mut text = String::from("# TYPE misora_http_answers_total counter\n");
     for ((method, status), count) in &*app.metrics.0.lock().unwrap_or_else(PoisonError::into_inner) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::{HeaderMap, Uri};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -11,8 +12,10 @@ use media::{PictureLimits, encode_jpeg, encode_png, encode_webp, read_picture};
 use platform::{
     GenerationKind, GenerationState, ModelName, Parameters, ProjectId, Prompt, Scope, Seconds, Service, Size, VideoId,
 };
+use provenance::{Action, Provenance, TrustedRoots, sign_picture, verify};
 use serde::Serialize;
 use store::Generation;
+use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::app::App;
@@ -21,6 +24,7 @@ use crate::http::creation::{Creation, accept, read_words, refuse_blocked};
 use crate::http::endpoint::{BodyKind, Endpoint, post};
 use crate::http::error::ApiError;
 use crate::http::form::Form;
+use crate::http::videos::idempotency;
 
 const MAKE: Access = Access::Key(Scope::VideosWrite, Needs::Active(Service::Video));
 
@@ -33,20 +37,48 @@ const DEFAULT_SIZE: Size = Size::new(1024, 1024);
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
         post("/v1/images/generations", MAKE, create_image)
-            .says("Makes pictures from a prompt and waits for them.")
+            .says(
+                "Makes pictures from a prompt and waits for them. They carry signed Content Credentials, as videos do.",
+            )
             .reads::<CreateImage>(BodyKind::JsonOrForm)
             .answers::<Images>(),
     ]
 }
 
+/// What the API's fields are, those that are taken and passed over among them.
+const FIELDS: [&str; 20] = [
+    "prompt",
+    "model",
+    "n",
+    "size",
+    "output_format",
+    "output_compression",
+    "response_format",
+    "seed",
+    "negative_prompt",
+    "num_inference_steps",
+    "guidance_scale",
+    "stream",
+    "quality",
+    "background",
+    "moderation",
+    "style",
+    "user",
+    "partial_images",
+    "input_fidelity",
+    "metadata",
+];
+
 /// What a picture shall show. Other fields of the API are taken and passed over.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CreateImage {
-    /// What it shows.
+    /// What it shows, 1 to 32,000 characters.
+    #[schema(min_length = 1, max_length = 32_000)]
     prompt: String,
     /// A model of videos, whose frames these are; the default one if the name is not known here.
     model: Option<String>,
     /// How many, 1 to 10.
+    #[schema(minimum = 1, maximum = 10)]
     n: Option<u32>,
     /// `auto` or `WIDTHxHEIGHT`, sides of 64 to 2,048.
     size: Option<String>,
@@ -87,8 +119,16 @@ enum Format {
     Webp(u8),
 }
 
-async fn create_image(State(app): State<App>, caller: KeyCaller, form: Form) -> Result<Json<Images>, ApiError> {
+async fn create_image(
+    State(app): State<App>,
+    caller: KeyCaller,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Json<Images>, ApiError> {
     let member = caller.active()?;
+    form.knows(&FIELDS)?;
+    let idempotency = idempotency(&headers, uri.path(), &form)?;
     let (creation, format) = read_image(&app, &form)?;
     let size = creation.parameters.size;
     // A task of its own: it tidies up even if whoever asked hangs up.
@@ -96,20 +136,28 @@ async fn create_image(State(app): State<App>, caller: KeyCaller, form: Form) -> 
         let app = app.clone();
         async move {
             let project = caller.project.id;
-            let generations = accept(&app, member, project, creation, None, None).await?;
+            // Pictures are kept only for whoever may ask for the same again: housekeeping takes them away with the key.
+            let again = idempotency.is_some();
+            let generations = accept(&app, member, project, creation, idempotency, None).await?;
             let ids: Vec<_> = generations.iter().map(|generation| generation.id).collect();
-            let made = wait(&app, project, &ids).await;
-            // Pictures are not kept: there is no path that would show them again.
-            for id in &ids {
-                app.store.delete_generation(project, *id, app.now()).await?;
+            if ids.is_empty() {
+                // The same request was accepted before, and its pictures are gone.
+                return Err(ApiError::not_found("picture"));
+            }
+            let made = wait(&app, project, &ids, again).await;
+            if !again {
+                for id in &ids {
+                    app.store.delete_generation(project, *id, app.now()).await?;
+                }
             }
             made
         }
     };
     let made = tokio::spawn(work).await.map_err(|error| ApiError::internal(&error))?;
-    let mut data = Vec::new();
-    for png in made? {
-        let bytes = written(png, format).await?;
+    let (mut created, mut data) = (None, Vec::new());
+    for still in made? {
+        created.get_or_insert(still.generation.created_at);
+        let bytes = signed(&app, still, format).await?;
         data.push(Image { b64_json: STANDARD.encode(bytes) });
     }
     let output_format = match format {
@@ -117,7 +165,8 @@ async fn create_image(State(app): State<App>, caller: KeyCaller, form: Form) -> 
         Format::Jpeg(_) => "jpeg",
         Format::Webp(_) => "webp",
     };
-    Ok(Json(Images { created: app.now().seconds(), data, output_format, size: size.to_string() }))
+    let created = created.unwrap_or_else(|| app.now()).seconds();
+    Ok(Json(Images { created, data, output_format, size: size.to_string() }))
 }
 
 fn read_image(app: &App, form: &Form) -> Result<(Creation, Format), ApiError> {
@@ -158,8 +207,16 @@ fn read_image(app: &App, form: &Form) -> Result<(Creation, Format), ApiError> {
     Ok((Creation { parameters, kind, model, total_seconds: Seconds::STILL, price, kept: None }, format))
 }
 
-/// Waits until all are made, as PNG.
-async fn wait(app: &App, project: ProjectId, ids: &[VideoId]) -> Result<Vec<Bytes>, ApiError> {
+/// A picture as the worker made it.
+struct Still {
+    generation: Generation,
+    /// The signed clip of one frame, whose manifest says what is known of it.
+    clip: Bytes,
+    png: Bytes,
+}
+
+/// Waits until all are made.
+async fn wait(app: &App, project: ProjectId, ids: &[VideoId], again: bool) -> Result<Vec<Still>, ApiError> {
     let began = app.now();
     loop {
         let mut generations = Vec::new();
@@ -171,16 +228,22 @@ async fn wait(app: &App, project: ProjectId, ids: &[VideoId]) -> Result<Vec<Byte
             return Err(ApiError::bad_request(format!("The picture could not be made: {words}")));
         }
         if generations.iter().all(|generation| generation.state == GenerationState::Completed) {
-            let mut pictures = Vec::new();
-            for generation in &generations {
-                let key = generation.video.as_ref().and_then(|video| video.thumbnail.as_ref());
-                let key = key.ok_or_else(|| ApiError::internal(&"a picture was published without its picture"))?;
-                pictures.push(app.objects.get_all(key).await?);
+            let mut stills = Vec::new();
+            for generation in generations {
+                let video = generation.video.as_ref();
+                let keys = video.and_then(|video| Some((&video.key, video.thumbnail.as_ref()?)));
+                let (clip, png) =
+                    keys.ok_or_else(|| ApiError::internal(&"a picture was published without its picture"))?;
+                let (clip, png) = (app.objects.get_all(clip).await?, app.objects.get_all(png).await?);
+                stills.push(Still { generation, clip, png });
             }
-            return Ok(pictures);
+            return Ok(stills);
         }
         if app.now().since(began) >= app.settings.picture_wait {
-            return Err(ApiError::unavailable("No worker made the picture in time. Nothing was charged."));
+            return Err(ApiError::unavailable(match again {
+                true => "No worker made the picture in time. Ask again with the same Idempotency-Key.",
+                false => "No worker made the picture in time. Nothing was charged.",
+            }));
         }
         app.clock.sleep(LOOK).await;
     }
@@ -190,15 +253,33 @@ fn ended_without(generation: &Generation) -> bool {
     matches!(generation.state, GenerationState::Failed | GenerationState::Cancelled)
 }
 
-async fn written(png: Bytes, format: Format) -> Result<Bytes, ApiError> {
+/// The picture in the format that was asked for, signed. What its manifest says is what the worker's says.
+async fn signed(app: &App, still: Still, format: Format) -> Result<Vec<u8>, ApiError> {
+    let key = app.signing_key.clone();
     let work = move || {
-        let frame = read_picture(&png, &PictureLimits::default()).map_err(|error| ApiError::internal(&error))?;
+        let frame = read_picture(&still.png, &PictureLimits::default()).map_err(|error| ApiError::internal(&error))?;
         let bytes = match format {
             Format::Png => encode_png(&frame),
             Format::Jpeg(quality) => encode_jpeg(&frame, quality),
             Format::Webp(quality) => encode_webp(&frame, quality),
         };
-        bytes.map(Bytes::from).map_err(|error| ApiError::internal(&error))
+        let bytes = bytes.map_err(|error| ApiError::internal(&error))?;
+        let report = verify(&still.clip, &TrustedRoots::installation(&key));
+        let unsigned = || ApiError::internal(&"a picture's clip does not say how it was made");
+        let made_at = still.generation.ended_at.unwrap_or(still.generation.created_at).seconds();
+        let facts = Provenance {
+            title: report.title.unwrap_or_default(),
+            action: Action::Created,
+            software_agent: report.software_agent.ok_or_else(unsigned)?,
+            model: report.model.ok_or_else(unsigned)?,
+            recipe: report.recipe.unwrap_or_default(),
+            training: report.training.unwrap_or_default(),
+            when: OffsetDateTime::from_unix_timestamp(made_at).unwrap_or(OffsetDateTime::UNIX_EPOCH),
+            visible_mark: report.visible_mark.unwrap_or_default(),
+            parent: None,
+        };
+        let signed = sign_picture(&bytes, &facts, &key).map_err(|error| ApiError::internal(&error))?;
+        Ok(signed.into_bytes())
     };
     tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::internal(&error))?
 }

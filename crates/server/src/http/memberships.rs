@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
-use platform::{IdentityId, Membership, MembershipEvent, MembershipState, Service};
+use platform::{IdentityId, Membership, MembershipEvent, MembershipState, Service, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -47,6 +47,8 @@ pub(crate) struct ShownMembership {
     pub(crate) role: &'static str,
     /// In this service alone.
     pub(crate) strikes: u32,
+    /// Unix seconds at which a restriction or suspension ends by itself; null if it does not, or if there is none.
+    pub(crate) ends_at: Option<i64>,
 }
 
 impl From<&Membership> for ShownMembership {
@@ -56,6 +58,7 @@ impl From<&Membership> for ShownMembership {
             state: membership.state.as_str(),
             role: membership.role.as_str(),
             strikes: membership.strikes,
+            ends_at: membership.limited_until.map(Timestamp::seconds),
         }
     }
 }
@@ -107,13 +110,18 @@ fn before(identity: IdentityId, service: Service) -> String {
     format!("membership-before-close:{identity}:{service}")
 }
 
-/// The event that brings back a limit which stood when the end began.
-fn limit_again(state: Option<MembershipState>) -> Option<MembershipEvent> {
-    match state? {
-        MembershipState::Restricted => Some(MembershipEvent::Restrict),
-        MembershipState::Suspended => Some(MembershipEvent::Suspend),
-        _ => None,
-    }
+/// The limit that stood, as it is remembered: its state and, if it has one, its end.
+fn remembered(membership: &Membership) -> String {
+    let end = membership.limited_until.map(|end| format!(" {}", end.micros()));
+    format!("{}{}", membership.state.as_str(), end.unwrap_or_default())
+}
+
+/// The membership that [`remembered`] wrote.
+fn recalled(text: &str, identity: IdentityId, service: Service) -> Option<Membership> {
+    let (state, end) = text.split_once(' ').map_or((text, None), |(state, end)| (state, end.parse().ok()));
+    let state = MembershipState::from_word(state)?;
+    let limited_until = end.map(Timestamp::from_micros);
+    Some(Membership { state, limited_until, ..Membership::none(identity, service) })
 }
 
 async fn change(
@@ -124,14 +132,15 @@ async fn change(
 ) -> Result<Json<ShownMembership>, ApiError> {
     let (identity, now) = (person.identity(), app.now());
     if event == MembershipEvent::Close {
-        let state = app.store.membership(identity, service).await?.state;
-        app.store.set_setting(&before(identity, service), state.as_str(), now).await?;
+        let membership = app.store.membership(identity, service).await?.at(now);
+        app.store.set_setting(&before(identity, service), &remembered(&membership), now).await?;
     }
     app.store.change_membership(identity, service, event, now).await?;
     if matches!(event, MembershipEvent::Undo | MembershipEvent::Join) {
-        let state = app.store.setting(&before(identity, service)).await?;
-        if let Some(limit) = limit_again(state.and_then(|word| MembershipState::from_word(&word))) {
-            app.store.change_membership(identity, service, limit, now).await?;
+        let was = app.store.setting(&before(identity, service)).await?;
+        let was = was.and_then(|text| recalled(&text, identity, service));
+        if let Some((limit, until)) = was.and_then(|membership| membership.at(now).limit()) {
+            app.store.change_membership_until(identity, service, limit, until, now).await?;
         }
     }
     app.keys.clear();

@@ -10,6 +10,7 @@ mod request_id;
 pub(crate) mod form;
 pub(crate) mod page;
 pub(crate) mod upload;
+mod upload_memory;
 
 pub(crate) mod creation;
 mod video_object;
@@ -63,6 +64,7 @@ pub use creation::batch_creation;
 pub(crate) use health::Metrics;
 pub use openapi::openapi;
 pub(crate) use rate::NodeLimit;
+pub(crate) use upload_memory::{UploadMemory, count_body};
 pub(crate) use video_object::Video;
 
 /// Every endpoint, in the order of the documents.

@@ -39,7 +39,7 @@ pub(crate) struct Model {
     id: String,
     /// Always `model`.
     object: &'static str,
-    /// Unix seconds.
+    /// Unix seconds at which the model was made.
     created: i64,
     /// Who runs it.
     owned_by: &'static str,
@@ -80,8 +80,7 @@ fn show(catalogue: &Catalogue, name: &str) -> Option<Model> {
     Some(Model {
         id: name.to_string(),
         object: "model",
-        // When an installed model was made is not known here; the field must be there.
-        created: 0,
+        created: offer.made_at.seconds(),
         owned_by: "misora",
         model: offer.name.to_string(),
         sizes: offer.sizes().iter().map(ToString::to_string).collect(),

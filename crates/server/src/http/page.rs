@@ -97,7 +97,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Values {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let query = Query::<HashMap<String, String>>::from_request_parts(parts, state).await;
-        query.map(|Query(values)| Self(values)).map_err(|_| ApiError::bad_request("The query could not be read."))
+        match query {
+            // No row of PostgreSQL can hold the character NUL, so none is looked for by it.
+            Ok(Query(values)) if values.values().all(|value| !value.contains('\0')) => Ok(Self(values)),
+            _ => Err(ApiError::bad_request("The query could not be read.")),
+        }
     }
 }
 

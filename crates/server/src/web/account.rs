@@ -71,10 +71,12 @@ async fn account_page(app: &App, visitor: &Visitor, person: &Person) -> Result<A
     let words = visitor.words;
     let identity = app.store.identity(person.identity()).await?;
     let sessions = app.store.sessions(person.identity(), app.now()).await?;
-    let memberships = app.store.memberships(person.identity()).await?;
+    let (memberships, now) = (app.store.memberships(person.identity()).await?, app.now());
     let services = OFFERED.map(|service| {
-        let state =
-            memberships.iter().find(|one| one.service == service).map_or(MembershipState::None, |one| one.state);
+        let state = memberships
+            .iter()
+            .find(|one| one.service == service)
+            .map_or(MembershipState::None, |one| one.at(now).state);
         ServiceView {
             word: service.as_str(),
             name: words.say(&format!("service.{service}")),

@@ -101,11 +101,12 @@ async fn people_page(app: &App, visitor: &Visitor, after: Option<IdentityId>) ->
     let mut people = Vec::new();
     for Identity { id, email, created_at, .. } in identities {
         let memberships = app.store.memberships(id).await?;
-        let show = |one: &platform::Membership| {
+        let show = |one: platform::Membership| {
+            let one = one.at(app.now());
             let role = words.say(&format!("role.{}", one.role.as_str()));
             (words.say(&format!("service.{}", one.service)), words.say(&format!("state.{}", one.state.as_str())), role)
         };
-        let memberships = memberships.iter().map(show).collect();
+        let memberships = memberships.into_iter().map(show).collect();
         people.push(PersonView { id: id.to_string(), email, joined: Moment::of(created_at), memberships });
     }
     Ok(PeoplePage {

@@ -367,7 +367,7 @@ async fn derive(
     let caller = caller_of(app, person, &generation).await?;
     count(app, &caller.project).await?;
     let prompt = form.text("prompt")?.unwrap_or_default().to_owned();
-    let headers = idempotency(&form);
+    let headers = idempotency(&mut form);
     form.set("video", Field::Text(id.to_string()));
     let made = match extend {
         true => extend_video(State(app.clone()), caller, Uri::from_static("/extend"), headers, form).await,

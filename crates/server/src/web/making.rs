@@ -218,7 +218,7 @@ async fn make(app: &App, visitor: &Visitor, person: &Person, mut form: Form) -> 
     person.membership(Service::Video).active()?;
     let project = home(app, person).await?;
     count(app, &project).await?;
-    let headers = idempotency(&form);
+    let headers = idempotency(&mut form);
     let caller = person.caller(project, Service::Video);
     if let Some(address) = form.text("remix")?.and_then(|text| text.parse().ok()) {
         let post = remixable(app, visitor, address).await?;
@@ -266,11 +266,12 @@ pub(super) fn once(app: &App) -> String {
     app.random::<12>().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The form's own key: sent twice, it counts once.
-pub(super) fn idempotency(form: &Form) -> HeaderMap {
+/// The form's own key, taken out of it: sent twice, it counts once.
+pub(super) fn idempotency(form: &mut Form) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let once = form.text("once").ok().flatten().and_then(|once| HeaderValue::from_str(once).ok());
-    if let Some(once) = once {
+    if let Some(Field::Text(once)) = form.take("once")
+        && let Ok(once) = HeaderValue::from_str(&once)
+    {
         headers.insert("idempotency-key", once);
     }
     headers
@@ -286,10 +287,10 @@ async fn prepare(app: &App, form: &mut Form) -> Result<(), ApiError> {
         (None, None) => offer.default_size(),
     };
     form.set("size", Field::Text(size.to_string()));
-    if let Some(Field::File(upload)) = form.field("picture").cloned() {
+    form.take("shape");
+    if let Some(Field::File(upload)) = form.take("picture") {
         let size = media::Size::new(size.width().into(), size.height().into());
         form.set("input_reference", Field::File(fitted(upload, size).await?));
-        form.set("picture", Field::Null);
     }
     Ok(())
 }

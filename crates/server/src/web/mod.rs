@@ -38,6 +38,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use crate::app::App;
+use crate::http::count_body;
 use crate::http::error::ApiError;
 use crate::http::form::Form;
 use crate::web::words::Words;
@@ -112,7 +113,10 @@ pub fn page_list() -> Vec<(Method, &'static str, Viewer)> {
 pub(crate) fn mount(router: Router<App>, app: &App) -> Router<App> {
     all_pages().into_iter().fold(router, |router, page| {
         let guarded = from_fn_with_state((app.clone(), page.viewer), guard::guard);
-        router.route(page.path, page.handler.layer(DefaultBodyLimit::max(page.most_bytes)).layer(guarded))
+        let limited = page.handler.layer(DefaultBodyLimit::max(page.most_bytes));
+        // Counted behind the guard, as with the API.
+        let counted = limited.layer(from_fn_with_state(app.clone(), count_body));
+        router.route(page.path, counted.layer(guarded))
     })
 }
 

@@ -353,7 +353,7 @@ async fn keep_own(
             app.store.change_membership(me, Service::Social, MembershipEvent::Join, now).await?;
             membership = app.store.membership(me, Service::Social).await?;
         }
-        Ok::<_, ApiError>(app.store.set_profile(membership.active()?, &profile, now).await?)
+        Ok::<_, ApiError>(app.store.set_profile(membership.at(now).active()?, &profile, now).await?)
     };
     match kept.await {
         Ok(()) if next.starts_with("/clips/") => Ok(go(&next)),

@@ -51,6 +51,9 @@ impl From<RenderError> for Failure {
             RenderError::Model(message) => {
                 Self::permanent(GenerationErrorCode::ModelFailed, format!("The model could not make this: {message}."))
             }
+            RenderError::Source(message) => {
+                Self::source(format!("The video that this starts from cannot be read: {message}."))
+            }
             RenderError::Encode(_) | RenderError::Sign(_) => Self::transient(&error),
         }
     }

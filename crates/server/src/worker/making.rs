@@ -101,7 +101,8 @@ impl Job {
             self.control.done(progress);
             if self.control.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        Ok(render(model, &request, self.sources.parent(), &self.key, &self.options, &mut progress)?)
+        let parent = self.sources.parent(model.frame_rate(), request.size.size())?;
+        Ok(render(model, &request, parent, &self.key, &self.options, &mut progress)?)
     }
 
     /// The accepted request in the model's terms.

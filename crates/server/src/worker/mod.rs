@@ -174,7 +174,7 @@ impl Worker {
     /// Whoever was allowed to ask may have lost that since.
     async fn permitted(&self, generation: &Generation) -> Result<(), Failure> {
         let membership = self.store.membership(generation.identity, Service::Video).await?;
-        membership.active().map(|_| ()).map_err(|refusal| {
+        membership.at(self.clock.now()).active().map(|_| ()).map_err(|refusal| {
             let message = format!("The video was not made: {refusal}.");
             Failure::permanent(GenerationErrorCode::PermissionRevoked, message)
         })

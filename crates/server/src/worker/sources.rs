@@ -1,9 +1,11 @@
 //! What a clip starts from: fetched from the objects by the async side, decoded in the engine's thread.
 
 use bytes::Bytes;
-use media::{Clip, Filter, Frame, FrameRate, Mp4Reader, PictureLimits, ReadLimits, Resizer, Size, cover, read_picture};
+use media::{
+    Clip, Filter, Frame, FrameRate, Mp4Reader, PictureLimits, ReadError, ReadLimits, Resizer, Size, cover, read_picture,
+};
 use platform::{ClipSource, GenerationKind, ProjectId};
-use render::Source;
+use render::{Parent, Source};
 use store::{Generation, Objects, Store};
 
 use crate::worker::failure::Failure;
@@ -53,15 +55,21 @@ impl Sources {
         Ok(Self { start, characters })
     }
 
-    /// The file that the new one is made from, for its manifest.
-    pub(crate) fn parent(&self) -> Option<&[u8]> {
-        match &self.start {
-            Start::Extend(bytes) | Start::Edit(bytes) => Some(bytes),
+    /// What the new one is made from: the file for its manifest, and of a clip that goes on the frames that [`Self::decode`] leaves out.
+    pub(crate) fn parent(&self, rate: FrameRate, size: Size) -> Result<Option<Parent<'_>>, Failure> {
+        Ok(match &self.start {
+            Start::Extend(bytes) => {
+                let mut lead = RatedFrames::open(bytes, rate, size)?;
+                lead.end = lead.end.saturating_sub(tail_frames(rate));
+                Some(Parent { file: bytes, lead: Box::new(lead) })
+            }
+            Start::Edit(bytes) => Some(Parent::from(&bytes[..])),
             Start::Nothing | Start::FirstFrame(_) => None,
-        }
+        })
     }
 
-    /// The pictures and clips, at the model's rate and the finished clip's size; then one picture of each character.
+    /// The pictures and clips, at the model's rate and the finished clip's size, of a clip that goes on the last seconds alone; then one
+    /// picture of each character.
     pub(crate) fn decode(&self, rate: FrameRate, size: Size) -> Result<(Source, Vec<Frame>), Failure> {
         let source = match &self.start {
             Start::Nothing => Source::Text,
@@ -70,7 +78,7 @@ impl Sources {
                     .map_err(|error| Failure::source(format!("The first frame cannot be read: {error}.")))?;
                 Source::FirstFrame(if frame.size() == size { frame } else { cover(&frame, size) })
             }
-            Start::Extend(bytes) => Source::Extend(read_clip(bytes, rate, size)?),
+            Start::Extend(bytes) => Source::Extend(read_tail(bytes, rate, size)?),
             Start::Edit(bytes) => Source::Edit { clip: read_clip(bytes, rate, size)?, strength: STRENGTH },
         };
         let references = self.characters.iter().map(|bytes| middle_frame(bytes)).collect::<Result<_, _>>()?;
@@ -90,32 +98,106 @@ async fn clip(store: &Store, objects: &Objects, project: ProjectId, source: Clip
     Ok(objects.get_all(&key).await?)
 }
 
-/// The clip at another rate, by the frame nearest before, and at another size. Frames that are not needed never lie in memory.
+/// How much of the end of a clip the model is shown, to go on from there.
+const TAIL_S: f64 = 4.0;
+
+fn tail_frames(rate: FrameRate) -> usize {
+    (TAIL_S * rate.as_f64()).ceil() as usize
+}
+
+fn unreadable(error: &dyn std::fmt::Display) -> Failure {
+    Failure::source(format!("The video that this starts from cannot be read: {error}."))
+}
+
+/// The last seconds of a clip. What comes before is not decoded, but for what they refer to.
+fn read_tail(bytes: &[u8], rate: FrameRate, size: Size) -> Result<Clip, Failure> {
+    let mut frames = RatedFrames::open(bytes, rate, size)?;
+    frames.skip_to(frames.end.saturating_sub(tail_frames(rate)));
+    let frames = frames.collect::<Result<_, _>>().map_err(|error| unreadable(&error))?;
+    Clip::new(frames, rate).map_err(|error| unreadable(&error))
+}
+
+/// A whole clip.
 fn read_clip(bytes: &[u8], rate: FrameRate, size: Size) -> Result<Clip, Failure> {
-    let limits = ReadLimits::default();
-    let unreadable = |error: &dyn std::fmt::Display| {
-        Failure::source(format!("The video that this starts from cannot be read: {error}."))
-    };
-    let mut reader = Mp4Reader::open(bytes, &limits).map_err(|error| unreadable(&error))?;
-    let (count, ratio) = (reader.info().frame_count, reader.info().frame_rate.as_f64() / rate.as_f64());
-    let wanted = ((count as f64 / ratio).round() as usize).max(1);
-    if wanted.saturating_mul(size.pixels()) > limits.max_clip_pixels {
-        let seconds = limits.max_clip_pixels as f64 / size.pixels() as f64 / rate.as_f64();
+    let frames = RatedFrames::open(bytes, rate, size)?;
+    let most = ReadLimits::default().max_clip_pixels;
+    if frames.end.saturating_mul(size.pixels()) > most {
+        let seconds = most as f64 / size.pixels() as f64 / rate.as_f64();
         return Err(Failure::source(format!(
             "The video that this starts from is too long for this server, which holds {seconds:.0} seconds of this size."
         )));
     }
-    let mut resizer = Resizer::new();
-    let (mut frames, mut index) = (Vec::with_capacity(wanted), 0);
-    while let Some(frame) = reader.next_frame().map_err(|error| unreadable(&error))? {
-        let frame = if frame.size() == size { frame } else { resizer.cover(&frame, size, Filter::CatmullRom) };
-        // A rate that is lower here than there needs a frame more than once.
-        while frames.len() < wanted && (frames.len() as f64 * ratio) as usize <= index {
-            frames.push(frame.clone());
-        }
-        index += 1;
-    }
+    let frames = frames.collect::<Result<_, _>>().map_err(|error| unreadable(&error))?;
     Clip::new(frames, rate).map_err(|error| unreadable(&error))
+}
+
+/// The frames of a clip at another rate, by the frame nearest before, and at another size. One lies in memory at a time.
+struct RatedFrames<'a> {
+    reader: Mp4Reader<'a>,
+    resizer: Resizer,
+    size: Size,
+    /// Frames of the file for one that is given out.
+    ratio: f64,
+    /// The next frame to give out, and the one to stop before.
+    next: usize,
+    end: usize,
+    /// How many frames of the file were decoded or passed over, and the last of them.
+    passed: usize,
+    current: Option<Frame>,
+}
+
+impl<'a> RatedFrames<'a> {
+    fn open(bytes: &'a [u8], rate: FrameRate, size: Size) -> Result<Self, Failure> {
+        let reader = Mp4Reader::open(bytes, &ReadLimits::default()).map_err(|error| unreadable(&error))?;
+        let ratio = reader.info().frame_rate.as_f64() / rate.as_f64();
+        let end = ((reader.info().frame_count as f64 / ratio).round() as usize).max(1);
+        Ok(Self { reader, resizer: Resizer::new(), size, ratio, next: 0, end, passed: 0, current: None })
+    }
+
+    /// Passes over the first frames.
+    fn skip_to(&mut self, frame: usize) {
+        self.next = frame;
+        self.passed = self.reader.skip_to(self.wanted());
+    }
+
+    /// The frame of the file that is given out next.
+    fn wanted(&self) -> usize {
+        (self.next as f64 * self.ratio) as usize
+    }
+
+    /// Decodes as far as the wanted frame. A rate that is lower in the file needs the same one more than once.
+    fn decode(&mut self) -> Result<Option<Frame>, ReadError> {
+        while self.passed <= self.wanted() {
+            let Some(frame) = self.reader.next_frame()? else { return Ok(None) };
+            self.passed += 1;
+            if self.passed > self.wanted() {
+                let fits = frame.size() == self.size;
+                let frame = if fits { frame } else { self.resizer.cover(&frame, self.size, Filter::CatmullRom) };
+                self.current = Some(frame);
+            }
+        }
+        Ok(self.current.clone())
+    }
+}
+
+impl Iterator for RatedFrames<'_> {
+    type Item = Result<Frame, String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next >= self.end {
+            return None;
+        }
+        match self.decode() {
+            Ok(frame) => {
+                self.next += 1;
+                frame.map(Ok)
+            }
+            Err(error) => {
+                self.end = self.next;
+                Some(Err(error.to_string()))
+            }
+        }
+    }
 }
 
 /// What a character looks like: the picture in the middle of its clip.
@@ -131,4 +213,49 @@ fn middle_frame(bytes: &[u8]) -> Result<Frame, Failure> {
         index += 1;
     }
     Err(Failure::source("The character's video has no picture."))
+}
+
+#[cfg(test)]
+mod tests {
+    use media::{Mp4Writer, Quality};
+
+    use super::*;
+
+    const SMALL: Size = Size::new(48, 32);
+
+    /// A clip whose frames are brighter the later they are.
+    fn clip(frames: usize, rate: FrameRate) -> Vec<u8> {
+        let mut writer = Mp4Writer::new(SMALL, rate, Quality::default()).unwrap();
+        for index in 0..frames {
+            writer.push(&Frame::filled(SMALL, [(index * 200 / frames) as u8; 3])).unwrap();
+        }
+        writer.finish().unwrap()
+    }
+
+    fn brightness(frame: &Frame) -> i32 {
+        i32::from(frame.rgb()[frame.rgb().len() / 2])
+    }
+
+    #[test]
+    fn of_a_long_clip_only_the_end_lies_in_memory_and_no_frame_is_lost() {
+        // Two minutes, as much as there may be.
+        let check = |count: usize, file_rate: u32| {
+            let bytes = Bytes::from(clip(count, FrameRate::whole(file_rate)));
+            let sources = Sources { start: Start::Extend(bytes.clone()), characters: Vec::new() };
+            let rate = FrameRate::whole(12);
+            let (source, _) = sources.decode(rate, SMALL).unwrap();
+            let Source::Extend(tail) = source else { panic!("{source:?}") };
+            assert_eq!(tail.frames().len(), 48);
+            let lead: Vec<_> = sources.parent(rate, SMALL).unwrap().unwrap().lead.map(Result::unwrap).collect();
+            assert_eq!(lead.len() + tail.frames().len(), 1440);
+            // The seam is where it would be if all had been read.
+            let whole = read_clip(&bytes, rate, SMALL).unwrap();
+            for (at, (was, is)) in whole.frames().iter().zip(lead.iter().chain(tail.frames())).enumerate() {
+                assert!((brightness(was) - brightness(is)).abs() <= 2, "frame {at} of {count} at {file_rate}");
+            }
+        };
+        check(1440, 12);
+        check(2880, 24);
+        check(720, 6);
+    }
 }

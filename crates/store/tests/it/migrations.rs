@@ -2,8 +2,8 @@ use crate::bed::{Bed, raw};
 use crate::on_both;
 use crate::postgres::postgres_database;
 use platform::{
-    ApiKeyId, BatchId, CharacterId, FileId, IdentityId, PasskeyId, ProjectId, Service, SessionId, Timestamp, TokenHash,
-    TokenKind, VideoId, WebhookEndpointId, WebhookSecret,
+    ApiKeyId, BatchId, CharacterId, FileId, IdentityId, MembershipState, PasskeyId, ProjectId, Service, SessionId,
+    Timestamp, TokenHash, TokenKind, VideoId, WebhookEndpointId, WebhookSecret,
 };
 use store::{CodeOutcome, CredentialKind, Page, Sealer, Store, StoreError, TokenState};
 
@@ -15,6 +15,7 @@ const FIXTURES: &[(i64, &str)] = &[
     (2, include_str!("fixtures/0002.sql")),
     (3, include_str!("fixtures/0003.sql")),
     (4, include_str!("fixtures/0004.sql")),
+    (5, include_str!("fixtures/0005.sql")),
     (6, include_str!("fixtures/0006.sql")),
 ];
 
@@ -27,14 +28,7 @@ async fn migrating_again_changes_nothing(bed: Bed) {
 /// An installation that began at version 1 and was used at every version up to some, then becomes one of today.
 async fn every_version_can_be_left(bed: Bed) {
     for version in 1..=Store::last_version() {
-        let url = bed.another_database().await;
-        let store = Store::open(&url).await.unwrap().sealed_with(Sealer::new([1; 32]));
-        for step in 1..=version {
-            store.migrate_to(step).await.unwrap();
-            let fixture = FIXTURES.iter().find(|(number, _)| *number == step);
-            let (_, sql) = fixture.unwrap_or_else(|| panic!("version {step} has no fixtures/{step:04}.sql"));
-            raw::execute(&url, &spelt(&url, sql)).await;
-        }
+        let (store, url) = used_until(&bed, version).await;
         let before = raw::counts(&url).await;
         let empty: Vec<_> = before.iter().filter(|(_, count)| *count == 0).map(|(table, _)| table).collect();
         assert!(empty.is_empty(), "no fixture fills {empty:?}, which version {version} has");
@@ -49,8 +43,24 @@ async fn every_version_can_be_left(bed: Bed) {
         if version >= 2 {
             still_there_of_version_2(&store).await;
         }
+        if version >= 5 {
+            still_there_of_version_5(&store).await;
+        }
         store.close().await;
     }
+}
+
+/// An installation with rows in every table: it was used at every version up to one. Its store and address.
+pub(crate) async fn used_until(bed: &Bed, version: i64) -> (Store, String) {
+    let url = bed.another_database().await;
+    let store = Store::open(&url).await.unwrap().sealed_with(Sealer::new([1; 32]));
+    for step in 1..=version {
+        store.migrate_to(step).await.unwrap();
+        let fixture = FIXTURES.iter().find(|(number, _)| *number == step);
+        let (_, sql) = fixture.unwrap_or_else(|| panic!("version {step} has no fixtures/{step:04}.sql"));
+        raw::execute(&url, &spelt(&url, sql)).await;
+    }
+    (store, url)
 }
 
 /// What version 1 wrote is read by today's code.
@@ -108,6 +118,15 @@ async fn still_there_of_version_2(store: &Store) {
     assert_eq!(passkey.id, PasskeyId::from_bytes(passkey.id.bytes()));
     let step = |seed: &[u8]| (seed == b"12345678901234567890").then_some(8);
     assert_eq!(store.try_code(person, now, step).await.unwrap(), CodeOutcome::Accepted);
+}
+
+/// A limit that version 5 wrote ends when it said.
+async fn still_there_of_version_5(store: &Store) {
+    let person = store.identity_by_email("mika@example.org").await.unwrap().unwrap().id;
+    let membership = store.membership(person, Service::Likeness).await.unwrap();
+    let end = Timestamp::from_seconds(1_790_000_000);
+    assert_eq!((membership.state, membership.limited_until), (MembershipState::Suspended, Some(end)));
+    assert_eq!(membership.at(end).state, MembershipState::Active);
 }
 
 /// A fixture in the words of an engine.

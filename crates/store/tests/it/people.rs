@@ -11,6 +11,7 @@ use crate::on_both;
 on_both!(
     an_address_belongs_to_one,
     a_membership_changes_alone,
+    a_limit_ends_by_itself,
     a_session_ends,
     a_token_works_once,
     decisions_are_whole
@@ -54,6 +55,27 @@ async fn a_membership_changes_alone(bed: Bed) {
     assert!(!bed.store.has_administrator().await.unwrap());
     bed.store.set_role(id, Service::Api, Role::Administrator).await.unwrap();
     assert!(bed.store.has_administrator().await.unwrap());
+}
+
+async fn a_limit_ends_by_itself(bed: Bed) {
+    let (id, later) = (bed.member.identity(), bed.now + Duration::from_secs(60));
+    let suspend = MembershipEvent::Suspend;
+    bed.store.change_membership_until(id, Service::Video, suspend, Some(later), bed.now).await.unwrap();
+    let written = bed.store.membership(id, Service::Video).await.unwrap();
+    assert_eq!((written.state, written.limited_until), (MembershipState::Suspended, Some(later)));
+    assert_eq!(bed.store.end_limits(later - Duration::from_secs(1), 10).await.unwrap(), 0);
+    assert!(written.at(later).active().is_ok());
+    assert_eq!(bed.store.end_limits(later, 10).await.unwrap(), 1);
+    let ended = bed.store.membership(id, Service::Video).await.unwrap();
+    assert_eq!((ended.state, ended.limited_until), (MembershipState::Active, None));
+    let entry = &bed.store.audit(1).await.unwrap()[0];
+    assert_eq!((entry.actor, entry.action.as_str()), (None, "membership.restore"));
+
+    // What happens after the end starts from there, even if nobody wrote the end down; what has no end stays.
+    bed.store.change_membership_until(id, Service::Video, suspend, Some(later), bed.now).await.unwrap();
+    bed.store.change_membership(id, Service::Video, suspend, later).await.unwrap();
+    assert_eq!(bed.store.end_limits(later + Duration::from_secs(9999), 10).await.unwrap(), 0);
+    assert_eq!(bed.store.membership(id, Service::Video).await.unwrap().state, MembershipState::Suspended);
 }
 
 async fn a_session_ends(bed: Bed) {

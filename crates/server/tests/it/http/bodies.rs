@@ -100,3 +100,65 @@ async fn models_are_listed_under_all_their_names() {
     assert_eq!(ids, ["sora-2", "test-card"]);
     assert_eq!(site.get("/v1/models/sora-2").await.ok()["model"], "test-card");
 }
+
+#[tokio::test]
+async fn an_unknown_field_is_refused_with_the_one_that_was_meant() {
+    let site = Site::new().await;
+    let check = async |path: &str, field: &str, meant: Option<&str>| {
+        let mut body = small("a boat");
+        body[field] = json!("4");
+        let answer = site.post(path, body).await;
+        assert_eq!(answer.error(), (400, "unknown_parameter".into(), field.into()), "{path}");
+        let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert_eq!(message.contains("Did you mean"), meant.is_some(), "{message}");
+        assert!(message.contains(meant.unwrap_or(field)), "{message}");
+    };
+    check("/v1/videos", "secnods", Some("'seconds'")).await;
+    check("/v1/videos/quote", "temperature", None).await;
+    check("/v1/videos/edits", "promt", Some("'prompt'")).await;
+    check("/v1/videos/extensions", "vidio", Some("'video'")).await;
+    let picture = site.post("/v1/images/generations", json!({ "prompt": "a boat", "seconds": "4" })).await;
+    assert_eq!(picture.error(), (400, "unknown_parameter".into(), "seconds".into()));
+    // What engines with the same path take is passed over.
+    let mut body = small("a boat");
+    for field in ["user", "generate_sound", "flow_shift", "fps"] {
+        body[field] = json!("7");
+    }
+    site.post("/v1/videos", body).await.ok();
+}
+
+#[tokio::test]
+async fn uploads_share_one_budget_and_give_it_back() {
+    let most = 300_000;
+    let site = Site::with(|settings| {
+        settings.max_body_bytes = most;
+        settings.upload_memory_bytes = most;
+    })
+    .await;
+    let file = vec![b'a'; 200_000];
+    let upload = || {
+        let parts: &[(&str, Option<&str>, &[u8])] = &[("purpose", None, b"user_data"), ("file", Some("a.txt"), &file)];
+        site.form("/v1/files", parts)
+    };
+    // One alone fits, as often as it comes: what it held is given back.
+    for _ in 0..3 {
+        site.answer(upload()).await.ok();
+    }
+    // Another is still coming in.
+    let (pieces, slow) = site.slow_form("/v1/files");
+    let coming = async {
+        let head = b"--cut\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n";
+        pieces.send([&head[..], &[b'a'; 250_000]].concat().into()).await.unwrap();
+        // There is room for this one only when the first was taken.
+        pieces.send("a".into()).await.unwrap();
+        let refused = site.answer(upload()).await;
+        assert_eq!((refused.error().0, refused.error().1.as_str()), (503, "unavailable"));
+        assert_eq!((refused.header("retry-after"), refused.header("retry-after-ms")), ("5", "5000"));
+        // Small requests go on.
+        site.post("/v1/videos", small("a boat")).await.ok();
+        drop(pieces);
+    };
+    let (cut, ()) = tokio::join!(site.answer(slow), coming);
+    assert_eq!(cut.error().0, 400);
+    site.answer(upload()).await.ok();
+}

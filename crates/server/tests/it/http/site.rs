@@ -1,14 +1,19 @@
 //! A server without a listener, its people and their keys, and what a client needs to speak to it.
 
+use std::net::SocketAddr;
+
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request, header};
+use bytes::Bytes;
 use platform::{
     ApiKey, ApiKeyId, ApiKeySecret, IdentityId, MembershipEvent, ProjectId, Role, Scopes, Service, SessionId,
     SignUpMode, Timestamp, Token, TokenKind,
 };
 use serde_json::Value;
 use store::{Project, Session};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -89,7 +94,7 @@ impl Site {
 
     /// A site that others can join so.
     pub(crate) async fn with_sign_up(mode: SignUpMode) -> Self {
-        Self::of(Bed::with(|settings| settings.sign_up = mode).await).await
+        Self::with(|settings| settings.sign_up = mode).await
     }
 
     pub(crate) async fn of(bed: Bed) -> Self {
@@ -126,19 +131,30 @@ impl Site {
         secret.reveal()
     }
 
+    /// A site whose owner decided something else.
+    pub(crate) async fn with(decide: impl FnOnce(&mut server::Settings)) -> Self {
+        Self::of(Bed::with(decide).await).await
+    }
+
     /// Another person with a project and a key for everything.
     pub(crate) async fn stranger(&self, email: &str) -> (IdentityId, String) {
+        let (id, _, key) = self.member_of(email, &[Service::Video, Service::Api]).await;
+        (id, key)
+    }
+
+    /// Another person who joined these services, with a project and a key for everything.
+    pub(crate) async fn member_of(&self, email: &str, services: &[Service]) -> (IdentityId, ProjectId, String) {
         let (app, now) = (&self.bed.app, self.bed.app.now());
         let id = IdentityId::new(now, entropy());
         app.store.create_identity(id, email, now).await.unwrap();
-        for service in [Service::Video, Service::Api] {
-            app.store.change_membership(id, service, MembershipEvent::Join, now).await.unwrap();
+        for service in services {
+            app.store.change_membership(id, *service, MembershipEvent::Join, now).await.unwrap();
         }
         let project = ProjectId::new(now, entropy());
         let (name, tier) = ("theirs".into(), "default".into());
         let row = Project { id: project, owner: id, name, tier, created_at: now, archived_at: None };
         app.store.create_project(&row).await.unwrap();
-        (id, self.new_key(project, Scopes::ALL, |_| {}).await)
+        (id, project, self.new_key(project, Scopes::ALL, |_| {}).await)
     }
 
     /// Someone with a role in a service, signed in; the cookie.
@@ -202,11 +218,57 @@ impl Site {
         if let Some(kind) = kind {
             request = request.header(header::CONTENT_TYPE, kind);
         }
-        let response = self.router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        self.answer(request.body(Body::from(body)).unwrap()).await
+    }
+
+    /// Reads a path from an address.
+    pub(crate) async fn send_from(
+        &self,
+        path: &str,
+        from: Option<ConnectInfo<SocketAddr>>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = Request::builder().uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut request = request.body(Body::empty()).unwrap();
+        if let Some(from) = from {
+            request.extensions_mut().insert(from);
+        }
+        self.answer(request).await
+    }
+
+    /// A form for a path, with the key of the site.
+    pub(crate) fn form(&self, path: &str, parts: &[(&str, Option<&str>, &[u8])]) -> Request<Body> {
+        self.form_of(path, Body::from(form(parts)))
+    }
+
+    /// A form whose body comes in pieces.
+    pub(crate) fn slow_form(&self, path: &str) -> (mpsc::Sender<Bytes>, Request<Body>) {
+        let (sender, receiver) = mpsc::channel(1);
+        let pieces = futures_util::stream::unfold(receiver, async |mut receiver| {
+            receiver.recv().await.map(|piece| (Ok::<_, std::convert::Infallible>(piece), receiver))
+        });
+        (sender, self.form_of(path, Body::from_stream(pieces)))
+    }
+
+    fn form_of(&self, path: &str, body: Body) -> Request<Body> {
+        Request::post(path)
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.key))
+            .header(header::CONTENT_TYPE, "multipart/form-data; boundary=cut")
+            .body(body)
+            .unwrap()
+    }
+
+    /// What the server says to a request.
+    pub(crate) async fn answer(&self, request: Request<Body>) -> Answer {
+        let asked = format!("{} {}", request.method(), request.uri());
+        let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let endless = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
         let body = if endless { Vec::new() } else { axum::body::to_bytes(body, usize::MAX).await.unwrap().into() };
-        assert!(parts.headers.contains_key("x-request-id"), "{method} {path}");
+        assert!(parts.headers.contains_key("x-request-id"), "{asked}");
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 
@@ -261,7 +323,7 @@ pub(crate) fn png(width: u32, height: u32) -> Vec<u8> {
     media::encode_png(&media::Frame::filled(media::Size::new(width, height), [200, 120, 20])).unwrap()
 }
 
-fn form(parts: &[(&str, Option<&str>, &[u8])]) -> Vec<u8> {
+pub(crate) fn form(parts: &[(&str, Option<&str>, &[u8])]) -> Vec<u8> {
     let mut body = Vec::new();
     for (name, filename, content) in parts {
         body.extend(format!("--cut\r\nContent-Disposition: form-data; name=\"{name}\"").bytes());

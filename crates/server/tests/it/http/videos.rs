@@ -1,5 +1,6 @@
 //! Videos from asking to deleting.
 
+use platform::{MembershipEvent, Service};
 use serde_json::json;
 
 use super::site::{As, Sent, Site, small};
@@ -47,7 +48,7 @@ async fn the_words_of_other_servers_are_understood() {
     assert_eq!(ask(json!({ "resolution": "720p" })).await.ok()["size"], "720x1280");
     assert_eq!(ask(json!({ "width": 144, "height": 80 })).await.ok()["size"], "144x80");
     assert_eq!(ask(json!({ "resolution": "4320p" })).await.error(), (400, "invalid_value".into(), "resolution".into()));
-    assert_eq!(ask(json!({ "nobody_knows": 1, "user": "me" })).await.status, 200);
+    assert_eq!(ask(json!({ "flow_shift": 1, "user": "me" })).await.status, 200);
     assert_eq!(ask(json!({ "seed": 7 })).await.ok()["seed"], 7);
 }
 
@@ -162,6 +163,10 @@ async fn a_quote_says_the_price_and_makes_nothing() {
     assert_eq!((&quote["object"], &quote["acceptable"]), (&json!("video.quote"), &json!(true)));
     assert_eq!(site.get("/v1/videos").await.ok()["data"], json!([]));
     assert_eq!(site.get("/v1/usage").await.ok()["unfinished_jobs"], 0);
+    let (owner, now) = (site.owner(), site.forget_keys());
+    site.bed.app.store.change_membership(owner, Service::Video, MembershipEvent::Restrict, now).await.unwrap();
+    let quote = site.post("/v1/videos/quote", small("a boat")).await.ok();
+    assert_eq!(quote["acceptable"], false);
 }
 
 #[tokio::test]

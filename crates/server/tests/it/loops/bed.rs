@@ -1,16 +1,14 @@
 //! An app with one person and one project, no listener, and a clock that the test moves.
 
-use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 
-use media::{Frame, FrameRate};
 use platform::{
     ActiveMembership, Credits, GenerationKind, IdentityId, LedgerEntryId, MembershipEvent, ModelName, Parameters,
     ProjectId, Quotas, Rate, Seconds, Service, Size, Tier, Timestamp, VideoId, Words,
 };
 use provenance::{SigningKey, TrustedRoots};
-use render::{ModelError, Progress, Recipe, TestCard, VideoModel, VideoRequest};
+use render::{Progress, SteppedTestCard, TestCard};
 use server::worker::{Models, Worker, WorkerOptions};
 use server::{App, AppParts, HttpOutbound, Mail, ManualClock, Outbox, Settings, SystemEntropy, full_offer};
 use store::{Accept, Accepted, Generation, LinkKey, NewGeneration, Objects, ObjectsPlace, Project, Sealer, Store};
@@ -93,6 +91,7 @@ impl Bed {
             entropy: Arc::new(SystemEntropy),
             mail: mail.unwrap_or_else(|| Arc::new(Outbox::new(folder.path().join("outbox")))),
             outbound: Arc::new(HttpOutbound::new(false).unwrap()),
+            signing_key: key(),
         })
         .unwrap();
         let tier = Tier { name: "default".into(), quotas: Quotas::DEFAULT, metered: true };
@@ -184,13 +183,7 @@ pub(crate) fn test_card() -> Models {
     Models::new(vec![(name("test-card"), Box::new(TestCard))])
 }
 
-/// A test card that waits before each frame until the test lets it go on.
-pub(crate) struct Gated {
-    reached: tokio::sync::mpsc::UnboundedSender<usize>,
-    go_on: Mutex<mpsc::Receiver<()>>,
-}
-
-/// The test's side of it.
+/// The side that the test has of a test card that waits before each frame until the test lets it go on.
 pub(crate) struct Gate {
     pub(crate) reached: tokio::sync::mpsc::UnboundedReceiver<usize>,
     pub(crate) go_on: mpsc::Sender<()>,
@@ -198,43 +191,13 @@ pub(crate) struct Gate {
 
 pub(crate) fn gated() -> (Models, Gate) {
     let (reached, seen) = tokio::sync::mpsc::unbounded_channel();
-    let (go_on, gate) = mpsc::channel();
-    let model = Gated { reached, go_on: Mutex::new(gate) };
-    (Models::new(vec![(name("test-card"), Box::new(model))]), Gate { reached: seen, go_on })
-}
-
-impl VideoModel for Gated {
-    fn name(&self) -> &str {
-        "gated"
-    }
-
-    fn weights_hash(&self) -> &str {
-        ""
-    }
-
-    fn frame_rate(&self) -> FrameRate {
-        TestCard.frame_rate()
-    }
-
-    fn recipe(&self, request: &VideoRequest) -> Recipe {
-        TestCard.recipe(request)
-    }
-
-    fn generate(
-        &self,
-        request: &VideoRequest,
-        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-        emit: &mut dyn FnMut(Frame) -> ControlFlow<()>,
-    ) -> Result<(), ModelError> {
-        let mut told = |step: Progress| {
-            let flow = progress(step);
-            if flow.is_continue() {
-                // The test may be over.
-                let _ = self.reached.send(step.done);
-                let _ = self.go_on.lock().unwrap().recv();
-            }
-            flow
-        };
-        TestCard.generate(request, &mut told, emit)
-    }
+    let (sender, gate) = mpsc::channel();
+    let go_on = Mutex::new(gate);
+    let model = SteppedTestCard(move |step: Progress| {
+        // The test may be over.
+        let _ = reached.send(step.done);
+        let _ = go_on.lock().unwrap().recv();
+        Ok(())
+    });
+    (Models::new(vec![(name("test-card"), Box::new(model))]), Gate { reached: seen, go_on: sender })
 }

@@ -1,11 +1,9 @@
 //! Leases, cancelling, progress, permission, panics.
 
-use std::ops::ControlFlow;
 use std::time::Duration;
 
-use media::{Frame, FrameRate};
 use platform::{GenerationErrorCode, GenerationState, HEARTBEAT, LEASE, MembershipEvent, Service};
-use render::{ModelError, Progress, Recipe, TestCard, VideoModel, VideoRequest};
+use render::{ModelError, Progress, SteppedTestCard, TestCard};
 use server::housekeeping;
 use server::worker::Models;
 use store::{Cancellation, Ending};
@@ -173,41 +171,11 @@ async fn a_worker_takes_only_work_for_its_models() {
     assert_eq!(bed.worker(both).work_once(&never).await.unwrap(), Some(Ending::Published));
 }
 
-/// A model with a defect.
-struct Broken(fn() -> Result<(), ModelError>);
-
-impl VideoModel for Broken {
-    fn name(&self) -> &str {
-        "broken"
-    }
-
-    fn weights_hash(&self) -> &str {
-        ""
-    }
-
-    fn frame_rate(&self) -> FrameRate {
-        TestCard.frame_rate()
-    }
-
-    fn recipe(&self, request: &VideoRequest) -> Recipe {
-        TestCard.recipe(request)
-    }
-
-    fn generate(
-        &self,
-        _: &VideoRequest,
-        _: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-        _: &mut dyn FnMut(Frame) -> ControlFlow<()>,
-    ) -> Result<(), ModelError> {
-        (self.0)()
-    }
-}
-
 #[tokio::test]
 async fn a_panic_is_tried_again_until_it_is_enough() {
     let bed = Bed::new().await;
     let id = bed.accept(create()).await.id;
-    let worker = bed.worker(Models::new(vec![(name("test-card"), Box::new(Broken(|| panic!("a defect"))))]));
+    let worker = bed.worker(Models::new(vec![(name("test-card"), Box::new(SteppedTestCard(|_| panic!("a defect"))))]));
     let never = CancellationToken::new();
     for _ in 0..3 {
         assert!(matches!(worker.work_once(&never).await.unwrap(), Some(Ending::Requeued(_))));
@@ -225,8 +193,8 @@ async fn a_panic_is_tried_again_until_it_is_enough() {
 async fn what_a_model_refuses_is_not_tried_again() {
     let bed = Bed::new().await;
     let id = bed.accept(create()).await.id;
-    let refuse = || Err(ModelError::Failed("it knows no boats".into()));
-    let worker = bed.worker(Models::new(vec![(name("test-card"), Box::new(Broken(refuse)))]));
+    let refuse = |_: Progress| Err(ModelError::Failed("it knows no boats".into()));
+    let worker = bed.worker(Models::new(vec![(name("test-card"), Box::new(SteppedTestCard(refuse)))]));
     worker.work_once(&CancellationToken::new()).await.unwrap();
     let generation = bed.generation(id).await;
     assert_eq!(generation.state, GenerationState::Failed);
