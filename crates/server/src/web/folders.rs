@@ -55,6 +55,10 @@ async fn rename_folder(
     Fields(form): Fields,
 ) -> Result<Response, ApiError> {
     person.membership(Service::Video).readable()?;
+    // Whose it is not learns nothing of it, whatever name they sent.
+    if !app.store.folders(person.identity()).await?.iter().any(|folder| folder.id == id) {
+        return Err(ApiError::not_found("folder"));
+    }
     let back = Asked::folder(id);
     match FolderName::parse(form.text("name")?.unwrap_or_default()) {
         Ok(name) => said(&back, "folder_renamed", app.store.rename_folder(person.identity(), id, &name).await),

@@ -128,7 +128,7 @@ async fn what_clips_came_with_goes_with_the_last_of_them_and_not_before() {
 #[tokio::test]
 async fn a_clip_that_is_being_made_is_cancelled_before_it_is_thrown_away() {
     let site = Site::with_sign_up(SignUpMode::Open).await;
-    let mika = join(&site, "mika@example.org").await;
+    let mika = join(&site, "mika@people.example").await;
     let done = clip(&site, &mika, "a red boat").await;
     let waiting = make(&site, &mika, "a black cat").await.goes_to();
     assert!(!page(&site, &mika, &waiting).await.contains(&format!("action=\"{waiting}/delete\"")));
@@ -151,7 +151,7 @@ async fn a_clip_that_is_being_made_is_cancelled_before_it_is_thrown_away() {
 #[tokio::test]
 async fn many_clips_are_put_in_order_at_once_and_others_stay_as_they_are() {
     let site = Site::with_sign_up(SignUpMode::Open).await;
-    let (mika, yuki) = (join(&site, "mika@example.org").await, join(&site, "yuki@example.org").await);
+    let (mika, yuki) = (join(&site, "mika@people.example").await, join(&site, "yuki@people.example").await);
     let (boat, cat) = (clip(&site, &mika, "a red boat").await, clip(&site, &mika, "a black cat").await);
     let theirs = clip(&site, &yuki, "a fox").await;
     let unknown = VideoId::from_bytes([9; 16]).to_string();
@@ -208,7 +208,7 @@ async fn many_clips_are_put_in_order_at_once_and_others_stay_as_they_are() {
 #[tokio::test]
 async fn a_clip_has_a_star_and_a_folder() {
     let site = Site::with_sign_up(SignUpMode::Open).await;
-    let (mika, yuki) = (join(&site, "mika@example.org").await, join(&site, "yuki@example.org").await);
+    let (mika, yuki) = (join(&site, "mika@people.example").await, join(&site, "yuki@people.example").await);
     let id = clip(&site, &mika, "a red boat").await;
     let path = format!("/clips/{id}");
     assert!(page(&site, &mika, &path).await.contains("value=\"true\" aria-pressed=\"false\""));
@@ -251,7 +251,7 @@ async fn a_clip_has_a_star_and_a_folder() {
 #[tokio::test]
 async fn what_was_published_stays_when_its_clip_is_thrown_away() {
     let site = Site::with_sign_up(SignUpMode::Open).await;
-    let mika = join(&site, "mika@example.org").await;
+    let mika = join(&site, "mika@people.example").await;
     post(&site, &mika, "/account/profile", &[("handle", "mika"), ("display_name", "")]).await.goes_to();
     let id = clip(&site, &mika, "a red boat").await;
     let fields = [("visibility", "public"), ("caption", "look")];
