@@ -5,6 +5,7 @@ mod accounts;
 mod bodies;
 mod content;
 mod forms;
+mod hostile;
 mod keys;
 mod openapi;
 mod pages;
