@@ -149,12 +149,32 @@ fn one_letter_off(a: &str, b: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use training::paper::{withheld_colours, withheld_motions, withheld_weathers};
+
     use super::*;
 
     #[test]
     fn what_the_world_knows_is_not_remarked_on() {
         for prompt in ["a red boat sails right on the sea at dusk", "two birds, snow, the camera pans left"] {
             assert_eq!(unknown_words(prompt).1, None, "{prompt}: {:?}", unknown_words(prompt).0);
+        }
+    }
+
+    #[test]
+    fn the_first_clips_are_of_the_world_that_training_shows() {
+        for prompt in server::first_clips::prompts() {
+            assert!(unknown_words(prompt).0.is_empty(), "{prompt}: {:?}", unknown_words(prompt).0);
+            let together = |one: &str, other: &str| prompt.contains(one) && prompt.contains(other);
+            for (kind, colour) in withheld_colours() {
+                assert!(!prompt.contains(&format!("{} {}", colour.name(), kind.name())), "{prompt}");
+            }
+            for (kind, motion) in withheld_motions() {
+                let motion = motion.name().strip_prefix("moves").unwrap_or(motion.name());
+                assert!(!together(kind.name(), motion), "{prompt}");
+            }
+            for (background, weather) in withheld_weathers() {
+                assert!(!together(background.name(), weather.name()), "{prompt}");
+            }
         }
     }
 

@@ -148,6 +148,8 @@ ids! {
     MessageId = "msg_", check false;
     /// A notice.
     NoticeId = "ntc_", check false;
+    /// A folder of a library.
+    FolderId = "folder_", check false;
 }
 
 #[cfg(test)]

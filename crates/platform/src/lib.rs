@@ -26,6 +26,8 @@ mod moderation;
 mod parameters;
 mod refusal;
 
+mod library;
+
 mod job;
 mod price;
 mod rate_limit;
@@ -45,12 +47,13 @@ pub use generation::{
     extended,
 };
 pub use id::{
-    ApiKeyId, BatchId, CharacterId, CommentId, ConversationId, DecisionId, EventId, FileId, IdError, IdentityId,
-    LedgerEntryId, LetterId, MessageId, NoticeId, PasskeyId, PlaceId, PostId, ProjectId, ReportId, SessionId, VideoId,
-    WebhookEndpointId,
+    ApiKeyId, BatchId, CharacterId, CommentId, ConversationId, DecisionId, EventId, FileId, FolderId, IdError,
+    IdentityId, LedgerEntryId, LetterId, MessageId, NoticeId, PasskeyId, PlaceId, PostId, ProjectId, ReportId,
+    SessionId, VideoId, WebhookEndpointId,
 };
 pub use idempotency::{Fingerprint, IdempotencyKey};
 pub use job::{AttemptFailure, HEARTBEAT, LEASE, MAX_ATTEMPTS, Place, Retry, Route, VirtualTime, after_failure, place};
+pub use library::{MAX_FOLDERS, MAX_PICKED, TRASH_DAYS, TRASH_TIME};
 pub use membership::{
     ActiveMembership, Membership, MembershipEvent, MembershipRefusal, MembershipState, ReadableMembership, Role,
     Service,
@@ -66,11 +69,11 @@ pub use second_factor::next_code_at;
 pub use sign_up::{Invite, SignUpMode, SignUpRefusal, sign_up_tier};
 pub use social::{
     Act, Attribute, Bio, Candidate, Caption, Cause, CommentText, ConversationFacts, Direction, DisplayName, Engagement,
-    FEED_WEIGHTS, FeedRule, Handle, HandleRefusal, Hashtag, LinkToken, MAX_FEED_RULES, MAX_REQUEST_MESSAGES,
-    MessageDelivery, MessageText, NoticeKind, ParseLinkTokenError, PostAddress, PostFacts, PostState, PromptVisibility,
-    RULE_WEIGHT, Ranked, ReadRules, Reason, Relation, ReportKind, ReportReason, RuleSubject, RuleWords, Signal,
-    Switches, TextRefusal, VARIETY_WEIGHT, Viewer, Visibility, Way, hashtags, may, message_delivery, rank_feed,
-    read_feed_rules, search_words, sees, sees_prompt, speaks_of,
+    FEED_WEIGHTS, FeedRule, FolderName, Handle, HandleRefusal, Hashtag, LinkToken, MAX_FEED_RULES,
+    MAX_REQUEST_MESSAGES, MessageDelivery, MessageText, NoticeKind, ParseLinkTokenError, PostAddress, PostFacts,
+    PostState, PromptVisibility, RULE_WEIGHT, Ranked, ReadRules, Reason, Relation, ReportKind, ReportReason,
+    RuleSubject, RuleWords, Signal, Switches, TextRefusal, VARIETY_WEIGHT, Viewer, Visibility, Way, hashtags, may,
+    message_delivery, rank_feed, read_feed_rules, search_words, sees, sees_prompt, speaks_of,
 };
 pub use tier::{Quotas, Tier, Usage};
 pub use time::Timestamp;

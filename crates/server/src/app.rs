@@ -10,6 +10,7 @@ use provenance::{SigningKey, TrustedRoots};
 use store::{LinkKey, Objects, Store, StoreError};
 
 use crate::clock::Clock;
+use crate::first_clips::FirstClips;
 use crate::http::{KeyCache, Metrics, NodeLimit, UploadMemory};
 use crate::mail::Mail;
 use crate::worker::WorkerSignal;
@@ -67,6 +68,10 @@ pub struct Settings {
     pub poll_after: Duration,
     /// How long a request for a picture waits for it. Default 120 s.
     pub picture_wait: Duration,
+    /// What makes the first clips of a new installation. Default nothing.
+    pub first_clips: Option<FirstClips>,
+    /// The tag of the language in which the installation says what it says by itself. Default `en`.
+    pub language: String,
     /// Bytes of bodies that may lie in memory at one time, of all requests together. Default 1 GB.
     pub upload_memory_bytes: u64,
     /// What `/metrics` asks for; without it, it answers this machine alone. Default nothing.
@@ -250,6 +255,8 @@ impl Settings {
             session_lifetime: Duration::from_secs(30 * 86_400),
             poll_after: Duration::from_secs(1),
             picture_wait: Duration::from_secs(120),
+            first_clips: None,
+            language: "en".into(),
             upload_memory_bytes: 1_000_000_000,
             metrics_token: None,
         }

@@ -17,6 +17,7 @@ use store::{ObjectsPlace, S3Place, Sealer};
 
 use crate::app::Settings;
 use crate::smtp::{Sender, SmtpPlace, SmtpSecurity};
+use crate::web::languages;
 
 /// What the owner decided, checked and complete.
 #[derive(Clone, PartialEq, Eq)]
@@ -66,6 +67,10 @@ pub struct Config {
     pub visible_mark: bool,
     /// How long running jobs may go on at a shutdown before they are given back. Key: `finish_within_seconds`. Default 10.
     pub finish_within: Duration,
+    /// Whether a new installation makes a dozen clips by itself and posts them. Default yes.
+    pub first_clips: bool,
+    /// The language of what the installation says by itself: `en` or `ja`. Default `en`.
+    pub language: String,
 }
 
 /// A configuration that cannot be, with the key and the variable that it is about.
@@ -106,6 +111,8 @@ struct Written {
     workers: Option<u16>,
     visible_mark: Option<bool>,
     finish_within_seconds: Option<u32>,
+    first_clips: Option<bool>,
+    language: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -158,6 +165,8 @@ const KEYS: &[(&str, Form)] = &[
     ("workers", Form::Plain),
     ("visible_mark", Form::Plain),
     ("finish_within_seconds", Form::Plain),
+    ("first_clips", Form::Plain),
+    ("language", Form::Text),
 ];
 
 /// Variables of this program that are not for the server.
@@ -197,6 +206,7 @@ impl Config {
             fetch_image_urls: self.allow_image_urls,
             private_webhooks: self.allow_private_webhooks,
             behind_proxy: self.behind_proxy,
+            language: self.language.clone(),
             ..Settings::new(&self.public_url)
         }
     }
@@ -258,6 +268,14 @@ impl Written {
             workers: self.workers.unwrap_or(1),
             visible_mark: self.visible_mark.unwrap_or(true),
             finish_within: Duration::from_secs(self.finish_within_seconds.unwrap_or(10).into()),
+            first_clips: self.first_clips.unwrap_or(true),
+            language: match self.language.unwrap_or_else(|| "en".into()) {
+                tag if languages().any(|known| known == tag) => tag,
+                _ => {
+                    let known: Vec<_> = languages().collect();
+                    return Err(wrong("language", &format!("it must be one of {}", known.join(", "))));
+                }
+            },
             data,
         })
     }
@@ -464,9 +482,13 @@ mod tests {
                 ("public_url", _) => "https://example.org",
                 ("database_url", _) => "postgres://localhost/misora",
                 ("sign_up", _) => "invite",
-                ("allow_image_urls" | "allow_private_webhooks" | "behind_proxy" | "visible_mark", _) => "true",
+                (
+                    "allow_image_urls" | "allow_private_webhooks" | "behind_proxy" | "visible_mark" | "first_clips",
+                    _,
+                ) => "true",
                 ("upload_memory_bytes", _) => "300000000",
                 (_, Form::Pairs) => "sora-2=paper-1, sora-2-pro=paper-1",
+                ("language", _) => "ja",
                 ("mail_url", _) => "smtps://mail.example.org",
                 ("mail_from", _) => "Misora <misora@example.org>",
                 ("secrets_key", _) => "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=",
@@ -501,6 +523,8 @@ mod tests {
         check(("MISORA_WORKERS", "many"), "workers (MISORA_WORKERS)");
         check(("MISORA_WORKRES", "1"), "MISORA_WORKRES is no variable of this program");
         check(("MISORA_SIGN_UP", "maybe"), "sign_up (MISORA_SIGN_UP)");
+        check(("MISORA_FIRST_CLIPS", "some"), "first_clips (MISORA_FIRST_CLIPS)");
+        check(("MISORA_LANGUAGE", "xx"), "language (MISORA_LANGUAGE): it must be one of en, ja");
         check(
             ("MISORA_DATABASE_URL", "mysql://me:secret@host/"),
             "database_url (MISORA_DATABASE_URL): write sqlite:PATH",

@@ -1,12 +1,14 @@
-//! What must be done now and then: dead workers' jobs taken up again, media and files deleted when their time is over.
+//! What must be done now and then: dead workers' jobs taken up again, media, files and what lies in the trash deleted when their time
+//! is over.
 
 use std::time::Duration;
 
-use platform::Timestamp;
-use store::StoreError;
+use platform::{TRASH_TIME, Timestamp};
+use store::{Discarded, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::http::videos::purge_videos;
 
 /// How often dead workers are looked for.
 const EVERY: Duration = Duration::from_secs(5);
@@ -29,6 +31,8 @@ pub struct Tidied {
     pub jobs: u32,
     /// Generations whose media went.
     pub media: usize,
+    /// Clips that went from the trash.
+    pub trash: usize,
     /// Files that went.
     pub files: usize,
     /// Restrictions and suspensions whose time was over.
@@ -70,6 +74,7 @@ pub async fn tidy(app: &App) -> Result<Tidied, StoreError> {
         app.worker_signal.job_accepted();
     }
     let media = app.store.expire_media(now, AT_ONCE).await?;
+    let trash = purge_videos(app, Discarded::Until(now - TRASH_TIME)).await?;
     let files = app.store.expire_files(now).await?;
     let limits = app.store.end_limits(now, AT_ONCE).await?;
     if limits > 0 {
@@ -81,7 +86,8 @@ pub async fn tidy(app: &App) -> Result<Tidied, StoreError> {
         app.store.object_deletion_done(&prefix).await?;
         prefixes += 1;
     }
-    Ok(Tidied { jobs: reaped.requeued + reaped.failed + reaped.cancelled, media, files, limits, prefixes })
+    let jobs = reaped.requeued + reaped.failed + reaped.cancelled;
+    Ok(Tidied { jobs, media, trash, files, limits, prefixes })
 }
 
 /// What changes seldom: other nodes' aliases are read; old idempotency keys go, and the pictures that were kept for them, and old links.

@@ -19,12 +19,13 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, AppParts, SystemEntropy};
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::first_clips::FirstClips;
 use crate::http::router;
 use crate::mail::{Mail, Outbox};
 use crate::outbound::{HttpOutbound, OutboundError};
 use crate::smtp::{Smtp, SmtpError};
 use crate::worker::{Models, Worker, WorkerOptions, WorkerSignal};
-use crate::{batch_runner, housekeeping, letters, webhooks};
+use crate::{batch_runner, first_clips, housekeeping, letters, webhooks};
 
 /// How long the link that makes the administrator works.
 const SET_UP_LINK: Duration = Duration::from_secs(24 * 3600);
@@ -182,7 +183,7 @@ pub async fn restore(config: &Config, folder: &Path) -> Result<(), ServeError> {
 
 impl Server {
     /// Starts everything: tables up to date, loops, a worker for each entry of `models`, and the listener. `offers` are the models that
-    /// requests may ask for, the first of which the names of the Videos API mean if nobody said otherwise.
+    /// requests may ask for, the first of which the names of the Videos API mean if nobody said otherwise, and makes the first clips.
     ///
     /// # Errors
     /// [`ServeError`].
@@ -205,6 +206,7 @@ impl Server {
             // A port that the system chose is known only now.
             settings.base_url = format!("http://{address}");
         }
+        settings.first_clips = offers.first().filter(|_| config.first_clips).and_then(FirstClips::with);
         let mail: Arc<dyn Mail> = match &config.smtp {
             Some(place) => Arc::new(Smtp::new(place)?),
             None => Arc::new(Outbox::new(config.outbox.clone())),
@@ -241,6 +243,8 @@ impl Server {
         tasks.spawn(async move { letters::run(&shared, &until).await });
         let (shared, until) = looped(&app);
         tasks.spawn(async move { batch_runner::run(&shared, &until).await });
+        let (shared, until) = looped(&app);
+        tasks.spawn(async move { first_clips::run(&shared, &until).await });
 
         let service = router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let until = stop.clone();

@@ -100,7 +100,7 @@ impl Store {
         {
             let mut generations = Vec::new();
             for id in ids {
-                let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE g.id = $1");
+                let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE g.id = $1 AND g.trashed_at IS NULL");
                 if let Some(row) = tx.first(sql, args![id]).await? {
                     generations.push(Generation::from_row(&row)?);
                 }

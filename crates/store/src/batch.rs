@@ -231,7 +231,7 @@ impl Store {
         self.database.execute(sql, args![id, line, error]).await.map(|_| ())
     }
 
-    /// How far a batch is. A line whose video was deleted since counts as failed.
+    /// How far a batch is. A line whose video was deleted since, or lies in the trash, counts as failed.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -240,7 +240,7 @@ impl Store {
                    COUNT(CASE WHEN g.state = 'completed' THEN 1 END) AS completed,
                    COUNT(CASE WHEN i.error IS NOT NULL OR g.state IN ('failed', 'cancelled')
                          OR (i.generation IS NOT NULL AND g.id IS NULL) THEN 1 END) AS failed
-                   FROM batch_items i LEFT JOIN generations g ON g.id = i.generation WHERE i.batch = $1";
+                   FROM batch_items i LEFT JOIN generations g ON g.id = i.generation AND g.trashed_at IS NULL WHERE i.batch = $1";
         let row = self.database.first(sql, args![id]).await?.ok_or(StoreError::NotFound("batch"))?;
         Ok(BatchCounts {
             total: number(&row, "total")?,

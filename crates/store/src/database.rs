@@ -47,6 +47,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/sqlite/0005_limits.sql"),
         include_str!("../migrations/postgres/0005_limits.sql"),
     ),
+    (
+        6,
+        "folders",
+        include_str!("../migrations/sqlite/0006_folders.sql"),
+        include_str!("../migrations/postgres/0006_folders.sql"),
+    ),
 ];
 
 /// A database of one of two kinds. Cheap to clone.
@@ -397,6 +403,7 @@ values! {
     Uuid: platform::ConversationId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::MessageId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::ReportId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::FolderId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::CommentId, value => Uuid::from_bytes(value.bytes());
     Bytes: platform::LinkToken, value => value.bytes().to_vec();
 }

@@ -90,6 +90,15 @@ impl Store {
         self.database.all(sql, &args).await?.iter().map(from_row).collect()
     }
 
+    /// Whether a generation was made, or is being made, from a file.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn file_is_used(&self, project: ProjectId, id: FileId) -> Result<bool, StoreError> {
+        let sql = "SELECT id FROM generations WHERE project = $1 AND (first_frame = $2 OR source_file = $2) LIMIT 1";
+        Ok(self.database.first(sql, args![project, id]).await?.is_some())
+    }
+
     /// Deletes a file and, soon after, its bytes.
     ///
     /// # Errors

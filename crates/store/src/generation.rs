@@ -1,11 +1,11 @@
 //! Generations as they are remembered: reading, listing, cancelling, deleting.
 
 use platform::{
-    CharacterId, ClipSource, Credits, FileId, GenerationError, GenerationErrorCode, GenerationKind, GenerationState,
-    IdentityId, ModelName, Progress, ProjectId, Seconds, Size, Timestamp, VideoId,
+    CharacterId, ClipSource, Credits, FileId, FolderId, GenerationError, GenerationErrorCode, GenerationKind,
+    GenerationState, IdentityId, ModelName, Progress, ProjectId, Seconds, Size, Timestamp, VideoId,
 };
 
-use crate::database::{Row, Value, args};
+use crate::database::{Row, Tx, Value, args};
 use crate::error::{StoreError, corrupt};
 use crate::objects::ObjectKey;
 use crate::queue::{Ending, end_unpublished};
@@ -60,6 +60,12 @@ pub struct Generation {
     pub error: Option<GenerationError>,
     /// The video, once it is completed.
     pub video: Option<PublishedVideo>,
+    /// Whether its maker likes it most.
+    pub favourite: bool,
+    /// The folder that it lies in.
+    pub folder: Option<FolderId>,
+    /// When it was put into the trash, if it lies there.
+    pub trashed_at: Option<Timestamp>,
 }
 
 /// The media of a completed generation.
@@ -106,14 +112,14 @@ impl Store {
     /// A generation of a project.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], also if it is another project's.
+    /// [`StoreError::NotFound`], also if it is another project's or lies in the trash.
     pub async fn generation(&self, project: ProjectId, id: VideoId) -> Result<Generation, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE g.id = $1 AND g.project = $2");
+        let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE g.id = $1 AND g.project = $2 AND g.trashed_at IS NULL");
         let row = self.database.first(sql, args![id, project]).await?;
         Generation::from_row(&row.ok_or(StoreError::NotFound("video"))?)
     }
 
-    /// A generation whosever it is: for signed links and operators.
+    /// A generation whosever it is, in the trash too: for signed links, workers and operators.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
@@ -122,7 +128,7 @@ impl Store {
         Generation::from_row(&row.ok_or(StoreError::NotFound("video"))?)
     }
 
-    /// A project's videos by time of creation; pictures are not among them.
+    /// A project's videos by time of creation; pictures are not among them, nor what lies in the trash.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if the page begins behind something that is not there.
@@ -132,13 +138,13 @@ impl Store {
         let mut args: Vec<Value> = vec![project.into(), limit.into()];
         let mut behind = String::new();
         if let Some(after) = page.after {
-            let sql = "SELECT created_at FROM generations WHERE id = $1 AND project = $2";
+            let sql = "SELECT created_at FROM generations WHERE id = $1 AND project = $2 AND trashed_at IS NULL";
             let row = self.database.first(sql, args![after, project]).await?.ok_or(StoreError::NotFound("video"))?;
             args.extend([row.int("created_at")?.into(), after.into()]);
             behind = format!("AND (g.created_at, g.id) {comparison} ($3, $4)");
         }
         let sql = format!(
-            "SELECT {COLUMNS} FROM {TABLES} WHERE g.project = $1 AND g.kind <> 'image' {behind}
+            "SELECT {COLUMNS} FROM {TABLES} WHERE g.project = $1 AND g.kind <> 'image' AND g.trashed_at IS NULL {behind}
              ORDER BY g.created_at {direction}, g.id {direction} LIMIT $2"
         );
         let mut generations =
@@ -186,8 +192,7 @@ impl Store {
         if job.is_some() {
             end_unpublished(&mut tx, id, &Ending::cancelled(), now).await?;
         }
-        tx.execute("DELETE FROM generations WHERE id = $1", args![id]).await?;
-        delete_objects(&mut tx, &ObjectKey::renders_prefix(id), now).await?;
+        drop_generation(&mut tx, id, now).await?;
         tx.commit().await
     }
 
@@ -231,6 +236,12 @@ impl Store {
         tx.commit().await?;
         Ok(rows.len())
     }
+}
+
+/// Drops the row of a generation that has no job, and asks for the deletion of its objects.
+pub(crate) async fn drop_generation(tx: &mut Tx, id: VideoId, now: Timestamp) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM generations WHERE id = $1", args![id]).await?;
+    delete_objects(tx, &ObjectKey::renders_prefix(id), now).await
 }
 
 impl Generation {
@@ -282,6 +293,9 @@ impl Generation {
             expires_at: moment(row, "expires_at")?,
             error,
             video,
+            favourite: row.int("favourite")? == 1,
+            folder: row.opt_id("folder")?.map(FolderId::from_bytes),
+            trashed_at: moment(row, "trashed_at")?,
         })
     }
 }

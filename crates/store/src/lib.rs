@@ -10,9 +10,11 @@
 mod store;
 
 mod accept;
+mod folder;
 mod generation;
 mod library;
 mod queue;
+mod trash;
 
 mod ledger;
 mod outbox;
@@ -51,11 +53,12 @@ pub use batch::{Batch, BatchCounts, BatchItem, NewBatch, NewBatchItem};
 pub use character::Character;
 pub use error::StoreError;
 pub use file::File;
+pub use folder::Folder;
 pub use generation::{Cancellation, Generation, GenerationPage, PublishedVideo};
 pub use identity::{CredentialKind, Identity};
 pub use ledger::{Balance, LedgerEntry, UsageDay};
 pub use letter::{Letter, WaitingLetter};
-pub use library::{LibraryFilter, LibraryState, Shape};
+pub use library::{LibraryFilter, LibraryPlace, LibraryState, Shape};
 pub use link::{LinkError, LinkKey, LinkSignature};
 pub use membership::AuditEntry;
 pub use objects::{ByteRange, ObjectBytes, ObjectKey, Objects, ObjectsPlace, S3Place, StoredVideo};
@@ -72,4 +75,5 @@ pub use social::{
 };
 pub use store::{Order, Page, Store};
 pub use tier::StoredInvite;
+pub use trash::Discarded;
 pub use webhook::{Delivery, WebhookEndpoint};

@@ -1,10 +1,10 @@
 //! What a person made, over all of their projects: searched, filtered, page by page.
 
-use platform::{IdentityId, ProjectId, VideoId};
+use platform::{FolderId, GenerationState, IdentityId, ProjectId, VideoId};
 
-use crate::database::{Value, args};
+use crate::database::{Tx, Value, args};
 use crate::error::StoreError;
-use crate::generation::{COLUMNS, Generation, GenerationPage, TABLES};
+use crate::generation::{COLUMNS, Generation, GenerationPage, TABLES, word};
 use crate::store::Store;
 
 /// Which clips of a library are wanted.
@@ -16,6 +16,22 @@ pub struct LibraryFilter<'a> {
     pub state: Option<LibraryState>,
     /// Their shape.
     pub shape: Option<Shape>,
+    /// Favourites alone.
+    pub favourites: bool,
+    /// The folder that they lie in.
+    pub folder: Option<FolderId>,
+    /// Where they are.
+    pub place: LibraryPlace,
+}
+
+/// Where a clip of a person's is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LibraryPlace {
+    /// Among what they keep.
+    #[default]
+    Library,
+    /// In the trash.
+    Trash,
 }
 
 /// How far a clip is, as people ask.
@@ -41,7 +57,7 @@ pub enum Shape {
 }
 
 impl Store {
-    /// A person's clips, newest first; pictures are not among them.
+    /// A person's clips, newest first, or what they put into the trash, last first; pictures are not among them.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if the page begins behind something that is not theirs.
@@ -54,11 +70,23 @@ impl Store {
     ) -> Result<GenerationPage, StoreError> {
         let mut args: Vec<Value> = vec![identity.into(), limit.saturating_add(1).into()];
         let mut conditions = String::new();
+        let (moment, state) = match filter.place {
+            LibraryPlace::Library => ("created_at", "NULL"),
+            LibraryPlace::Trash => ("trashed_at", "NOT NULL"),
+        };
         if let Some(after) = after {
-            let sql = "SELECT created_at FROM generations WHERE id = $1 AND identity = $2";
-            let row = self.database.first(sql, args![after, identity]).await?.ok_or(StoreError::NotFound("video"))?;
-            args.extend([row.int("created_at")?.into(), after.into()]);
-            conditions.push_str(" AND (g.created_at, g.id) < ($3, $4)");
+            let sql = format!("SELECT {moment} AS moment FROM generations WHERE id = $1 AND identity = $2");
+            let row = self.database.first(sql, args![after, identity]).await?;
+            let moment_of = row.map(|row| row.opt_int("moment")).transpose()?.flatten();
+            args.extend([moment_of.ok_or(StoreError::NotFound("video"))?.into(), after.into()]);
+            conditions.push_str(&format!(" AND (g.{moment}, g.id) < ($3, $4)"));
+        }
+        if let Some(folder) = filter.folder {
+            args.push(folder.into());
+            conditions.push_str(&format!(" AND g.folder = ${}", args.len()));
+        }
+        if filter.favourites {
+            conditions.push_str(" AND g.favourite = 1");
         }
         if let Some(words) = filter.words {
             args.push(containing(words).into());
@@ -77,8 +105,8 @@ impl Store {
             Some(Shape::Square) => " AND g.width = g.height",
         });
         let sql = format!(
-            "SELECT {COLUMNS} FROM {TABLES} WHERE g.identity = $1 AND g.kind <> 'image'{conditions}
-             ORDER BY g.created_at DESC, g.id DESC LIMIT $2"
+            "SELECT {COLUMNS} FROM {TABLES} WHERE g.identity = $1 AND g.kind <> 'image' AND g.trashed_at IS {state}{conditions}
+             ORDER BY g.{moment} DESC, g.id DESC LIMIT $2"
         );
         let rows = self.database.all(sql, &args).await?;
         let mut generations = rows.iter().map(Generation::from_row).collect::<Result<Vec<_>, _>>()?;
@@ -138,6 +166,37 @@ impl Shape {
             std::cmp::Ordering::Equal => Self::Square,
         }
     }
+}
+
+/// Takes the rows of those among these clips that are the person's and lie there, with how far each is. They are taken in one
+/// order, so that two acts never wait for each other in a circle.
+pub(crate) async fn pick(
+    tx: &mut Tx,
+    identity: IdentityId,
+    clips: &[VideoId],
+    place: LibraryPlace,
+) -> Result<Vec<(VideoId, GenerationState)>, StoreError> {
+    if clips.is_empty() {
+        return Ok(Vec::new());
+    }
+    let state = if place == LibraryPlace::Trash { "NOT NULL" } else { "NULL" };
+    let mut args = args![identity].to_vec();
+    args.extend(clips.iter().map(|clip| Value::from(*clip)));
+    let sql = format!(
+        "SELECT id, state FROM generations
+         WHERE identity = $1 AND kind <> 'image' AND trashed_at IS {state} AND id IN ({}) ORDER BY id{}",
+        places(2, clips.len()),
+        tx.for_update()
+    );
+    let rows = tx.all(sql, &args).await?;
+    rows.iter()
+        .map(|row| Ok((VideoId::from_bytes(row.id("id")?), word(row, "state", GenerationState::from_word)?)))
+        .collect()
+}
+
+/// So many places for values in a statement, from this one on.
+pub(crate) fn places(from: usize, count: usize) -> String {
+    (from..from + count).map(|at| format!("${at}")).collect::<Vec<_>>().join(", ")
 }
 
 /// A pattern that is met by whatever contains these words as they are.

@@ -20,5 +20,6 @@ pub use rank::{
 pub use report::{ReportKind, ReportReason};
 pub use rules::{Attribute, Direction, FeedRule, MAX_FEED_RULES, ReadRules, RuleSubject, RuleWords, read_feed_rules};
 pub use words::{
-    Bio, Caption, CommentText, DisplayName, Hashtag, MessageText, TextRefusal, hashtags, search_words, speaks_of,
+    Bio, Caption, CommentText, DisplayName, FolderName, Hashtag, MessageText, TextRefusal, hashtags, search_words,
+    speaks_of,
 };

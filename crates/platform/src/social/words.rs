@@ -52,6 +52,8 @@ texts! {
     CommentText: 1 to 1000, lines true;
     /// A message.
     MessageText: 1 to 4000, lines true;
+    /// The name of a folder of one's library. Only its owner reads it, yet it is cleaned like the others.
+    FolderName: 1 to 60, lines false;
 }
 
 /// A hashtag without `#`, in small letters: letters, digits and `_`, at most 50, not digits alone.

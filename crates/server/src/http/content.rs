@@ -99,6 +99,9 @@ async fn open_link(
     };
     app.link_key.verify(&format!("{id}/{word}"), &link, app.now()).map_err(|_| gone())?;
     let generation = app.store.any_generation(id).await?;
+    if generation.trashed_at.is_some() {
+        return Err(gone());
+    }
     // A link is as good as the membership of whoever the video belongs to.
     app.store.membership(generation.identity, Service::Video).await?.at(app.now()).readable()?;
     send(&app, &generation, variant, &headers).await

@@ -41,7 +41,6 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
                 "Makes pictures from a prompt and waits for them. They carry signed Content Credentials, as videos do.",
             )
             .reads::<CreateImage>(BodyKind::JsonOrForm)
-            .once()
             .answers::<Images>(),
     ]
 }

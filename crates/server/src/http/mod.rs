@@ -33,9 +33,9 @@ pub(crate) mod accounts;
 pub(crate) mod keys;
 mod leaks;
 pub(crate) mod memberships;
-mod passkeys;
+pub(crate) mod passkeys;
 mod password;
-mod second_factor;
+pub(crate) mod second_factor;
 pub(crate) mod sessions;
 
 pub(crate) mod admin;

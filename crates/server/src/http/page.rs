@@ -6,8 +6,8 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, Query, RawPathParams};
 use axum::http::request::Parts;
 use platform::{
-    ApiKeyId, BatchId, CharacterId, FileId, IdError, IdentityId, LedgerEntryId, PasskeyId, ProjectId, SessionId,
-    VideoId, WebhookEndpointId,
+    ApiKeyId, BatchId, CharacterId, FileId, FolderId, IdError, IdentityId, LedgerEntryId, PasskeyId, ProjectId,
+    SessionId, VideoId, WebhookEndpointId,
 };
 use serde::Serialize;
 use store::{Order, Page};
@@ -51,7 +51,7 @@ macro_rules! path_ids {
 }
 
 path_ids! {
-    ApiKeyId = "API key", BatchId = "batch", CharacterId = "character", FileId = "file", IdentityId = "identity",
+    ApiKeyId = "API key", BatchId = "batch", CharacterId = "character", FileId = "file", FolderId = "folder", IdentityId = "identity",
     LedgerEntryId = "ledger entry", PasskeyId = "passkey", ProjectId = "project", SessionId = "session", VideoId = "video",
     WebhookEndpointId = "webhook endpoint",
 }

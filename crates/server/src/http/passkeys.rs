@@ -156,6 +156,11 @@ impl RelyingParty {
     }
 }
 
+/// Whether browsers can have passkeys of this installation.
+pub(crate) fn are_possible(app: &App) -> bool {
+    RelyingParty::of(app).is_ok()
+}
+
 async fn list_passkeys(State(app): State<App>, person: Person) -> Result<Json<List<ShownPasskey>>, ApiError> {
     let passkeys = app.store.passkeys(person.identity()).await?;
     let shown = passkeys.iter().map(ShownPasskey::from).collect();
@@ -218,7 +223,7 @@ async fn create_passkey(State(app): State<App>, person: Person, form: Form) -> R
     Ok(Json(ShownPasskey::from(&passkey)))
 }
 
-async fn rename_passkey(
+pub(crate) async fn rename_passkey(
     State(app): State<App>,
     person: Person,
     Id(id): Id<PasskeyId>,
@@ -231,7 +236,7 @@ async fn rename_passkey(
     Ok(Json(ShownPasskey::from(&passkey)))
 }
 
-async fn delete_passkey(
+pub(crate) async fn delete_passkey(
     State(app): State<App>,
     person: Person,
     Id(id): Id<PasskeyId>,

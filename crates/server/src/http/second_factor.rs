@@ -53,9 +53,9 @@ pub(crate) struct Enrolment {
     /// Always `second_factor_enrolment`.
     object: &'static str,
     /// The seed in base32, to type.
-    secret: String,
+    pub(crate) secret: String,
     /// The same as an address that authenticator apps open, or read as a QR code.
-    otpauth_url: String,
+    pub(crate) otpauth_url: String,
 }
 
 /// A code.
@@ -73,7 +73,7 @@ pub(crate) struct Confirmed {
     /// Always true.
     enabled: bool,
     /// New recovery codes, shown here and never again; null if there are some already.
-    recovery_codes: Option<Vec<String>>,
+    pub(crate) recovery_codes: Option<Vec<String>>,
 }
 
 /// What counts as a code.
@@ -153,7 +153,7 @@ async fn retrieve_second_factor(State(app): State<App>, person: Person) -> Resul
     }))
 }
 
-async fn enrol_second_factor(State(app): State<App>, person: Person) -> Result<Json<Enrolment>, ApiError> {
+pub(crate) async fn enrol_second_factor(State(app): State<App>, person: Person) -> Result<Json<Enrolment>, ApiError> {
     let now = app.now();
     person.fresh(now)?;
     let seed: [u8; 20] = app.random();
@@ -171,7 +171,7 @@ async fn enrol_second_factor(State(app): State<App>, person: Person) -> Result<J
     Ok(Json(Enrolment { object: "second_factor_enrolment", secret: totp.secret().to_base32(), otpauth_url }))
 }
 
-async fn confirm_second_factor(
+pub(crate) async fn confirm_second_factor(
     State(app): State<App>,
     person: Person,
     address: ClientAddress,
@@ -191,7 +191,7 @@ async fn confirm_second_factor(
     Ok(Json(Confirmed { object: "second_factor", enabled: true, recovery_codes }))
 }
 
-async fn delete_second_factor(State(app): State<App>, person: Person) -> Result<Json<Done>, ApiError> {
+pub(crate) async fn delete_second_factor(State(app): State<App>, person: Person) -> Result<Json<Done>, ApiError> {
     person.fresh(app.now())?;
     let was = app.store.second_factor(person.identity()).await?;
     app.store.remove_second_factor(person.identity()).await?;

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use platform::{ActiveMembership, ClipSource, GenerationKind, IdempotencyKey, Scope, Service, VideoId};
 use serde::Serialize;
-use store::{Cancellation, Generation};
+use store::{Cancellation, Discarded, Generation, StoreError};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
@@ -226,27 +226,41 @@ pub(crate) async fn delete_video(
     let generation = video(&app, &caller, id).await?;
     app.store.delete_generation(caller.project.id, id, app.now()).await?;
     app.worker_signal.cancel_asked();
-    let file = match generation.kind {
-        GenerationKind::Create { first_frame, .. } => first_frame,
-        GenerationKind::Edit { source: ClipSource::File(file) }
-        | GenerationKind::Extension { source: ClipSource::File(file), .. } => Some(file),
-        _ => None,
-    };
-    if let Some(file) = file {
-        forget_reference(&app, &caller, file).await?;
-    }
+    forget_reference(&app, &generation).await?;
     Ok(Json(Deleted::new(id, "video.deleted")))
 }
 
-/// Deletes the first frame or clip that came with a deleted video; a file that was uploaded by itself stays.
-async fn forget_reference(app: &App, caller: &KeyCaller, id: platform::FileId) -> Result<(), ApiError> {
-    match app.store.file(caller.project.id, id).await {
-        Ok(file) if file.purpose == REFERENCE_PURPOSE => {
-            Ok(app.store.delete_file(caller.project.id, id, app.now()).await?)
-        }
-        Ok(_) | Err(store::StoreError::NotFound(_)) => Ok(()),
-        Err(error) => Err(error.into()),
+/// The most clips of the trash that one call of [`purge_videos`] deletes.
+pub(crate) const PURGED_AT_ONCE: u32 = 100;
+
+/// Deletes for good what is to go of the trash, as [`delete_video`] does; says how many that were.
+pub(crate) async fn purge_videos(app: &App, discarded: Discarded<'_>) -> Result<usize, StoreError> {
+    let gone = app.store.purge(discarded, PURGED_AT_ONCE, app.now()).await?;
+    for generation in &gone {
+        forget_reference(app, generation).await?;
     }
+    Ok(gone.len())
+}
+
+/// Deletes the first frame or clip that came with a deleted video, unless a sibling was made from it too; a file that was uploaded
+/// by itself stays.
+async fn forget_reference(app: &App, generation: &Generation) -> Result<(), StoreError> {
+    let (store, project) = (&app.store, generation.project);
+    let id = match generation.kind {
+        GenerationKind::Create { first_frame: Some(file), .. }
+        | GenerationKind::Edit { source: ClipSource::File(file) }
+        | GenerationKind::Extension { source: ClipSource::File(file), .. } => file,
+        _ => return Ok(()),
+    };
+    let forgotten = match store.file(project, id).await {
+        Ok(file) if file.purpose == REFERENCE_PURPOSE && !store.file_is_used(project, id).await? => {
+            store.delete_file(project, id, app.now()).await
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    };
+    // Somebody else may have been faster.
+    if matches!(forgotten, Err(StoreError::NotFound(_))) { Ok(()) } else { forgotten }
 }
 
 pub(crate) async fn cancel_video(

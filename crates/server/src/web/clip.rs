@@ -7,7 +7,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
-use platform::{ClipSource, GenerationKind, GenerationState, PostState, Service, Switches, VideoId, Visibility};
+use platform::{
+    ClipSource, GenerationKind, GenerationState, PostState, Service, Switches, TRASH_DAYS, TRASH_TIME, VideoId,
+    Visibility,
+};
 use store::Generation;
 
 use crate::app::App;
@@ -18,8 +21,9 @@ use crate::http::error::ApiError;
 use crate::http::events::Watch;
 use crate::http::form::{Field, Form};
 use crate::http::page::{Id, Values, path_id, path_texts};
-use crate::http::videos::{cancel_video, delete_video};
+use crate::http::videos::cancel_video;
 use crate::web::guard::Visitor;
+use crate::web::library::{Asked, FolderView, throw_away};
 use crate::web::making::{Refused, count, idempotency, once};
 use crate::web::post::{prompts, viewer, visibilities};
 use crate::web::shell::{Here, Moment, Shell, html, html_refused};
@@ -54,6 +58,11 @@ pub(super) struct ClipView {
     pub(super) unfinished: bool,
     /// Why there is no clip.
     pub(super) error: Option<String>,
+    /// The prompt's beginning, for what is said of the clip.
+    pub(super) label: String,
+    pub(super) favourite: bool,
+    /// When it goes for good, if it lies in the trash.
+    pub(super) goes: Option<Moment>,
 }
 
 impl ClipView {
@@ -80,6 +89,9 @@ impl ClipView {
                 let known = words.say(&format!("error.{}", error.code.as_str()));
                 if known == "…" { error.message.clone() } else { known.to_owned() }
             }),
+            label: generation.prompt.chars().take(60).collect(),
+            favourite: generation.favourite,
+            goes: generation.trashed_at.map(|at| Moment::of(at + TRASH_TIME)),
         }
     }
 
@@ -125,8 +137,14 @@ async fn progress(app: &App, words: &Words, generation: &Generation) -> Result<S
     }
 }
 
-/// A clip of the person's own. Others' are as good as none.
+/// A clip of the person's own that they keep. Others', and those in the trash, are as good as none.
 pub(super) async fn own(app: &App, person: &Person, id: VideoId) -> Result<Generation, ApiError> {
+    let generation = own_or_trashed(app, person, id).await?;
+    if generation.trashed_at.is_none() { Ok(generation) } else { Err(ApiError::not_found("clip")) }
+}
+
+/// A clip of the person's own, in the trash too: it is looked at there.
+async fn own_or_trashed(app: &App, person: &Person, id: VideoId) -> Result<Generation, ApiError> {
     person.membership(Service::Video).readable()?;
     let generation = app.store.any_generation(id).await?;
     if generation.identity == person.identity() && generation.kind != GenerationKind::Image {
@@ -164,6 +182,9 @@ struct ClipPage {
     visibilities: Vec<(&'static str, &'static str, bool)>,
     prompts: Vec<(&'static str, &'static str, bool)>,
     switches: Switches,
+    folders: Vec<FolderView>,
+    /// How long the trash keeps what is put there.
+    days: u64,
 }
 
 async fn clip_page(
@@ -194,6 +215,7 @@ async fn clip_page(
     let posted =
         post.as_ref().filter(|post| post.facts.state == PostState::Published).map(|post| format!("/p/{}", post.id));
     let visibility = post.as_ref().map_or(Visibility::Public, |post| post.facts.visibility);
+    let folders = app.store.folders(generation.identity).await?;
     let switches = post.as_ref().map_or_else(Switches::default, |post| post.facts.switches);
     Ok(ClipPage {
         shell: Shell::titled(app, visitor, title, Here::Library),
@@ -210,6 +232,8 @@ async fn clip_page(
         visibilities: visibilities(visitor.words, visibility),
         prompts: prompts(visitor.words, switches.prompt),
         switches,
+        folders: folders.iter().map(|folder| FolderView::new(folder, generation.folder)).collect(),
+        days: TRASH_DAYS,
     })
 }
 
@@ -277,7 +301,7 @@ async fn send_media(
     values: Values,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let generation = own(&app, &person, id).await?;
+    let generation = own_or_trashed(&app, &person, id).await?;
     let variant = Variant::from_word(&word).ok_or_else(|| ApiError::not_found("clip"))?;
     let mut response = send(&app, &generation, variant, &headers).await?;
     if values.get("download").is_some() {
@@ -303,11 +327,10 @@ async fn cancel_clip(State(app): State<App>, person: Person, Id(id): Id<VideoId>
     Ok(go(&format!("/clips/{id}")))
 }
 
+/// Puts the clip into the trash; from there it can be taken back for a while.
 async fn delete_clip(State(app): State<App>, person: Person, Id(id): Id<VideoId>) -> Result<Response, ApiError> {
-    let generation = own(&app, &person, id).await?;
-    let caller = caller_of(&app, &person, &generation).await?;
-    let Json(_) = delete_video(State(app), caller, Id(id)).await?;
-    Ok(go("/library?notice=deleted"))
+    own(&app, &person, id).await?;
+    throw_away(&app, &person, &[id], &Asked::default()).await
 }
 
 async fn extend_clip(

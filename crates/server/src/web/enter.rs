@@ -11,6 +11,7 @@ use crate::http::auth::{ClientAddress, Person};
 use crate::http::error::ApiError;
 use crate::http::form::Form;
 use crate::http::page::Values;
+use crate::http::passkeys::are_possible;
 use crate::http::sessions::{create_session, reauthenticate, sign_out};
 use crate::web::guard::Visitor;
 use crate::web::shell::{Here, Shell, html, html_refused};
@@ -38,6 +39,8 @@ struct SignInPage {
     next: String,
     /// Whether a second factor is asked for.
     code: bool,
+    /// Whether browsers can have passkeys of this installation.
+    passkeys: bool,
     said: Option<String>,
 }
 
@@ -79,7 +82,9 @@ fn asks_for_code(error: &ApiError) -> bool {
 /// A path of this site to go on to; anything else is the first page.
 pub(super) fn inner(next: Option<&str>) -> String {
     let next = next.unwrap_or("/");
-    let here = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\n', '\r']);
+    // Browsers leave tabs and ends of lines out of an address, so `/\t/elsewhere` would lead elsewhere.
+    let odd = |letter: char| letter == '\\' || letter.is_control();
+    let here = next.starts_with('/') && !next.starts_with("//") && !next.contains(odd);
     if here { next.to_owned() } else { "/".into() }
 }
 
@@ -102,7 +107,8 @@ async fn show_sign_in(State(app): State<App>, visitor: Visitor, values: Values) 
         return go(&next);
     }
     let shell = Shell::new(&app, &visitor, "enter.sign_in", Here::Nowhere);
-    html(&SignInPage { shell, email: String::new(), next, code: false, said: None })
+    let passkeys = are_possible(&app);
+    html(&SignInPage { shell, email: String::new(), next, code: false, passkeys, said: None })
 }
 
 async fn sign_in(
@@ -118,7 +124,8 @@ async fn sign_in(
         Err(error) => {
             let shell = Shell::new(&app, &visitor, "enter.sign_in", Here::Nowhere);
             let (code, said) = (asks_for_code(&error), Some(visitor.words.error(&error)));
-            html_refused(&SignInPage { shell, email, next, code, said }, &error)
+            let passkeys = are_possible(&app);
+            html_refused(&SignInPage { shell, email, next, code, passkeys, said }, &error)
         }
     }
 }
@@ -221,6 +228,8 @@ mod tests {
             ("//evil.example", "/"),
             ("https://evil.example", "/"),
             ("/\\evil.example", "/"),
+            ("/\t/evil.example", "/"),
+            ("/\n/evil.example", "/"),
             ("", "/"),
         ] {
             assert_eq!(inner(Some(next)), expected);

@@ -92,7 +92,7 @@ fn back_from(path: &str) -> String {
     let plain = path.split('?').next().unwrap_or("/");
     let kept: Vec<_> = plain.split('/').filter(|part| !part.is_empty()).take(2).collect();
     match kept.as_slice() {
-        ["account", part @ ("keys" | "webhooks" | "profile" | "feed")] => format!("/account/{part}"),
+        ["account", part @ ("keys" | "webhooks" | "profile" | "feed" | "security")] => format!("/account/{part}"),
         ["admin", part] => format!("/admin/{part}"),
         ["account", ..] => "/account".into(),
         _ => "/".into(),

@@ -15,6 +15,7 @@ mod clip;
 mod credentials;
 mod enter;
 mod feed;
+mod folders;
 mod keys;
 mod library;
 mod making;
@@ -24,6 +25,7 @@ mod post;
 mod profile;
 mod report;
 mod search;
+mod security;
 mod start;
 mod steer;
 
@@ -39,6 +41,7 @@ use crate::app::App;
 use crate::http::count_body;
 use crate::http::error::ApiError;
 use crate::http::form::Form;
+use crate::web::words::Words;
 
 pub use guard::Viewer;
 pub(crate) use guard::{nowhere, wants_page};
@@ -89,7 +92,9 @@ fn all_pages() -> Vec<Page> {
         clip::pages(),
         credentials::pages(),
         library::pages(),
+        folders::pages(),
         account::pages(),
+        security::pages(),
         keys::pages(),
         admin::pages(),
         assets::pages(),
@@ -131,6 +136,26 @@ impl FromRequest<App> for Fields {
         };
         Ok(Self(form.without_blanks()))
     }
+}
+
+/// What the installation says by itself, in one language.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwnWords {
+    /// Below each of its first clips.
+    pub(crate) caption: &'static str,
+    /// Of itself.
+    pub(crate) bio: &'static str,
+}
+
+/// What the installation says by itself in the language of a tag.
+pub(crate) fn own_words(tag: &str) -> OwnWords {
+    let words = Words::of(tag).unwrap_or_else(Words::first);
+    OwnWords { caption: words.say("first.caption"), bio: words.say("first.bio") }
+}
+
+/// The tags of all languages.
+pub(crate) fn languages() -> impl Iterator<Item = &'static str> {
+    Words::all().map(|(tag, _)| tag)
 }
 
 /// Goes on to another page after a form.

@@ -49,6 +49,11 @@ impl Words {
         LANGUAGES.iter().find(|words| words.tag.eq_ignore_ascii_case(first))
     }
 
+    /// The language of whatever is nowhere else.
+    pub(super) fn first() -> &'static Self {
+        &LANGUAGES[0]
+    }
+
     /// The language's tag.
     pub(super) fn tag(&self) -> &'static str {
         self.tag

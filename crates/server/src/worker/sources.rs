@@ -90,7 +90,8 @@ async fn clip(store: &Store, objects: &Objects, project: ProjectId, source: Clip
     let key = match source {
         ClipSource::File(id) => store.file(project, id).await?.key,
         ClipSource::Video(id) => {
-            let video = store.generation(project, id).await?.video;
+            // Whoever accepted it asked whether it may be used. A clip that was put into the trash since still serves.
+            let video = store.any_generation(id).await?.video;
             video.ok_or_else(|| Failure::source("The video that this starts from is not there any more."))?.key
         }
     };

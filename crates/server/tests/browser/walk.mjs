@@ -31,9 +31,11 @@ function freePort() {
   });
 }
 
-async function startServer(home) {
+async function startServer(home, more = {}) {
   const port = await freePort();
-  const environment = { ...process.env, MISORA_LISTEN: `127.0.0.1:${port}`, MISORA_SIGN_UP: "open", RUST_LOG: "warn" };
+  // A name, because passkeys are bound to one.
+  const base = `http://localhost:${port}`;
+  const environment = { ...process.env, MISORA_LISTEN: `127.0.0.1:${port}`, MISORA_PUBLIC_URL: base, MISORA_SIGN_UP: "open", MISORA_FIRST_CLIPS: "false", RUST_LOG: "warn", ...more };
   const server = spawn(misora, ["serve", "--home", home], { env: environment, stdio: ["ignore", "pipe", "inherit"] });
   const link = await new Promise((resolve, reject) => {
     let text = "";
@@ -44,7 +46,7 @@ async function startServer(home) {
     });
     server.on("exit", () => reject(new Error(`the server did not start: ${text}`)));
   });
-  return { server, link, base: `http://127.0.0.1:${port}` };
+  return { server, link, base };
 }
 
 // A page that notes whatever should not happen.
@@ -94,6 +96,41 @@ async function picture(browser, base, cookies, pages, language = "en-GB") {
   }
 }
 
+async function setUp(page, link, base) {
+  await page.goto(link);
+  await page.fill("#email", "admin@example.org");
+  await page.fill("#password", PASSWORD);
+  await page.click("main button.act");
+  await page.waitForURL(`${base}/`);
+}
+
+// A new installation that is left to itself: it makes clips, and shows them.
+async function firstStart(browser) {
+  step("a first start is not empty");
+  const home = await mkdtemp(join(tmpdir(), "misora-browser."));
+  const { server, link, base } = await startServer(home, { MISORA_FIRST_CLIPS: "true" });
+  try {
+    const context = await browser.newContext({ viewport: SIZES.phone, hasTouch: true });
+    const page = await open(context, base);
+    await setUp(page, link, base);
+    let shown = 0;
+    for (let round = 0; round < 150 && shown === 0; round += 1) {
+      await page.waitForTimeout(2000);
+      await page.goto(`${base}/@misora`);
+      shown = await page.locator("a[href^='/p/post_']").count();
+    }
+    if (shown === 0) complain("after five minutes there is no clip of the installation's own");
+    await page.goto(base);
+    await page.waitForSelector("article.post");
+    await page.waitForTimeout(500);
+    await page.screenshot({ path: join(folder, "first-start-phone-light.png") });
+    await judge(page, "first start, phone, light");
+    await context.close();
+  } finally {
+    server.kill("SIGTERM");
+    await rm(home, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
 
 async function main() {
   await rm(folder, { recursive: true, force: true });
@@ -105,11 +142,7 @@ async function main() {
     step("the first link makes the administrator");
     const adminContext = await browser.newContext({ viewport: SIZES.desktop });
     const admin = await open(adminContext, base);
-    await admin.goto(link);
-    await admin.fill("#email", "admin@example.org");
-    await admin.fill("#password", PASSWORD);
-    await admin.click("main button.act");
-    await admin.waitForURL(`${base}/`);
+    await setUp(admin, link, base);
     if (admin.url().includes("#")) complain("the secret of the set-up link stays in the address");
 
     step("a newcomer sees the first page, and how large it is");
@@ -130,6 +163,8 @@ async function main() {
     console.log(`  first page: ${sizes.all} bytes without media, script: ${sizes.script} bytes`);
     if (sizes.all > FIRST_PAGE_BYTES || sizes.script > SCRIPT_BYTES) complain("the first page is too large");
     await session.detach();
+
+    await picture(browser, base, [], [["start", "/"]]);
 
     step("the first press of the tab key offers the content");
     await page.keyboard.press("Tab");
@@ -182,6 +217,26 @@ async function main() {
     await page.goto(`${base}/make`);
     const cancel = page.locator("form[action$='/cancel'] button").last();
     if (await cancel.count()) await cancel.click().catch(() => {});
+
+    step("a star, a folder, the trash and the way back");
+    await page.goto(`${base}/library?state=completed`);
+    await page.locator(".star").first().click();
+    await page.waitForSelector(".star[aria-pressed=true]");
+    await page.locator("summary", { hasText: "New folder" }).click();
+    await page.fill("#new-name", "Boats");
+    await page.click("form[action='/library/folders'] button");
+    await page.waitForSelector("text=The folder is there");
+    await page.goto(`${base}/library?state=completed`);
+    await page.locator(".pick input").first().check();
+    await page.selectOption("#into", { label: "Boats" });
+    await page.click("button[value=move]");
+    await page.waitForSelector("text=Boats · 1");
+    await page.locator(".pick input").first().check();
+    await page.click("button[value=trash]");
+    await page.waitForSelector("text=In the trash: 1.");
+    await page.screenshot({ path: join(folder, "library-trashed-phone-light.png") });
+    await page.click("form[action='/library/undo'] button");
+    await page.waitForSelector("text=Back in your library.");
 
     step("without a script, plain forms work");
     const plain = await browser.newContext({ javaScriptEnabled: false, viewport: SIZES.desktop });
@@ -274,15 +329,50 @@ async function main() {
     await yuki.waitForSelector("text=The moderators look at it");
     const theirs = (await other.cookies()).filter((cookie) => cookie.name === "misora_session");
 
+    step("a passkey is added, and signs in");
+    await page.goto(`${base}/account`);
+    await page.click("form[action='/sign-out'] button");
+    await page.waitForURL(`${base}/`);
+    await page.goto(`${base}/sign-in`);
+    await page.fill("#email", "mika@example.org");
+    await page.fill("#password", PASSWORD);
+    await page.click("main form button.act");
+    await page.waitForURL(`${base}/`);
+    const keyring = await context.newCDPSession(page);
+    await keyring.send("WebAuthn.enable");
+    await keyring.send("WebAuthn.addVirtualAuthenticator", {
+      options: { protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true },
+    });
+    await page.goto(`${base}/account/security`);
+    await page.fill("#passkey-name", "This phone");
+    await page.click("form[data-passkey-add] button.act");
+    await page.waitForURL(/notice=passkey_added/);
+    await page.waitForSelector("strong:has-text('This phone')");
+    await page.goto(`${base}/account`);
+    await page.click("form[action='/sign-out'] button");
+    await page.waitForURL(`${base}/`);
+    await page.goto(`${base}/sign-in?next=${encodeURIComponent("/library?q=boat")}`);
+    await page.click("[data-passkey-enter] button");
+    await page.waitForURL(`${base}/library?q=boat`);
+
+    step("an authenticator app reads its seed from a picture");
+    await page.goto(`${base}/account/security`);
+    await page.click("form[action='/account/security/second-factor'] button");
+    await page.waitForSelector("svg.qr");
+    await page.screenshot({ path: join(folder, "authenticator-phone-light.png"), fullPage: true });
+    await judge(page, "authenticator, phone, light");
+    await keyring.detach();
+
     step("pictures of every page");
     const own = (await context.cookies()).filter((cookie) => cookie.name === "misora_session");
     const administrator = (await adminContext.cookies()).filter((cookie) => cookie.name === "misora_session");
     await picture(browser, base, [], [
-      ["start", "/"], ["sign-in", "/sign-in"], ["sign-up", "/sign-up"], ["forgotten", "/forgotten-password"], ["set-up", "/set-up"], ["nowhere", "/nowhere"],
+      ["sign-in", "/sign-in"], ["sign-up", "/sign-up"], ["forgotten", "/forgotten-password"], ["set-up", "/set-up"], ["nowhere", "/nowhere"],
     ]);
     await picture(browser, base, own, [
       ["make", "/make"], ["clip", clip], ["credentials", `${clip}/credentials`], ["library", "/library"], ["library-none", "/library?q=nothing"],
-      ["account", "/account"], ["keys", "/account/keys"], ["confirm", "/confirm-password"],
+      ["library-favourites", "/library?only=favourites"], ["trash", "/library?in=trash"],
+      ["account", "/account"], ["keys", "/account/keys"], ["security", "/account/security"], ["confirm", "/confirm-password"],
     ]);
     await picture(browser, base, own, [
       ["feed", "/"], ["post", post], ["profile", "/@mika"], ["own-profile", "/account/profile"], ["steer", "/account/feed"], ["search", "/search?q=boat"],
@@ -295,7 +385,10 @@ async function main() {
       ["library-empty", "/library"], ["admin", "/admin"], ["admin-people", "/admin/people"], ["admin-invites", "/admin/invites"],
       ["admin-tiers", "/admin/tiers"], ["admin-models", "/admin/models"],
     ]);
-    await picture(browser, base, own, [["make-ja", "/make"], ["feed-ja", "/"], ["post-ja", post], ["account-ja", "/account"], ["clip-ja", clip]], "ja-JP");
+    await picture(browser, base, own, [
+      ["make-ja", "/make"], ["feed-ja", "/"], ["post-ja", post], ["account-ja", "/account"], ["security-ja", "/account/security"],
+      ["clip-ja", clip],
+    ], "ja-JP");
 
     step("a block, and neither sees the other");
     await page.goto(`${base}/@yuki`);
@@ -303,6 +396,7 @@ async function main() {
     await page.click("form[action$='/block'] button");
     const gone = await yuki.goto(base + post);
     if (gone.status() !== 404) complain(`whoever is blocked still sees the post: ${gone.status()}`);
+    await firstStart(browser);
   } finally {
     await browser.close();
     server.kill("SIGTERM");

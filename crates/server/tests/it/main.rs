@@ -3,3 +3,6 @@
 
 mod http;
 mod loops;
+
+#[path = "../../../store/tests/it/postgres.rs"]
+mod postgres;

@@ -405,6 +405,15 @@ impl Store {
         if sees(post.relation, post.facts, address.way()) { Ok(post) } else { Err(StoreError::NotFound("post")) }
     }
 
+    /// Whether anything was ever published here.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn ever_posted(&self) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 AS one FROM posts WHERE place IS NOT NULL LIMIT 1";
+        Ok(self.database.first(sql, args![]).await?.is_some())
+    }
+
     /// One's own post of a generation, if there is one.
     ///
     /// # Errors

@@ -4,9 +4,10 @@ use std::path::Path;
 use platform::{MembershipEvent, Service, VideoId};
 use store::{AuditEntry, Objects, ObjectsPlace, Store, StoreError, backup, restore};
 
-use crate::bed::{Bed, paper, postgres_database};
+use crate::bed::{Bed, paper};
 use crate::migrations::used_until;
 use crate::on_both;
+use crate::postgres::postgres_database;
 
 on_both!(every_table_comes_over);
 

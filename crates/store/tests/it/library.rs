@@ -8,7 +8,7 @@ use crate::on_both;
 
 on_both!(a_library_is_of_one_person_and_of_all_their_projects, the_home_is_the_oldest_project_in_use);
 
-async fn make(bed: &Bed, project: platform::ProjectId, prompt: &str, second: i64) -> VideoId {
+pub(crate) async fn make(bed: &Bed, project: platform::ProjectId, prompt: &str, second: i64) -> VideoId {
     let now = Timestamp::from_seconds(1_790_000_000 + second);
     let parameters = parameters(prompt);
     let generations = [NewGeneration { id: VideoId::new(now, entropy()), seed: 7 }];
@@ -17,6 +17,22 @@ async fn make(bed: &Bed, project: platform::ProjectId, prompt: &str, second: i64
         Accepted::New(generations) => generations[0].id,
         other @ Accepted::Repeated(_) => panic!("{other:?}"),
     }
+}
+
+/// A clip that is there to watch. Nothing else may wait.
+pub(crate) async fn finished(bed: &Bed, prompt: &str, second: i64) -> VideoId {
+    let id = make(bed, bed.project, prompt, second).await;
+    let later = bed.now + std::time::Duration::from_secs(1000);
+    let (lease, _) = bed.store.claim("w", &paper(), later).await.unwrap().unwrap();
+    assert_eq!(lease.id(), id);
+    bed.store.finish(&lease, &bed.outputs(id, 1).await, later).await.unwrap();
+    id
+}
+
+/// The bed's member's clips that meet a filter.
+pub(crate) async fn listed(bed: &Bed, filter: LibraryFilter<'_>) -> Vec<VideoId> {
+    let page = bed.store.library(bed.member.identity(), filter, None, 20).await.unwrap();
+    page.generations.iter().map(|one| one.id).collect()
 }
 
 async fn a_library_is_of_one_person_and_of_all_their_projects(bed: Bed) {

@@ -3,14 +3,17 @@
 #![allow(clippy::unwrap_used)]
 
 mod bed;
+mod postgres;
 
 mod migrations;
 
 mod accepting;
+mod folders;
 mod library;
 mod listing;
 mod queue;
 mod simulation;
+mod trash;
 
 mod keys;
 mod people;

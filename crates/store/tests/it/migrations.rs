@@ -1,5 +1,6 @@
-use crate::bed::{Bed, postgres_database, raw};
+use crate::bed::{Bed, raw};
 use crate::on_both;
+use crate::postgres::postgres_database;
 use platform::{
     ApiKeyId, BatchId, CharacterId, FileId, IdentityId, MembershipState, PasskeyId, ProjectId, Service, SessionId,
     Timestamp, TokenHash, TokenKind, VideoId, WebhookEndpointId, WebhookSecret,
@@ -15,6 +16,7 @@ const FIXTURES: &[(i64, &str)] = &[
     (3, include_str!("fixtures/0003.sql")),
     (4, include_str!("fixtures/0004.sql")),
     (5, include_str!("fixtures/0005.sql")),
+    (6, include_str!("fixtures/0006.sql")),
 ];
 
 async fn migrating_again_changes_nothing(bed: Bed) {

@@ -104,6 +104,28 @@ function hoverPlay(clip) {
   clip.addEventListener("focusout", stop);
 }
 
+// A star is set without leaving the page.
+function star(button) {
+  button.addEventListener("click", async (event) => {
+    event.preventDefault();
+    const on = button.value === "true";
+    const answer = await fetch(button.formAction, { method: "POST", headers: { accept: "application/json" }, body: new URLSearchParams({ on }) });
+    if (!answer.ok || answer.redirected) { location.assign(answer.redirected ? answer.url : location.href); return; }
+    button.setAttribute("aria-pressed", String(on));
+    button.value = String(!on);
+  });
+}
+
+// All clips of a page are picked at once.
+function pickAll(form) {
+  const picks = $$("input[name=clip]", form);
+  const all = $("[data-all]", form);
+  const box = $("input", all);
+  all.hidden = false;
+  box.addEventListener("change", () => picks.forEach((pick) => { pick.checked = box.checked; }));
+  form.addEventListener("change", () => { box.checked = picks.every((pick) => pick.checked); });
+}
+
 function copying(root) {
   for (const button of $$("[data-copy]", root)) {
     button.hidden = false;
@@ -139,6 +161,57 @@ function fragmentForm(form) {
       said.textContent = (await answer.json()).error.message;
     }
   });
+}
+
+// Passkeys: what the API begins, the browser and its authenticator go through, and the API ends.
+const passkeys = isSecureContext && Boolean(window.PublicKeyCredential?.parseRequestOptionsFromJSON);
+
+async function passkeyCall(path, body) {
+  const answer = await fetch(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  const told = await answer.json();
+  if (!answer.ok) throw Object.assign(new Error(told.error.message), { code: told.error.code });
+  return told;
+}
+
+// Goes on to the place's data-then, or says what went wrong: in the words that the place has for it, else in the error's own.
+async function ceremony(place, path, run, more = {}) {
+  const said = $("[data-said]", place);
+  const button = $("button", place);
+  said.hidden = true;
+  button.disabled = true;
+  try {
+    const { ceremony: begun, options } = await passkeyCall(`${path}/start`, {});
+    const credential = await run(options);
+    await passkeyCall(path, { ...more, ceremony: begun, credential: credential.toJSON() });
+    location.assign(place.dataset.then);
+  } catch (error) {
+    if (error.code === "reauth_required") {
+      location.assign(`/confirm-password?next=${encodeURIComponent(location.pathname)}`);
+      return;
+    }
+    said.textContent = place.dataset[error.code] ?? place.dataset[error.name.toLowerCase()] ?? error.message;
+    said.hidden = false;
+  } finally {
+    button.disabled = false;
+  }
+}
+
+function addPasskey(form) {
+  if (!passkeys) { $("[data-no-passkeys]").hidden = false; return; }
+  form.hidden = false;
+  const make = (options) => navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(options) });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const name = new FormData(form).get("name").trim();
+    ceremony(form, "/api/account/passkeys", make, name ? { name } : {});
+  });
+}
+
+function enterByPasskey(place) {
+  if (!passkeys) return;
+  place.hidden = false;
+  const prove = (options) => navigator.credentials.get({ publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(options) });
+  $("button", place).addEventListener("click", () => ceremony(place, "/api/sessions/passkey", prove));
 }
 
 // The feed: the clip on the screen plays, the next is fetched, keys and wheel go on, the end brings more.
@@ -248,7 +321,11 @@ function wake(root) {
   $$("[data-progress]", root).forEach(watchProgress);
   $$("[data-notice]", root).forEach(offerNotice);
   $$(".clip[data-video]", root).forEach(hoverPlay);
+  $$("[data-star]", root).forEach(star);
+  $$("form[data-bulk]", root).forEach(pickAll);
   $$("form[data-fragment]", root).forEach(fragmentForm);
+  $$("form[data-passkey-add]", root).forEach(addPasskey);
+  $$("[data-passkey-enter]", root).forEach(enterByPasskey);
   $$("form[data-language] select", root).forEach((select) => select.addEventListener("change", () => select.form.requestSubmit()));
 }
 wake(document);

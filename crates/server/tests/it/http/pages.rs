@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use platform::{MembershipEvent, Role, Service, SignUpMode};
 use server::Viewer;
 
+use super::passkeys::{Authenticator, register};
 use super::site::{Answer, As, Sent, Site, png};
 
 const PASSWORD: &str = "a long enough password";
@@ -29,10 +30,18 @@ GET   /clips/{id}/events                         person  own
 GET   /clips/{id}/media/{variant}                person  own
 POST  /clips/{id}/cancel                         person  own
 POST  /clips/{id}/delete                         person  own
+POST  /clips/{id}/favourite                      person  own
+POST  /clips/{id}/move                           person  own
 POST  /clips/{id}/extend                         person  own
 POST  /clips/{id}/edit                           person  own
 GET   /clips/{id}/credentials                    person  own
 GET   /library                                   person
+POST  /library/clips                             person
+POST  /library/undo                              person
+POST  /library/trash/empty                       person
+POST  /library/folders                           person
+POST  /library/folders/{id}/rename               person  own
+POST  /library/folders/{id}/delete               person  own
 POST  /clips/{id}/publish                        person  own
 GET   /p/{post}                                  anyone
 GET   /p/{post}/media/{variant}                  anyone
@@ -84,6 +93,12 @@ POST  /account/services/{service}/undo           person
 POST  /account/sessions/{id}/end                 person  own
 POST  /account/password                          person
 POST  /account/recovery-codes                    person
+GET   /account/security                          person
+POST  /account/security/passkeys/{id}/rename     person  own
+POST  /account/security/passkeys/{id}/forget     person  own
+POST  /account/security/second-factor            person
+POST  /account/security/second-factor/confirm    person
+POST  /account/security/second-factor/off        person
 POST  /language                                  anyone
 GET   /account/keys                              person
 POST  /account/projects                          person
@@ -138,9 +153,14 @@ async fn send(site: &Site, method: &str, path: &str, who: As<'_>) -> Answer {
 async fn path_of(site: &Site, video: &str, path: &str) -> String {
     let key = site.bed.app.store.api_keys(site.bed.project).await.unwrap()[0].id.to_string();
     let session = site.bed.app.store.sessions(site.owner(), site.bed.app.now()).await.unwrap()[0].id.to_string();
+    let passkey = site.bed.app.store.passkeys(site.owner()).await.unwrap()[0].id.to_string();
     let id = match path {
         _ if path.starts_with("/clips") => video.to_owned(),
+        _ if path.starts_with("/library/folders") => {
+            site.bed.app.store.folders(site.owner()).await.unwrap()[0].id.to_string()
+        }
         _ if path.starts_with("/account/sessions") => session,
+        _ if path.starts_with("/account/security") => passkey,
         _ if path.starts_with("/account/webhooks") => "webhook_endpoint_1".into(),
         _ if path.starts_with("/admin/people") => site.owner().to_string(),
         _ => "0".repeat(64),
@@ -164,6 +184,9 @@ async fn a_page_is_for_whom_its_row_says_and_names_nothing_of_others() {
     let site = Site::new().await;
     let owner = site.sign_in(site.owner()).await;
     let video = site.video().await;
+    let folder = site.send("POST", "/library/folders", As::Cookie(&owner), Sent::Fields(&[("name", "boats")])).await;
+    assert!(folder.goes_to().ends_with("&notice=folder_made"));
+    register(&site, &owner, &mut Authenticator::new(1), "phone").await.ok();
     let stranger = site.with_role("stranger@example.org", Service::Video, Role::Member).await;
     let moderator = site.with_role("moderator@example.org", Service::Video, Role::Moderator).await;
     for (method, path, row) in rows() {
@@ -261,10 +284,8 @@ async fn a_newcomer_joins_makes_a_clip_and_has_it_for_themselves() {
         assert_eq!(send(&site, "GET", &path, As::Cookie(&other)).await.status, 404);
     }
     assert!(page(&site, &other, "/library").await.contains("An empty sky"));
-    assert_eq!(
-        send(&site, "POST", &format!("{clip}/delete"), As::Cookie(&mika)).await.goes_to(),
-        "/library?notice=deleted"
-    );
+    let deleted = send(&site, "POST", &format!("{clip}/delete"), As::Cookie(&mika)).await.goes_to();
+    assert!(page(&site, &mika, &deleted).await.contains("In the trash: 1."));
     assert_eq!(send(&site, "GET", &clip, As::Cookie(&mika)).await.status, 404);
 }
 
@@ -367,8 +388,11 @@ async fn pages_hold_no_script_or_style_and_load_nothing_from_outside() {
         "/",
         "/make",
         "/library",
+        "/library?in=trash",
+        "/library?only=favourites",
         "/account",
         "/account/keys",
+        "/account/security",
         "/admin",
         "/admin/people",
         "/admin/invites",

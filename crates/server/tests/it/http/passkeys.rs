@@ -15,7 +15,7 @@ use crate::loops::bed::Bed;
 
 /// What a browser and an authenticator do together.
 #[derive(Clone)]
-struct Authenticator {
+pub(super) struct Authenticator {
     key: SigningKey,
     id: Vec<u8>,
     origin: String,
@@ -34,7 +34,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 impl Authenticator {
-    fn new(number: u8) -> Self {
+    pub(super) fn new(number: u8) -> Self {
         Self {
             key: SigningKey::from_slice(&[number; 32]).unwrap(),
             id: vec![number; 24],
@@ -119,14 +119,14 @@ async fn post(site: &Site, path: &str, cookie: Option<&str>, body: Value) -> Ans
     site.send("POST", path, cookie.map_or(As::Nobody, As::Cookie), Sent::Json(body)).await
 }
 
-async fn register(site: &Site, cookie: &str, authenticator: &mut Authenticator, name: &str) -> Answer {
+pub(super) async fn register(site: &Site, cookie: &str, authenticator: &mut Authenticator, name: &str) -> Answer {
     let begun = post(site, "/api/account/passkeys/start", Some(cookie), json!({})).await.ok();
     let credential = authenticator.create(&begun["options"]);
     let body = json!({ "ceremony": begun["ceremony"], "name": name, "credential": credential });
     post(site, "/api/account/passkeys", Some(cookie), body).await
 }
 
-async fn sign_in(site: &Site, authenticator: &mut Authenticator) -> Answer {
+pub(super) async fn sign_in(site: &Site, authenticator: &mut Authenticator) -> Answer {
     let begun = post(site, "/api/sessions/passkey/start", None, json!({})).await.ok();
     let credential = authenticator.get(&begun["options"], PRESENT | VERIFIED);
     let body = json!({ "ceremony": begun["ceremony"], "credential": credential });

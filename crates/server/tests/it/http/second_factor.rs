@@ -29,7 +29,7 @@ fn cookie(answer: &Answer) -> String {
 }
 
 /// What an authenticator app shows now.
-fn code(site: &Site, secret: &str) -> String {
+pub(super) fn code(site: &Site, secret: &str) -> String {
     let totp = Builder::new().with_secret(Secret::try_from_base32(secret).unwrap()).build().unwrap();
     totp.generate(u64::try_from(site.bed.app.now().seconds()).unwrap()).to_string()
 }

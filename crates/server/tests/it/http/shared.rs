@@ -237,6 +237,9 @@ async fn what_happens_is_told_and_comments_are_moderated_by_the_author() {
     let comment = hold.trim_end_matches("/hold").rsplit('/').next().unwrap();
     post(&site, &mika, &format!("{path}/comment"), &[("text", "sorry"), ("parent", comment)]).await.goes_to();
     assert!(page(&site, &yuki, "/notices").await.contains("mika answered your comment"));
+    // What waits is no notice, so that nobody is pestered; anything else is.
+    assert!(!page(&site, &mika, "/notices").await.contains("wrote below"));
+    post(&site, &yuki, &format!("{path}/comment"), &[("text", "and a fine boat")]).await.goes_to();
 
     let told = page(&site, &mika, "/notices").await;
     assert!(told.contains("yuki likes your clip") && told.contains("yuki wrote below your clip"), "{told}");

@@ -160,6 +160,10 @@ impl Site {
     /// Someone with a role in a service, signed in; the cookie.
     pub(crate) async fn with_role(&self, email: &str, service: Service, role: Role) -> String {
         let (id, _) = self.stranger(email).await;
+        if service == Service::Social {
+            let join = MembershipEvent::Join;
+            self.bed.app.store.change_membership(id, service, join, self.bed.app.now()).await.unwrap();
+        }
         self.bed.app.store.set_role(id, service, role).await.unwrap();
         self.sign_in(id).await
     }

@@ -13,6 +13,8 @@ use server::worker::{Models, Worker, WorkerOptions};
 use server::{App, AppParts, HttpOutbound, Mail, ManualClock, Outbox, Settings, SystemEntropy, full_offer};
 use store::{Accept, Accepted, Generation, LinkKey, NewGeneration, Objects, ObjectsPlace, Project, Sealer, Store};
 
+use crate::postgres::postgres_database;
+
 pub(crate) struct Bed {
     pub(crate) app: App,
     pub(crate) clock: Arc<ManualClock>,
@@ -52,20 +54,30 @@ impl Bed {
 
     /// A bed whose owner decided something else.
     pub(crate) async fn with(decide: impl FnOnce(&mut Settings)) -> Self {
-        Self::made(decide, None).await
+        Self::made(decide, None, None).await
     }
 
     /// A bed whose letters go another way than into its folder.
     pub(crate) async fn with_mail(mail: Arc<dyn Mail>) -> Self {
-        Self::made(|_| {}, Some(mail)).await
+        Self::made(|_| {}, Some(mail), None).await
     }
 
-    async fn made(decide: impl FnOnce(&mut Settings), mail: Option<Arc<dyn Mail>>) -> Self {
+    /// A bed whose rows are in PostgreSQL.
+    pub(crate) async fn on_postgres(decide: impl FnOnce(&mut Settings)) -> Self {
+        Self::made(decide, None, Some(postgres_database().await)).await
+    }
+
+    async fn made(
+        decide: impl FnOnce(&mut Settings),
+        mail: Option<Arc<dyn Mail>>,
+        database_url: Option<String>,
+    ) -> Self {
         let mut settings = Settings::new("http://misora.test");
         decide(&mut settings);
         let now = Timestamp::from_seconds(1_790_000_000);
         let (clock, folder) = (Arc::new(ManualClock::new(now)), tempfile::tempdir().unwrap());
-        let store = Store::open(&format!("sqlite:{}", folder.path().join("misora.sqlite").display())).await.unwrap();
+        let sqlite = || format!("sqlite:{}", folder.path().join("misora.sqlite").display());
+        let store = Store::open(&database_url.unwrap_or_else(sqlite)).await.unwrap();
         let store = store.sealed_with(Sealer::new([1; 32]));
         store.migrate().await.unwrap();
         let app = App::new(AppParts {

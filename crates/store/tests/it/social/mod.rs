@@ -2,6 +2,7 @@
 
 mod comments;
 mod feeds;
+mod first_clips;
 mod for_you;
 mod messages;
 mod notices;

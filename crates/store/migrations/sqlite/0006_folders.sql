@@ -1,0 +1,19 @@
+-- The order that a person keeps among their clips: favourites, folders of their own, and a trash that keeps for a while.
+
+-- `name_key` is the name in small letters: nobody has two folders that differ by that alone.
+CREATE TABLE folders (
+    id BLOB PRIMARY KEY,
+    identity BLOB NOT NULL REFERENCES identities (id),
+    name TEXT NOT NULL,
+    name_key TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    UNIQUE (identity, name_key)
+) STRICT;
+
+ALTER TABLE generations ADD COLUMN favourite INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE generations ADD COLUMN folder BLOB REFERENCES folders (id);
+ALTER TABLE generations ADD COLUMN trashed_at INTEGER;
+CREATE INDEX generations_folder ON generations (folder, created_at, id) WHERE folder IS NOT NULL;
+CREATE INDEX generations_favourite ON generations (identity, created_at, id) WHERE favourite = 1;
+CREATE INDEX generations_in_trash ON generations (identity, trashed_at, id) WHERE trashed_at IS NOT NULL;
+CREATE INDEX generations_trashed ON generations (trashed_at) WHERE trashed_at IS NOT NULL;
