@@ -35,6 +35,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CreateCharacter {
     /// What prompts call it, 1 to 80 characters.
+    #[schema(min_length = 1, max_length = 80)]
     name: String,
     /// An MP4, best of 2 to 4 seconds.
     #[schema(format = Binary)]

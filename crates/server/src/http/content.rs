@@ -23,11 +23,13 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         get("/v1/videos/{id}/content", READ, retrieve_content)
             .says("Downloads the clip, its thumbnail or its sprite sheet. Ranges work.")
             .query(VARIANTS)
-            .answers_bytes(TYPES),
+            .answers_bytes(TYPES)
+            .in_ranges(),
         get("/media/{id}/{variant}", Access::Open, open_link)
             .says("Opens a signed link to a clip or its pictures.")
             .query(&[("expires", "Unix seconds at which the link ends."), ("signature", "The link's signature.")])
-            .answers_bytes(TYPES),
+            .answers_bytes(TYPES)
+            .in_ranges(),
     ]
 }
 
@@ -101,7 +103,7 @@ async fn open_link(
         return Err(gone());
     }
     // A link is as good as the membership of whoever the video belongs to.
-    app.store.membership(generation.identity, Service::Video).await?.readable()?;
+    app.store.membership(generation.identity, Service::Video).await?.at(app.now()).readable()?;
     send(&app, &generation, variant, &headers).await
 }
 

@@ -9,7 +9,8 @@ use platform::{
 };
 use serde::Serialize;
 use store::Generation;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::Schema;
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::app::App;
 use crate::http::auth::KeyCaller;
@@ -19,21 +20,44 @@ use crate::http::error::ApiError;
 use crate::http::form::{Field, Form, Upload};
 use crate::http::page::Id;
 use crate::http::upload::clean_clip;
-use crate::http::videos::{MAKE, Made, idempotency, make, video};
+use crate::http::videos::{MAKE, Made, idempotency, make, object_or_file, video};
+
+/// Every field that these may have. Size and length of a remix and an edit follow the source, whatever is said.
+const FIELDS: [&str; 15] = [
+    "prompt",
+    "video",
+    "seconds",
+    "model",
+    "seed",
+    "negative_prompt",
+    "num_inference_steps",
+    "guidance_scale",
+    "size",
+    "user",
+    "metadata",
+    "safety_identifier",
+    // Named so that an extension can say why it refuses them.
+    "input_reference",
+    "characters",
+    "character_ids",
+];
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
         post("/v1/videos/{id}/remix", MAKE, remix_video)
             .says("Makes a video from another one's recipe, with a new prompt.")
             .reads::<Remix>(BodyKind::JsonOrForm)
+            .once()
             .answers::<Made>(),
         post("/v1/videos/edits", MAKE, edit_video)
             .says("Makes a changed copy of a video, made here or uploaded.")
             .reads::<Edit>(BodyKind::JsonOrForm)
+            .once()
             .answers::<Made>(),
         post("/v1/videos/extensions", MAKE, extend_video)
             .says("Goes on from the end of a video; the answer is one stitched clip.")
             .reads::<Extension>(BodyKind::JsonOrForm)
+            .once()
             .answers::<Made>(),
     ]
 }
@@ -41,32 +65,63 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
 /// A remix.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Remix {
-    /// What it shows now.
+    /// What it shows now, 1 to 32,000 characters.
+    #[schema(min_length = 1, max_length = 32_000)]
     prompt: String,
+    #[serde(flatten)]
+    recipe: Recipe,
+}
+
+/// What any new clip of a clip may say. What it does not say is as at a creation, not as it was in the source.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Recipe {
+    /// 0 to 2⁶³−1.
+    #[schema(minimum = 0, maximum = 9_223_372_036_854_775_807_u64)]
+    seed: Option<u64>,
+    /// What it should not look like.
+    negative_prompt: Option<String>,
+    /// 1 to 200.
+    #[schema(minimum = 1, maximum = 200)]
+    num_inference_steps: Option<u32>,
+    /// 0 to 20.
+    #[schema(minimum = 0, maximum = 20)]
+    guidance_scale: Option<f32>,
 }
 
 /// An edit.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Edit {
-    /// What changes.
+    /// What changes, 1 to 32,000 characters.
+    #[schema(min_length = 1, max_length = 32_000)]
     prompt: String,
     /// The clip: an object with `id`, or an MP4 as a file of a form.
+    #[schema(schema_with = video_or_file)]
     video: VideoRef,
     /// For an uploaded clip.
     model: Option<String>,
+    #[serde(flatten)]
+    recipe: Recipe,
 }
 
 /// An extension.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Extension {
-    /// What happens next.
+    /// What happens next, 1 to 32,000 characters.
+    #[schema(min_length = 1, max_length = 32_000)]
     prompt: String,
     /// The length of the new part.
     seconds: String,
     /// The clip: an object with `id`, or an MP4 as a file of a form.
+    #[schema(schema_with = video_or_file)]
     video: VideoRef,
     /// For an uploaded clip.
     model: Option<String>,
+    #[serde(flatten)]
+    recipe: Recipe,
+}
+
+fn video_or_file() -> Schema {
+    object_or_file(VideoRef::schema(), "The clip: an object with id, or an MP4 as a file of a form.")
 }
 
 /// A video made here.
@@ -96,6 +151,7 @@ pub(crate) async fn remix_video(
     form: Form,
 ) -> Result<Json<Made>, ApiError> {
     let member = caller.active()?;
+    form.knows(&FIELDS)?;
     let idempotency = idempotency(&headers, uri.path(), &form)?;
     let source = source_of(&app, finished(video(&app, &caller, id).await?)?)?;
     let creation = creation(&app, &caller, &form, source, GenerationKind::Remix { source: id }).await?;
@@ -126,6 +182,7 @@ pub(crate) async fn edit_video(
     form: Form,
 ) -> Result<Json<Made>, ApiError> {
     let member = caller.active()?;
+    form.knows(&FIELDS)?;
     let idempotency = idempotency(&headers, uri.path(), &form)?;
     check_prompt(&form)?;
     let source = read_source(&app, &caller, &form).await?;
@@ -142,6 +199,7 @@ pub(crate) async fn extend_video(
     form: Form,
 ) -> Result<Json<Made>, ApiError> {
     let member = caller.active()?;
+    form.knows(&FIELDS)?;
     let idempotency = idempotency(&headers, uri.path(), &form)?;
     check_prompt(&form)?;
     if let Some((name, _)) = form.first(&["input_reference", "characters", "character_ids"]) {

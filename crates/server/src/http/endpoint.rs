@@ -14,6 +14,7 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::app::App;
 use crate::http::auth::{Access, enforce};
 use crate::http::page::List;
+use crate::http::upload_memory::count_body;
 
 /// One endpoint.
 pub(crate) struct Endpoint {
@@ -26,6 +27,10 @@ pub(crate) struct Endpoint {
     pub(crate) query: &'static [(&'static str, &'static str)],
     pub(crate) body: Option<BodyDoc>,
     pub(crate) answer: AnswerDoc,
+    /// Whether it honours `Idempotency-Key`.
+    pub(crate) once: bool,
+    /// Whether it answers a part of its bytes to whoever asks for a range, and nothing to whoever has them.
+    pub(crate) ranges: bool,
     handler: MethodRouter<App>,
 }
 
@@ -92,7 +97,8 @@ pub(crate) fn delete<H: Handler<T, App>, T: 'static>(path: &'static str, access:
 impl Endpoint {
     fn new<H>(method: Method, path: &'static str, access: Access, handler: MethodRouter<App>) -> Self {
         let name = std::any::type_name::<H>().rsplit("::").next().unwrap_or_default().to_owned();
-        Self { method, path, access, name, summary: "", query: &[], body: None, answer: AnswerDoc::Empty, handler }
+        let (query, answer, once, ranges) = (&[], AnswerDoc::Empty, false, false);
+        Self { method, path, access, name, summary: "", query, body: None, answer, once, ranges, handler }
     }
 
     /// What it does, one sentence.
@@ -110,6 +116,12 @@ impl Endpoint {
     /// What it reads.
     pub(crate) fn reads<T: ToSchema>(mut self, kind: BodyKind) -> Self {
         self.body = Some(BodyDoc { kind, schema: NamedSchema::of::<T>() });
+        self
+    }
+
+    /// It honours `Idempotency-Key`.
+    pub(crate) fn once(mut self) -> Self {
+        self.once = true;
         self
     }
 
@@ -134,6 +146,12 @@ impl Endpoint {
         self
     }
 
+    /// It answers ranges of those bytes too.
+    pub(crate) fn in_ranges(mut self) -> Self {
+        self.ranges = true;
+        self
+    }
+
     /// Adds it to a router, behind its access.
     pub(crate) fn mount(self, router: Router<App>, app: &App) -> Router<App> {
         // Only what takes files may be large.
@@ -144,6 +162,11 @@ impl Endpoint {
             Some(BodyKind::Json) | None => SMALL_BODY_BYTES,
         };
         let limited = self.handler.layer(DefaultBodyLimit::max(most));
+        // Counted within the door: who may not come in holds nothing.
+        let limited = match self.body {
+            Some(_) => limited.layer(from_fn_with_state(app.clone(), count_body)),
+            None => limited,
+        };
         router.route(self.path, limited.layer(from_fn_with_state((app.clone(), self.access), enforce)))
     }
 }

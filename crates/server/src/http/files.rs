@@ -45,7 +45,8 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         delete("/v1/files/{id}", REMOVE, delete_file).says("Deletes a file.").answers::<Deleted>(),
         get("/v1/files/{id}/content", READ, retrieve_file_content)
             .says("Downloads a file. Ranges work.")
-            .answers_bytes(&["*/*"]),
+            .answers_bytes(&["*/*"])
+            .in_ranges(),
     ]
 }
 

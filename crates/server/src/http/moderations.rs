@@ -7,6 +7,8 @@ use axum::extract::State;
 use platform::{Category, Scope, Service, moderate};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
 
 use crate::app::App;
 use crate::http::auth::{Access, KeyCaller, Needs};
@@ -33,10 +35,20 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CreateModeration {
     /// A text, a list of texts, or a list of `{type: text}` and `{type: image_url}` objects.
-    #[schema(value_type = Object)]
+    #[schema(schema_with = texts)]
     input: serde_json::Value,
     /// Any name; there is one policy.
     model: Option<String>,
+}
+
+fn texts() -> Schema {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let list = |items: RefOr<Schema>| ArrayBuilder::new().items(items).min_items(Some(1)).max_items(Some(MAX_INPUTS));
+    let part = ObjectBuilder::new().property("type", text()).required("type");
+    let part = part.property("text", text()).property("image_url", ObjectBuilder::new().property("url", text()));
+    let words = "A text, a list of texts, or a list of {type: text} and {type: image_url} objects.";
+    let lists = OneOfBuilder::new().item(text()).item(list(text().into())).item(list(part.into()));
+    lists.description(Some(words)).build().into()
 }
 
 /// What was found.

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use axum::Json;
 use axum::response::Html;
+use platform::EventType;
 use serde_json::{Map, Value, json};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -30,29 +31,30 @@ async fn show_page() -> Html<String> {
 pub fn openapi() -> Value {
     let endpoints = super::all_endpoints();
     let mut schemas = Map::new();
-    let mut add = |name: &str, schema: &dyn erased::Schema| {
-        schemas.entry(name.to_owned()).or_insert_with(|| schema.json());
+    let mut add = |name: &str, schema: Value| {
+        schemas.entry(name.to_owned()).or_insert(schema);
     };
     let mut others = Vec::new();
     ErrorBody::schemas(&mut others);
-    add("ErrorBody", &ErrorBody::schema());
+    add("ErrorBody", whole(erased::Schema::json(&ErrorBody::schema())));
     for endpoint in &endpoints {
-        let body = endpoint.body.as_ref().map(|body| &body.schema);
+        let body = endpoint.body.as_ref().map(|body| (&body.schema, false));
         let answer = match &endpoint.answer {
-            AnswerDoc::Json(schema) => Some(&**schema),
+            AnswerDoc::Json(schema) => Some((&**schema, true)),
             AnswerDoc::Bytes(_) | AnswerDoc::Empty => None,
         };
-        for schema in body.into_iter().chain(answer) {
+        for (schema, answered) in body.into_iter().chain(answer) {
+            let json = |schema: &dyn erased::Schema| if answered { whole(schema.json()) } else { schema.json() };
             if !is_generic(&schema.name) {
-                add(&schema.name, &schema.schema);
+                add(&schema.name, json(&schema.schema));
             }
             for (name, schema) in &schema.others {
-                add(name, schema);
+                add(name, json(schema));
             }
         }
     }
     for (name, schema) in &others {
-        add(name, schema);
+        add(name, whole(erased::Schema::json(schema)));
     }
     let mut paths = Map::new();
     for endpoint in &endpoints {
@@ -69,7 +71,10 @@ pub fn openapi() -> Value {
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "paths": paths,
+        "webhooks": webhooks(),
         "components": {
+            "headers": headers(),
+            "responses": shared_responses(),
             "schemas": schemas,
             "securitySchemes": {
                 "bearer": { "type": "http", "scheme": "bearer", "description": "An API key: Authorization: Bearer KEY." },
@@ -78,6 +83,79 @@ pub fn openapi() -> Value {
             },
         },
     })
+}
+
+/// The schema of an answer: what may be null is there all the same.
+fn whole(mut schema: Value) -> Value {
+    let may_be_null = |field: &Value| {
+        let types = field["type"].as_array().into_iter().flatten();
+        let choices = field["oneOf"].as_array().into_iter().flatten().map(|choice| &choice["type"]);
+        types.chain(choices).any(|kind| kind == "null")
+    };
+    let fields = schema["properties"].as_object().into_iter().flatten();
+    let there: Vec<_> = fields.filter(|(_, field)| may_be_null(field)).map(|(name, _)| json!(name)).collect();
+    if !there.is_empty() {
+        match schema["required"].as_array_mut() {
+            Some(required) => required.extend(there),
+            None => schema["required"] = there.into(),
+        }
+    }
+    // What is flattened into another stands in a list of parts.
+    for part in schema.get_mut("allOf").and_then(Value::as_array_mut).into_iter().flatten() {
+        *part = whole(part.take());
+    }
+    schema
+}
+
+/// Headers of answers.
+fn headers() -> Value {
+    let header = |words: &str, kind: &str| json!({ "description": words, "schema": { "type": kind } });
+    json!({
+        "x-request-id": header("The request's id, in the log too.", "string"),
+        "openai-poll-after-ms": header("When to look again, in milliseconds; until the video has ended.", "integer"),
+        "retry-after": header("When to try again, in seconds.", "integer"),
+        "retry-after-ms": header("The same in milliseconds.", "integer"),
+        "x-ratelimit-limit-requests": header("Requests in a minute.", "integer"),
+        "x-ratelimit-remaining-requests": header("How many are left.", "integer"),
+        "x-ratelimit-reset-requests": header("When all are there again, such as 1s or 6m0s.", "string"),
+    })
+}
+
+/// What is sent to webhook endpoints.
+fn webhooks() -> Value {
+    let event = |word: &str| {
+        let named = |words: &str| json!({ "type": "string", "description": words });
+        let header = |name: &str, words: &str| json!({ "name": name, "in": "header", "required": true, "description": words, "schema": { "type": "string" } });
+        let body = json!({
+            "type": "object",
+            "required": ["id", "object", "created_at", "type", "data"],
+            "properties": {
+                "id": named("The event's id; the same at every attempt."),
+                "object": { "const": "event" },
+                "created_at": { "type": "integer", "description": "Unix seconds." },
+                "type": { "const": word },
+                "data": {
+                    "type": "object",
+                    "required": ["id"],
+                    "properties": { "id": named("What it happened to: read it to learn more.") },
+                },
+            },
+        });
+        json!({ "post": {
+            "summary": format!("Tells of {word}."),
+            "parameters": [
+                header("webhook-id", "The event's id."),
+                header("webhook-timestamp", "Unix seconds of this attempt."),
+                header("webhook-signature", "v1, and base64 of HMAC-SHA256 over ID.TIMESTAMP.BODY; several with spaces between."),
+            ],
+            "requestBody": { "required": true, "content": { "application/json": { "schema": body } } },
+            "responses": {
+                "2XX": { "description": "It was heard." },
+                "default": { "description": "It is sent again, with growing pauses, for up to 72 hours." },
+            },
+        } })
+    };
+    EventType::ALL.iter().map(|kind| (kind.as_str().to_owned(), event(kind.as_str()))).collect::<Map<_, _>>().into()
 }
 
 /// Schemas of utoipa as JSON.
@@ -100,7 +178,7 @@ fn is_generic(name: &str) -> bool {
 
 fn reference(schema: &super::endpoint::NamedSchema) -> Value {
     if is_generic(&schema.name) {
-        return erased::Schema::json(&schema.schema);
+        return whole(erased::Schema::json(&schema.schema));
     }
     json!({ "$ref": format!("#/components/schemas/{}", schema.name) })
 }
@@ -116,9 +194,14 @@ fn operation(endpoint: &Endpoint) -> Value {
     let in_path = names_in(endpoint.path)
         .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
     let in_query = endpoint.query.iter().map(|(name, words)| {
-        json!({ "name": name, "in": "query", "required": false, "description": words, "schema": { "type": "string" } })
+        json!({ "name": name, "in": "query", "required": false, "description": words, "schema": value_of(name, endpoint.path) })
     });
-    let parameters: Vec<_> = in_path.chain(in_query).collect();
+    let words = "The same key with the same request, within 24 hours, is one request: its answer is the same again.";
+    let once = endpoint.once.then(|| {
+        let schema = json!({ "type": "string", "minLength": 1, "maxLength": 255 });
+        json!({ "name": "Idempotency-Key", "in": "header", "required": false, "description": words, "schema": schema })
+    });
+    let parameters: Vec<_> = in_path.chain(in_query).chain(once).collect();
     if !parameters.is_empty() {
         operation["parameters"] = parameters.into();
     }
@@ -130,7 +213,8 @@ fn operation(endpoint: &Endpoint) -> Value {
         };
         let content: Map<_, _> =
             types.iter().map(|kind| ((*kind).to_owned(), json!({ "schema": reference(&body.schema) }))).collect();
-        operation["requestBody"] = json!({ "required": false, "content": content });
+        let needed = parts(&body.schema).iter().any(|part| part["required"].is_array());
+        operation["requestBody"] = json!({ "required": needed, "content": content });
     }
     match endpoint.access {
         Access::Open | Access::Visitor => {}
@@ -142,15 +226,64 @@ fn operation(endpoint: &Endpoint) -> Value {
     operation
 }
 
-fn responses(endpoint: &Endpoint) -> Value {
-    let error = |words: &str| {
+/// What a value of the query may be.
+fn value_of(name: &str, path: &str) -> Value {
+    match name {
+        "limit" if path == "/v1/files" => json!({ "type": "integer", "minimum": 0, "maximum": 10_000 }),
+        "limit" => json!({ "type": "integer", "minimum": 0, "maximum": 100 }),
+        "order" => json!({ "type": "string", "enum": ["asc", "desc"] }),
+        "variant" => json!({ "type": "string", "enum": ["video", "thumbnail", "spritesheet"] }),
+        _ => json!({ "type": "string" }),
+    }
+}
+
+/// The header of every answer.
+const ALWAYS: &str = "x-request-id";
+
+/// References to these headers.
+fn with_headers(names: &[&str]) -> Value {
+    let names =
+        names.iter().map(|name| ((*name).to_owned(), json!({ "$ref": format!("#/components/headers/{name}") })));
+    names.collect::<Map<_, _>>().into()
+}
+
+/// The answers that say what went wrong: status, name, sentence.
+const ERRORS: [(&str, &str, &str); 9] = [
+    ("400", "NotSo", "The request cannot be fulfilled as it is."),
+    ("401", "Unknown", "Who asks is not known."),
+    ("403", "MayNot", "Who asks may not."),
+    ("404", "Nothing", "There is no such thing."),
+    ("410", "Closed", "The membership of the service is closed."),
+    ("413", "TooLarge", "The request is too large."),
+    ("416", "NoRange", "The range is not in the bytes."),
+    ("429", "TooMany", "Too many requests or jobs, or no credit."),
+    ("503", "NoRoom", "There is no room for it now; retry-after says when to come again."),
+];
+/// The name of any other.
+const BROKEN: &str = "Broken";
+
+/// The answers that many endpoints have.
+fn shared_responses() -> Value {
+    let error = |words: &str, headers: &[&str]| {
         json!({
             "description": words,
+            "headers": with_headers(headers),
             "content": { "application/json": { "schema": { "$ref": "#/components/schemas/ErrorBody" } } },
         })
     };
+    let later = [ALWAYS, "retry-after", "retry-after-ms"];
+    let known = ERRORS.map(|(status, name, words)| {
+        let headers = if matches!(status, "429" | "503") { &later[..] } else { &later[..1] };
+        (name.to_owned(), error(words, headers))
+    });
+    let broken = (BROKEN.to_owned(), error("Something else went wrong.", &[ALWAYS]));
+    known.into_iter().chain([broken]).collect::<Map<_, _>>().into()
+}
+
+fn responses(endpoint: &Endpoint) -> Value {
+    let shared = |name: &str| json!({ "$ref": format!("#/components/responses/{name}") });
     let mut responses = Map::new();
-    let done = match &endpoint.answer {
+    let mut done = match &endpoint.answer {
         AnswerDoc::Json(schema) => {
             json!({ "description": "Done.", "content": { "application/json": { "schema": reference(schema) } } })
         }
@@ -160,32 +293,38 @@ fn responses(endpoint: &Endpoint) -> Value {
         }
         AnswerDoc::Empty => json!({ "description": "Done." }),
     };
-    if let AnswerDoc::Bytes(_) = endpoint.answer {
+    let mut told = vec![ALWAYS];
+    let with_key = matches!(endpoint.access, Access::Key(..));
+    if with_key {
+        told.extend(["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"]);
+    }
+    if endpoint.name == "retrieve_video" {
+        told.push("openai-poll-after-ms");
+    }
+    done["headers"] = with_headers(&told);
+    responses.insert("200".into(), done);
+    if endpoint.ranges {
         responses.insert(
             "206".into(),
             json!({ "description": "A part of the bytes.", "headers": {
             "content-range": { "schema": { "type": "string" } } } }),
         );
         responses.insert("304".into(), json!({ "description": "The bytes are those that you have." }));
-        responses.insert("416".into(), error("The range is not in the bytes."));
     }
-    responses.insert("200".into(), done);
-    responses.insert("400".into(), error("The request cannot be fulfilled as it is."));
-    if !matches!(endpoint.access, Access::Open) {
-        responses.insert("401".into(), error("Who asks is not known."));
-        responses.insert("403".into(), error("Who asks may not."));
-        responses.insert("429".into(), error("Too many requests or jobs, or no credit."));
+    for (status, name, _) in ERRORS {
+        let may_be = match status {
+            "401" | "403" | "429" => !matches!(endpoint.access, Access::Open),
+            "410" => with_key || endpoint.path.starts_with("/media"),
+            "404" => endpoint.path.contains('{') || endpoint.body.is_some(),
+            "413" | "503" => endpoint.body.is_some(),
+            "416" => endpoint.ranges,
+            _ => true,
+        };
+        if may_be {
+            responses.insert(status.into(), shared(name));
+        }
     }
-    if matches!(endpoint.access, Access::Key(..)) || endpoint.path.starts_with("/media") {
-        responses.insert("410".into(), error("The membership of the service is closed."));
-    }
-    if endpoint.path.contains('{') || endpoint.body.is_some() {
-        responses.insert("404".into(), error("There is no such thing."));
-    }
-    if endpoint.body.is_some() {
-        responses.insert("413".into(), error("The request is too large."));
-    }
-    responses.insert("default".into(), error("Something else went wrong."));
+    responses.insert("default".into(), shared(BROKEN));
     responses.into()
 }
 
@@ -266,10 +405,27 @@ fn page(endpoints: &[Endpoint]) -> String {
 
 /// The fields of a body with their sentences.
 fn fields(schema: &super::endpoint::NamedSchema) -> Vec<(String, String)> {
+    let words = |field: &Value| {
+        // What may be null has its sentence in one of two schemas.
+        let inner = field["oneOf"].as_array().into_iter().flatten().map(|choice| &choice["description"]);
+        let found = std::iter::once(&field["description"]).chain(inner).find_map(Value::as_str);
+        found.unwrap_or_default().to_owned()
+    };
+    let parts = parts(schema);
+    let fields = parts.iter().filter_map(|part| part["properties"].as_object()).flatten();
+    fields.map(|(name, field)| (name.clone(), words(field))).collect()
+}
+
+/// The schema, or those that are flattened into one: its own fields first.
+fn parts(schema: &super::endpoint::NamedSchema) -> Vec<Value> {
     let json = erased::Schema::json(&schema.schema);
-    let Some(properties) = json["properties"].as_object() else { return Vec::new() };
-    let words = |field: &Value| field["description"].as_str().unwrap_or_default().to_owned();
-    properties.iter().map(|(name, field)| (name.clone(), words(field))).collect()
+    let Some(parts) = json["allOf"].as_array() else { return vec![json] };
+    let named = |part: &Value| {
+        let name = part["$ref"].as_str().and_then(|target| target.rsplit('/').next());
+        let found = schema.others.iter().find(|(other, _)| name == Some(other));
+        found.map_or_else(|| part.clone(), |(_, schema)| erased::Schema::json(schema))
+    };
+    parts.iter().rev().map(named).collect()
 }
 
 fn escaped(text: &str) -> String {

@@ -4,6 +4,7 @@ use platform::{ClipSource, GenerationKind, GenerationState, Timestamp};
 use serde::Serialize;
 use store::Generation;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 /// A video: the job, and the clip that it becomes. Every key is in every answer.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -15,8 +16,10 @@ pub(crate) struct Video {
     /// The model as it was asked for.
     model: String,
     /// `queued`, `in_progress`, `completed` or `failed`.
+    #[schema(schema_with = status)]
     status: &'static str,
     /// Percent, 0 to 100.
+    #[schema(minimum = 0, maximum = 100)]
     progress: u8,
     /// Unix seconds.
     created_at: i64,
@@ -36,6 +39,11 @@ pub(crate) struct Video {
     error: Option<VideoError>,
     /// The seed: with the same request it makes the same clip.
     seed: u64,
+}
+
+fn status() -> Object {
+    let words = ["queued", "in_progress", "completed", "failed"];
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).description(Some("How far it is.")).build()
 }
 
 /// Why a job failed.

@@ -7,11 +7,15 @@ use axum::response::{IntoResponse, Response};
 use platform::{ActiveMembership, ClipSource, GenerationKind, IdempotencyKey, Scope, Service, VideoId};
 use serde::Serialize;
 use store::{Cancellation, Discarded, Generation, StoreError};
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::app::App;
 use crate::http::auth::{Access, KeyCaller, Needs};
-use crate::http::creation::{Creation, REFERENCE_PURPOSE, accept, read_creation, read_parameters, refuse_blocked};
+use crate::http::creation::{
+    CREATION_FIELDS, Creation, REFERENCE_PURPOSE, accept, read_creation, read_parameters, refuse_blocked,
+};
 use crate::http::endpoint::{BodyKind, Endpoint, delete, get, post};
 use crate::http::error::ApiError;
 use crate::http::form::Form;
@@ -30,6 +34,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         post("/v1/videos", MAKE, create_video)
             .says("Makes a video from a prompt, with a first frame and characters if given.")
             .reads::<CreateVideo>(BodyKind::JsonOrForm)
+            .once()
             .answers::<Made>(),
         get("/v1/videos", READ, list_videos).says("Lists videos.").query(PAGE).answers_list::<Video>(),
         post("/v1/videos/quote", READ, quote_video)
@@ -53,10 +58,11 @@ pub(crate) const PAGE: &[(&str, &str)] = &[
     ("order", "asc or desc by creation; newest first if it is not said."),
 ];
 
-/// What a creation asks for. Fields that nobody knows are passed over.
+/// What a creation asks for. Fields of other servers are passed over; one that nobody knows is refused.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CreateVideo {
     /// What the clip shows, 1 to 32,000 characters.
+    #[schema(min_length = 1, max_length = 32_000)]
     prompt: String,
     /// A model or an alias; `sora-2` if it is not said.
     model: Option<String>,
@@ -65,19 +71,38 @@ pub(crate) struct CreateVideo {
     /// `WIDTHxHEIGHT`; `width` and `height`, or `resolution` and `aspect_ratio`, are taken too.
     size: Option<String>,
     /// The first frame, as a file of a form or as an object; `image_url` and `reference_url` are taken too.
+    #[schema(schema_with = picture_or_file)]
     input_reference: Option<InputReference>,
     /// At most two; `character_ids` is taken too.
+    #[schema(max_items = 2)]
     characters: Option<Vec<CharacterRef>>,
     /// 0 to 2⁶³−1.
+    #[schema(minimum = 0, maximum = 9_223_372_036_854_775_807_u64)]
     seed: Option<u64>,
     /// What it should not look like.
     negative_prompt: Option<String>,
     /// 1 to 200.
+    #[schema(minimum = 1, maximum = 200)]
     num_inference_steps: Option<u32>,
     /// 0 to 20.
+    #[schema(minimum = 0, maximum = 20)]
     guidance_scale: Option<f32>,
     /// How many, 1 to 10. The first is the answer, all are in its `videos`.
+    #[schema(minimum = 1, maximum = 10)]
     n: Option<u32>,
+}
+
+fn picture_or_file() -> Schema {
+    let words = "The first frame, as a file of a form or as an object; image_url and reference_url are taken too.";
+    object_or_file(InputReference::schema(), words)
+}
+
+/// What comes as an object in JSON, and as an object or a file in a form.
+pub(crate) fn object_or_file(object: RefOr<Schema>, words: &str) -> Schema {
+    let format = SchemaFormat::KnownFormat(KnownFormat::Binary);
+    let file =
+        ObjectBuilder::new().schema_type(Type::String).format(Some(format)).description(Some("A file of a form."));
+    OneOfBuilder::new().item(object).item(file).description(Some(words)).build().into()
 }
 
 /// Exactly one of the two.
@@ -123,7 +148,7 @@ pub(crate) struct Quote {
     pub(crate) price: String,
     /// Credits that are free now.
     pub(crate) available: String,
-    /// Whether the quotas and the balance would let it through now.
+    /// Whether the membership, the quotas and the balance would let it through now.
     pub(crate) acceptable: bool,
     /// Jobs that would go before it.
     pub(crate) queue_ahead: u64,
@@ -137,6 +162,7 @@ pub(crate) async fn create_video(
     form: Form,
 ) -> Result<Json<Made>, ApiError> {
     let member = caller.active()?;
+    form.knows(&CREATION_FIELDS)?;
     let idempotency = idempotency(&headers, uri.path(), &form)?;
     let creation = read_creation(&app, caller.project.id, &form).await?;
     make(&app, member, &caller, creation, idempotency).await
@@ -255,6 +281,7 @@ pub(crate) async fn quote_video(
     caller: KeyCaller,
     form: Form,
 ) -> Result<Json<Quote>, ApiError> {
+    form.knows(&CREATION_FIELDS)?;
     let (parameters, offer) = read_parameters(&app, &form)?;
     refuse_blocked(parameters.prompt.as_str())?;
     let project = caller.project.id;
@@ -274,7 +301,7 @@ pub(crate) async fn quote_video(
         n: clips,
         price: price.to_string(),
         available: available.to_string(),
-        acceptable: within && (!tier.metered || available >= price),
+        acceptable: caller.active().is_ok() && within && (!tier.metered || available >= price),
         queue_ahead: app.store.queue_place(project, &offer.name).await?.ahead,
     }))
 }

@@ -6,6 +6,7 @@ mod bodies;
 mod content;
 mod first_clips;
 mod forms;
+mod hostile;
 mod keys;
 mod library;
 mod openapi;

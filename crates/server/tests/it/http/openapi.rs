@@ -1,6 +1,9 @@
 //! The API's own description of itself.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use axum::extract::ConnectInfo;
 
 use super::site::{As, Sent, Site};
 
@@ -24,6 +27,16 @@ async fn the_document_names_every_route_and_resolves_every_reference() {
 }
 
 #[tokio::test]
+async fn the_page_tells_every_field() {
+    let answer = Site::new().await.send("GET", "/docs", As::Nobody, Sent::Nothing).await;
+    let page = String::from_utf8(answer.body).unwrap();
+    let section = page.split("<section id=\"").find(|section| section.starts_with("extend_video")).unwrap();
+    for words in ["<dt>prompt</dt><dd>What happens next", "<dt>video</dt><dd>The clip", "<dt>seed</dt><dd>0 to"] {
+        assert!(section.contains(words), "{section}");
+    }
+}
+
+#[tokio::test]
 async fn the_page_asks_nobody_else_for_anything() {
     let site = Site::new().await;
     for path in ["/docs", "/set-up", "/password-reset", "/confirm-email"] {
@@ -37,12 +50,13 @@ async fn the_page_asks_nobody_else_for_anything() {
 }
 
 #[tokio::test]
-async fn health_readiness_and_metrics_need_no_key() {
+async fn health_and_readiness_need_no_key_and_metrics_only_this_machine() {
     let site = Site::new().await;
     for path in ["/healthz", "/readyz"] {
         assert_eq!(site.send("GET", path, As::Nobody, Sent::Nothing).await.ok()["status"], "ok");
     }
-    let metrics = site.send("GET", "/metrics", As::Nobody, Sent::Nothing).await;
+    let here = ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 40_000)));
+    let metrics = site.send_from("/metrics", Some(here), &[]).await;
     let text = String::from_utf8(metrics.body).unwrap();
     assert!(text.contains("misora_http_answers_total{method=\"GET\",status=\"200\"} 2"), "{text}");
 }
