@@ -137,13 +137,12 @@ async fn report(
 
 /// Whether someone moderates what is shown.
 pub(super) fn moderates(person: &Person) -> bool {
-    let membership = person.membership(Service::Social);
-    membership.active().is_ok() && membership.role >= Role::Moderator
+    person.role(Service::Social) >= Role::Moderator
 }
 
 /// Whoever does not moderate does not learn that there is a queue.
-fn moderator(person: &Person) -> Result<platform::Membership, ApiError> {
-    if moderates(person) { Ok(person.membership(Service::Social)) } else { Err(ApiError::not_found("page")) }
+fn moderator(person: &Person) -> Result<Role, ApiError> {
+    if moderates(person) { Ok(person.role(Service::Social)) } else { Err(ApiError::not_found("page")) }
 }
 
 struct ReportView {
@@ -174,7 +173,7 @@ async fn show_queue(
 ) -> Result<Response, ApiError> {
     let moderator = moderator(&person)?;
     let after = values.get("after").and_then(|text| text.parse().ok());
-    let open = app.store.open_reports(&moderator, after, REPORTS).await?;
+    let open = app.store.open_reports(moderator, after, REPORTS).await?;
     let older =
         open.last().filter(|_| open.len() == REPORTS as usize).map(|last| format!("/moderation?after={}", last.id));
     let mut reports = Vec::new();
@@ -227,6 +226,6 @@ async fn decide(
         };
         app.store.record_audit(&entry).await?;
     }
-    app.store.close_report(&moderator, id, None, now).await?;
+    app.store.close_report(moderator, id, None, now).await?;
     Ok(go("/moderation"))
 }

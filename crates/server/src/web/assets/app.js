@@ -265,7 +265,7 @@ function feed(place) {
       const answer = await fetch(link.href);
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const last = link.closest(".end-of-feed");
-      for (const post of $$("article.post", page)) { last.before(post); adopt(post); wakeInside(post); }
+      for (const post of $$("article.post", page)) { $("[data-posts]", place).append(post); adopt(post); wakeInside(post); }
       const end = $(".end-of-feed", page);
       if (end) last.replaceWith(end);
     } catch { /* The link stays, and can be pressed. */ } finally { fetching = false; }

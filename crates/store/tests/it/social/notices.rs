@@ -1,5 +1,5 @@
 use platform::{
-    CommentId, CommentText, GenerationKind, NoticeKind, ReportId, ReportKind, ReportReason, Role, Service, Visibility,
+    CommentId, CommentText, GenerationKind, NoticeKind, ReportId, ReportKind, ReportReason, Role, Visibility,
 };
 use store::{NewComment, NewReport, ReportSubject, StoreError};
 
@@ -92,15 +92,13 @@ async fn reports_wait_for_moderators(bed: Bed) {
     assert!(matches!(report(fan, ReportSubject::Post(hidden.into())).await, Err(StoreError::NotFound("post"))));
     // The words stay as they were reported.
     stage.store().edit_post(mika.member, post, &edit(Visibility::Public, "good words"), stage.now()).await.unwrap();
-    let membership = async |person: Person| stage.store().membership(person.id, Service::Social).await.unwrap();
-    let plain = membership(fan).await;
-    assert!(matches!(stage.store().open_reports(&plain, None, 10).await, Err(StoreError::NotFound("report"))));
-    stage.store().set_role(fan.id, Service::Social, Role::Moderator).await.unwrap();
-    let moderator = membership(fan).await;
-    let open = stage.store().open_reports(&moderator, None, 10).await.unwrap();
+    let (plain, moderator) = (Role::Member, Role::Moderator);
+    assert!(matches!(stage.store().open_reports(plain, None, 10).await, Err(StoreError::NotFound("report"))));
+    assert!(stage.store().close_report(plain, id, None, stage.now()).await.is_err());
+    let open = stage.store().open_reports(moderator, None, 10).await.unwrap();
     assert_eq!((open.len(), open[0].id, open[0].copy.as_str()), (2, id, "bad words"));
     assert_eq!((open[0].kind, open[0].subject, open[0].about), (ReportKind::Post, post.bytes(), mika.id));
-    stage.store().close_report(&moderator, id, None, stage.now()).await.unwrap();
-    assert!(stage.store().close_report(&moderator, id, None, stage.now()).await.is_err());
-    assert_eq!(stage.store().open_reports(&moderator, None, 10).await.unwrap().len(), 1);
+    stage.store().close_report(moderator, id, None, stage.now()).await.unwrap();
+    assert!(stage.store().close_report(moderator, id, None, stage.now()).await.is_err());
+    assert_eq!(stage.store().open_reports(moderator, None, 10).await.unwrap().len(), 1);
 }
