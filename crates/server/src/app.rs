@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::first_clips::FirstClips;
 use crate::http::{KeyCache, Metrics, NodeLimit, UploadMemory};
 use crate::mail::Mail;
+use crate::web::FrontPages;
 use crate::worker::WorkerSignal;
 
 /// The state of a running server. Cheap to clone.
@@ -143,6 +144,7 @@ pub struct Shared {
     pub(crate) signing_key: SigningKey,
     pub(crate) uploads: UploadMemory,
     pub(crate) keys: KeyCache,
+    pub(crate) front_pages: FrontPages,
     pub(crate) reads: NodeLimit<ProjectId>,
     pub(crate) attempts: NodeLimit<String>,
     pub(crate) metrics: Metrics,
@@ -172,6 +174,7 @@ impl App {
             signing_key: parts.signing_key,
             uploads,
             keys: KeyCache::default(),
+            front_pages: FrontPages::default(),
             reads: NodeLimit::default(),
             attempts: NodeLimit::default(),
             metrics: Metrics::default(),

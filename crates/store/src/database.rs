@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -54,6 +55,9 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/postgres/0006_folders.sql"),
     ),
 ];
+
+/// Counts statements and transactions that may have written something.
+static WRITES: AtomicU64 = AtomicU64::new(0);
 
 /// A database of one of two kinds. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -185,10 +189,17 @@ impl Database {
     /// Runs one statement on its own; says how many rows it changed.
     pub(crate) async fn execute(&self, sql: impl Into<Cow<'static, str>>, args: &[Value]) -> Result<u64, StoreError> {
         let sql = sql.into();
-        Ok(match self {
+        let changed = match self {
             Self::Sqlite { writer, .. } => sqlite(sql, args).execute(writer).await?.rows_affected(),
             Self::Postgres(pool) => postgres(sql, args).execute(pool).await?.rows_affected(),
-        })
+        };
+        WRITES.fetch_add(1, Ordering::Release);
+        Ok(changed)
+    }
+
+    /// How often this process has written, to any database.
+    pub(crate) fn writes() -> u64 {
+        WRITES.load(Ordering::Acquire)
     }
 
     /// Reads all rows of an answer.
@@ -223,6 +234,7 @@ impl Tx {
             Self::Sqlite(tx) => tx.commit().await?,
             Self::Postgres(tx) => tx.commit().await?,
         }
+        WRITES.fetch_add(1, Ordering::Release);
         Ok(())
     }
 

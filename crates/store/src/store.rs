@@ -70,6 +70,11 @@ impl Store {
         self.database.migrate_to(version).await
     }
 
+    /// Counts what this process has written: while it stays the same, what was read before is still true, unless another process wrote.
+    pub fn writes() -> u64 {
+        Database::writes()
+    }
+
     /// The number of the last migration.
     pub fn last_version() -> i64 {
         Database::last_version()

@@ -1,14 +1,19 @@
 //! Watching: the feed, clip by clip, in one order or another; hashtags; the same as Atom.
 
+use std::collections::HashMap;
 use std::fmt::Write;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use askama::Template;
+use axum::body::to_bytes;
 use axum::extract::{FromRequestParts, State};
 use axum::http::header;
 use axum::http::request::Parts;
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
+use bytes::Bytes;
 use platform::{Cause, Hashtag, PlaceId, Reason, Signal, Timestamp};
-use store::{Listing, Post, Suggested};
+use store::{Listing, Post, Store, Suggested};
 
 use crate::app::App;
 use crate::http::error::ApiError;
@@ -73,24 +78,66 @@ impl Tab {
     }
 }
 
+/// The first page as visitors without an account see it, by language: most who come see the same. It is kept until this process writes
+/// anything, and two seconds at most, because other nodes write too.
+#[derive(Debug, Default)]
+pub(crate) struct FrontPages(Mutex<HashMap<&'static str, FrontPage>>);
+
+#[derive(Clone, Debug)]
+struct FrontPage {
+    writes: u64,
+    at: Timestamp,
+    html: Bytes,
+}
+
+/// How long a page is kept on a node.
+const KEPT: Duration = Duration::from_secs(2);
+
+impl FrontPages {
+    fn find(&self, language: &'static str, writes: u64, now: Timestamp) -> Option<Bytes> {
+        let pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = |page: &&FrontPage| page.writes == writes && page.at <= now && now.since(page.at) < KEPT;
+        pages.get(language).filter(fresh).map(|page| page.html.clone())
+    }
+
+    fn keep(&self, language: &'static str, page: FrontPage) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(language, page);
+    }
+}
+
 async fn show_feed(State(app): State<App>, visitor: Visitor, values: Values) -> Result<Response, ApiError> {
-    let (words, looks) = (visitor.words, viewer(&visitor));
+    // Only the plain address: the page says where it is.
+    if visitor.person.is_some() || &*visitor.path != "/" {
+        return feed_page(&app, &visitor, &values).await;
+    }
+    let (language, writes, now) = (visitor.words.tag(), Store::writes(), app.now());
+    if let Some(html) = app.front_pages.find(language, writes, now) {
+        return Ok(Html(html).into_response());
+    }
+    let page = feed_page(&app, &visitor, &values).await?;
+    let html = to_bytes(page.into_body(), usize::MAX).await.map_err(|error| ApiError::internal(&error))?;
+    app.front_pages.keep(language, FrontPage { writes, at: now, html: html.clone() });
+    Ok(Html(html).into_response())
+}
+
+async fn feed_page(app: &App, visitor: &Visitor, values: &Values) -> Result<Response, ApiError> {
+    let (words, looks) = (visitor.words, viewer(visitor));
     let chosen = Tab::ALL.into_iter().find(|tab| values.get("feed") == Some(tab.as_str())).unwrap_or(Tab::ForYou);
     // Whoever is no member follows nobody.
     let chosen = if looks.identity().is_none() && chosen == Tab::Following { Tab::ForYou } else { chosen };
     let (posts, more) = match chosen {
-        Tab::ForYou => for_you(&app, &visitor, &values).await?,
+        Tab::ForYou => for_you(app, visitor, values).await?,
         Tab::Following | Tab::Latest => {
             let listing = if chosen == Tab::Following { Listing::Following } else { Listing::Latest };
-            let posts = app.store.posts(looks, listing, before(&values), PAGE).await?;
+            let posts = app.store.posts(looks, listing, before(values), PAGE).await?;
             let more = full_page(&posts, PAGE).map(|place| format!("/?feed={}&before={place}", chosen.as_str()));
-            (views(&app, words, &posts), more)
+            (views(app, words, &posts), more)
         }
     };
     let later = values.get("before").or(values.get("skip")).is_some();
     if posts.is_empty() && !later && app.store.posts(looks, Listing::Latest, None, 1).await?.is_empty() {
         // Nobody has shown anything yet.
-        return Ok(show_start(&app, &visitor));
+        return Ok(show_start(app, visitor));
     }
     let tabs = Tab::ALL.into_iter().filter(|tab| *tab != Tab::Following || looks.identity().is_some());
     let tabs = tabs.map(|tab| (tab.as_str(), words.say(&format!("feed.{}", tab.as_str())), tab == chosen)).collect();
@@ -102,7 +149,7 @@ async fn show_feed(State(app): State<App>, visitor: Visitor, values: Values) -> 
         },
         None => News::default(),
     };
-    let shell = Shell::new(&app, &visitor, "feed.title", Here::Watch);
+    let shell = Shell::new(app, visitor, "feed.title", Here::Watch);
     Ok(html(&FeedPage { shell, posts, tabs, more, news }))
 }
 
@@ -235,4 +282,21 @@ fn escaped(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_front_page_is_kept_until_something_is_written_and_two_seconds_at_most() {
+        let (pages, at) = (FrontPages::default(), Timestamp::from_seconds(100));
+        let html = Bytes::from_static(b"page");
+        pages.keep("en", FrontPage { writes: 5, at, html: html.clone() });
+        assert_eq!(pages.find("en", 5, at), Some(html.clone()));
+        assert_eq!(pages.find("en", 5, Timestamp::from_micros(101_999_999)), Some(html));
+        assert_eq!(pages.find("en", 5, Timestamp::from_seconds(102)), None);
+        assert_eq!(pages.find("en", 6, at), None);
+        assert_eq!(pages.find("ja", 5, at), None);
+    }
 }

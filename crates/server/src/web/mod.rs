@@ -43,6 +43,7 @@ use crate::http::error::ApiError;
 use crate::http::form::Form;
 use crate::web::words::Words;
 
+pub(crate) use feed::FrontPages;
 pub use guard::Viewer;
 pub(crate) use guard::{nowhere, wants_page};
 pub(crate) use setup::show_set_up;

@@ -94,8 +94,11 @@ async fn a_draft_is_published_watched_liked_and_talked_about() {
         assert_eq!(status(&site, As::Cookie(cookie), gone).await, 404, "{gone}");
     }
     // Taken back, it is gone for everyone; the clip stays.
+    let front = async || site.send("GET", "/", As::Nobody, Sent::Nothing).await.page();
+    assert!(front().await.contains(&path) && front().await.contains(&path));
     post(&site, &mika, &format!("{path}/delete"), &[]).await.goes_to();
     assert_eq!(status(&site, As::Nobody, &path).await, 404);
+    assert!(!front().await.contains(&path));
     assert!(page(&site, &mika, "/library").await.contains("a red boat"));
 }
 
