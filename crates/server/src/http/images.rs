@@ -41,6 +41,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
                 "Makes pictures from a prompt and waits for them. They carry signed Content Credentials, as videos do.",
             )
             .reads::<CreateImage>(BodyKind::JsonOrForm)
+            .once()
             .answers::<Images>(),
     ]
 }
