@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use platform::{MembershipState, Service, SessionId};
+use store::Holdings;
 
 use crate::app::App;
 use crate::http::accounts::{change_password, create_recovery_codes};
@@ -32,6 +33,11 @@ pub(super) fn pages() -> Vec<Page> {
     ]
 }
 
+/// Bytes as megabytes.
+pub(super) fn megabytes(bytes: u64) -> String {
+    format!("{}.{}", bytes / 1_000_000, bytes % 1_000_000 / 100_000)
+}
+
 /// The services that there is something to do in today.
 const OFFERED: [Service; 3] = [Service::Video, Service::Social, Service::Api];
 
@@ -41,6 +47,8 @@ struct ServiceView {
     about: &'static str,
     state: &'static str,
     state_words: &'static str,
+    /// How much it holds, in words; nothing if that is nothing.
+    holds: Option<String>,
     can_join: bool,
     can_close: bool,
     can_undo: bool,
@@ -72,7 +80,7 @@ async fn account_page(app: &App, visitor: &Visitor, person: &Person) -> Result<A
     let identity = app.store.identity(person.identity()).await?;
     let sessions = app.store.sessions(person.identity(), app.now()).await?;
     let (memberships, now) = (app.store.memberships(person.identity()).await?, app.now());
-    let services = OFFERED.map(|service| {
+    let mut services = OFFERED.map(|service| {
         let state = memberships
             .iter()
             .find(|one| one.service == service)
@@ -83,6 +91,7 @@ async fn account_page(app: &App, visitor: &Visitor, person: &Person) -> Result<A
             about: words.say(&format!("service.{service}_about")),
             state: state.as_str(),
             state_words: words.say(&format!("state.{}", state.as_str())),
+            holds: None,
             can_join: matches!(state, MembershipState::None | MembershipState::Closed),
             can_close: matches!(
                 state,
@@ -91,6 +100,10 @@ async fn account_page(app: &App, visitor: &Visitor, person: &Person) -> Result<A
             can_undo: state == MembershipState::Closing,
         }
     });
+    for (view, service) in services.iter_mut().zip(OFFERED) {
+        let Holdings { count, bytes } = app.store.holdings(person.identity(), service).await?;
+        view.holds = (count > 0).then(|| words.fill(&format!("service.{service}_holds"), &[&count, &megabytes(bytes)]));
+    }
     let show = |session: &store::Session| SessionView {
         id: session.id.to_string(),
         label: browser(&session.label),

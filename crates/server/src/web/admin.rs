@@ -1,17 +1,20 @@
 //! Administration: people, invites, tiers, models, the queue, and what was done. The acts are those of `http::admin`.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use platform::{IdentityId, Role, Service};
-use store::Identity;
+use store::{Figures, Identity};
 
 use crate::app::App;
 use crate::http::admin::{InviteInPath, change_role, create_invite, revoke_invite, set_alias, set_tier};
 use crate::http::auth::Person;
 use crate::http::error::ApiError;
 use crate::http::page::{Id, Values};
+use crate::web::account::megabytes;
 use crate::web::guard::Visitor;
 use crate::web::shell::{Here, Moment, Shell, html, html_refused};
 use crate::web::{Fields, Page, Viewer, get, go, post};
@@ -33,6 +36,9 @@ pub(super) fn pages() -> Vec<Page> {
     ]
 }
 
+/// How far back the figures of the overview go.
+const DAY: Duration = Duration::from_secs(86_400);
+
 /// People on a page.
 const PEOPLE: u32 = 50;
 
@@ -51,11 +57,14 @@ struct OverviewPage {
     queued: u64,
     leased: u64,
     models: usize,
+    figures: Figures,
+    stored: String,
     audit: Vec<AuditLine>,
 }
 
 async fn show_overview(State(app): State<App>, visitor: Visitor) -> Result<Response, ApiError> {
     let depth = app.store.queue_depth().await?;
+    let figures = app.store.figures(app.now() - DAY).await?;
     let audit = app.store.audit(50).await?;
     let show = |entry: &store::AuditEntry| AuditLine {
         at: Moment::of(entry.at),
@@ -69,6 +78,8 @@ async fn show_overview(State(app): State<App>, visitor: Visitor) -> Result<Respo
         queued: depth.queued,
         leased: depth.leased,
         models: app.catalogue().offers().len(),
+        stored: megabytes(figures.bytes),
+        figures,
         audit: audit.iter().map(show).collect(),
     }))
 }

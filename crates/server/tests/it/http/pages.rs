@@ -256,6 +256,7 @@ async fn a_newcomer_joins_makes_a_clip_and_has_it_for_themselves() {
     site.work().await;
     let ready = page(&site, &mika, &clip).await;
     assert!(ready.contains("only you can see it") && ready.contains(&format!("{clip}/media/video")), "{ready}");
+    assert!(page(&site, &mika, "/account").await.contains("Clips: 1, 0."));
     let video = site.send("GET", &format!("{clip}/media/video?download=1"), As::Cookie(&mika), Sent::Nothing).await;
     assert_eq!((video.status, video.header("content-type")), (200, "video/mp4"));
     assert_eq!(video.header("content-disposition"), "attachment; filename=\"a-red-boat.mp4\"");

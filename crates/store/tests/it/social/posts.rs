@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use platform::{GenerationKind, PlaceId, PostState, PromptVisibility, Switches, Viewer, Visibility};
-use store::{Listing, PostEdit, StoreError};
+use platform::{GenerationKind, PlaceId, PostState, PromptVisibility, Service, Switches, Viewer, Visibility};
+use store::{Holdings, Listing, PostEdit, StoreError};
 
 use super::{Stage, edit, new_clip};
 use crate::bed::{Bed, entropy};
@@ -15,6 +15,7 @@ on_both!(
     a_prompt_is_read_when_its_author_lets_it,
     a_post_outlives_its_video,
     only_ones_own_finished_clips_are_posted,
+    what_each_service_holds_is_counted_apart,
 );
 
 async fn a_draft_is_published_once(mut bed: Bed) {
@@ -178,4 +179,23 @@ async fn only_ones_own_finished_clips_are_posted(bed: Bed) {
     let place = PlaceId::new(stage.now(), entropy());
     let publish = stage.store().publish_post(mika.member, id, place, stage.now()).await;
     assert!(matches!(publish, Err(StoreError::State { what: "post", .. })));
+}
+
+async fn what_each_service_holds_is_counted_apart(bed: Bed) {
+    let stage = Stage::on(bed).await;
+    let mika = stage.person("mika").await;
+    let owner = stage.clip.identity;
+    let clip = stage.clip.video.as_ref().unwrap().size_bytes;
+    let before = stage.store().figures(stage.now()).await.unwrap();
+    assert_eq!((before.posts, before.completed, before.failed, before.bytes), (0, 1, 0, clip));
+    stage.post(mika, Visibility::Public, "").await;
+    let gone = stage.post(mika, Visibility::Public, "").await;
+    stage.store().delete_post(mika.member, gone, stage.now()).await.unwrap();
+    let holds = async |who, service| stage.store().holdings(who, service).await.unwrap();
+    assert_eq!(holds(owner, Service::Video).await, Holdings { count: 1, bytes: clip });
+    let posts = holds(mika.id, Service::Social).await;
+    assert_eq!((posts.count, posts.bytes > 0), (1, true));
+    assert_eq!(holds(mika.id, Service::Api).await, Holdings::default());
+    let after = stage.store().figures(stage.now() + Duration::from_secs(1)).await.unwrap();
+    assert_eq!((after.posts, after.completed), (1, 0));
 }
