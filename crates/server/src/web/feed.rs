@@ -81,7 +81,11 @@ impl Tab {
 /// The first page as visitors without an account see it, by language: most who come see the same. It is kept until this process writes
 /// anything, and two seconds at most, because other nodes write too.
 #[derive(Debug, Default)]
-pub(crate) struct FrontPages(Mutex<HashMap<&'static str, FrontPage>>);
+pub(crate) struct FrontPages {
+    pages: Mutex<HashMap<&'static str, FrontPage>>,
+    /// Held by whoever makes a page anew, while the others wait for it: a thousand at once would only hold each other up.
+    making: tokio::sync::Mutex<()>,
+}
 
 #[derive(Clone, Debug)]
 struct FrontPage {
@@ -95,13 +99,13 @@ const KEPT: Duration = Duration::from_secs(2);
 
 impl FrontPages {
     fn find(&self, language: &'static str, writes: u64, now: Timestamp) -> Option<Bytes> {
-        let pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = |page: &&FrontPage| page.writes == writes && page.at <= now && now.since(page.at) < KEPT;
         pages.get(language).filter(fresh).map(|page| page.html.clone())
     }
 
     fn keep(&self, language: &'static str, page: FrontPage) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(language, page);
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner).insert(language, page);
     }
 }
 
@@ -110,7 +114,13 @@ async fn show_feed(State(app): State<App>, visitor: Visitor, values: Values) -> 
     if visitor.person.is_some() || &*visitor.path != "/" {
         return feed_page(&app, &visitor, &values).await;
     }
-    let (language, writes, now) = (visitor.words.tag(), Store::writes(), app.now());
+    let language = visitor.words.tag();
+    if let Some(html) = app.front_pages.find(language, Store::writes(), app.now()) {
+        return Ok(Html(html).into_response());
+    }
+    let _turn = app.front_pages.making.lock().await;
+    // As it is now, after the wait: what others made meanwhile is as good.
+    let (writes, now) = (Store::writes(), app.now());
     if let Some(html) = app.front_pages.find(language, writes, now) {
         return Ok(Html(html).into_response());
     }
