@@ -65,7 +65,7 @@ const STARTERS: [&str; 6] = [
     "a black cat moves left in the meadow",
     "a white cloud moves right over the city at night",
     "a green fish swims right in the sea",
-    "a blue car drives left in the city, it rains",
+    "a purple balloon moves up in the desert",
 ];
 
 impl PromptBox {
