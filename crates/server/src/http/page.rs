@@ -6,8 +6,8 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, Query, RawPathParams};
 use axum::http::request::Parts;
 use platform::{
-    ApiKeyId, BatchId, CharacterId, FileId, FolderId, IdError, IdentityId, LedgerEntryId, PasskeyId, ProjectId,
-    SessionId, VideoId, WebhookEndpointId,
+    ApiKeyId, BatchId, CharacterId, FileId, FolderId, IdError, IdentityId, LedgerEntryId, MessageId, PasskeyId,
+    ProjectId, ReportId, SessionId, VideoId, WebhookEndpointId,
 };
 use serde::Serialize;
 use store::{Order, Page};
@@ -52,7 +52,8 @@ macro_rules! path_ids {
 
 path_ids! {
     ApiKeyId = "API key", BatchId = "batch", CharacterId = "character", FileId = "file", FolderId = "folder", IdentityId = "identity",
-    LedgerEntryId = "ledger entry", PasskeyId = "passkey", ProjectId = "project", SessionId = "session", VideoId = "video",
+    LedgerEntryId = "ledger entry", MessageId = "message", PasskeyId = "passkey", ProjectId = "project",
+    ReportId = "report", SessionId = "session", VideoId = "video",
     WebhookEndpointId = "webhook endpoint",
 }
 

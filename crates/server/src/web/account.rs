@@ -15,7 +15,7 @@ use crate::http::memberships::{ServiceInPath, close_service, join_service, undo_
 use crate::http::page::{Id, Values};
 use crate::http::sessions::delete_session;
 use crate::web::enter::inner;
-use crate::web::guard::Visitor;
+use crate::web::guard::{Visitor, is_guards};
 use crate::web::shell::{Here, Moment, Shell, html, html_refused};
 use crate::web::words::{COOKIE, Words};
 use crate::web::{Fields, Page, Viewer, get, go, post};
@@ -174,7 +174,7 @@ async fn done<T>(
 ) -> Result<Response, ApiError> {
     match result {
         Ok(_) => Ok(go(&format!("/account?notice={notice}"))),
-        Err(error) if error.code() == Some("reauth_required") || error.status().is_server_error() => Err(error),
+        Err(error) if is_guards(&error) => Err(error),
         Err(error) => {
             let said = Some(visitor.words.error(&error));
             Ok(html_refused(&AccountPage { said, ..account_page(app, visitor, person).await? }, &error))

@@ -15,7 +15,7 @@ use crate::http::auth::Person;
 use crate::http::error::ApiError;
 use crate::http::page::{Id, Values};
 use crate::web::account::megabytes;
-use crate::web::guard::Visitor;
+use crate::web::guard::{Visitor, is_guards};
 use crate::web::shell::{Here, Moment, Shell, html, html_refused};
 use crate::web::{Fields, Page, Viewer, get, go, post};
 
@@ -146,7 +146,7 @@ async fn new_role(
 ) -> Result<Response, ApiError> {
     match change_role(State(app.clone()), person, id, form).await {
         Ok(_) => Ok(go("/admin/people")),
-        Err(error) if error.code() == Some("reauth_required") || error.status().is_server_error() => Err(error),
+        Err(error) if is_guards(&error) => Err(error),
         Err(error) => {
             let said = Some(visitor.words.error(&error));
             Ok(html_refused(&PeoplePage { said, ..people_page(&app, &visitor, None).await? }, &error))
@@ -210,7 +210,7 @@ async fn new_invite(
             let link = Some(format!("{}/sign-up?invite={}", app.settings.base_url, made.0.code));
             Ok(html(&InvitesPage { link, ..invites_page(&app, &visitor).await? }))
         }
-        Err(error) if error.status().is_server_error() => Err(error),
+        Err(error) if is_guards(&error) => Err(error),
         Err(error) => {
             let said = Some(visitor.words.error(&error));
             Ok(html_refused(&InvitesPage { said, ..invites_page(&app, &visitor).await? }, &error))
@@ -244,7 +244,7 @@ async fn keep_tier(
 ) -> Result<Response, ApiError> {
     match set_tier(State(app.clone()), person, form).await {
         Ok(_) => Ok(go("/admin/tiers")),
-        Err(error) if error.status().is_server_error() => Err(error),
+        Err(error) if is_guards(&error) => Err(error),
         Err(error) => {
             let shell = Shell::new(&app, &visitor, "admin.tiers", Here::Admin);
             let page = TiersPage { shell, tiers: app.store.tiers().await?, said: Some(visitor.words.error(&error)) };
@@ -292,7 +292,7 @@ async fn map_alias(
 ) -> Result<Response, ApiError> {
     match set_alias(State(app.clone()), person, form).await {
         Ok(_) => Ok(go("/admin/models")),
-        Err(error) if error.status().is_server_error() => Err(error),
+        Err(error) if is_guards(&error) => Err(error),
         Err(error) => {
             let said = Some(visitor.words.error(&error));
             Ok(html_refused(&ModelsPage { said, ..models_page(&app, &visitor).await? }, &error))

@@ -22,7 +22,7 @@ use crate::http::events::Watch;
 use crate::http::form::{Field, Form};
 use crate::http::page::{Id, Values, path_id, path_texts};
 use crate::http::videos::cancel_video;
-use crate::web::guard::Visitor;
+use crate::web::guard::{Visitor, is_guards};
 use crate::web::library::{Asked, FolderView, throw_away};
 use crate::web::making::{Refused, count, idempotency, once};
 use crate::web::post::{prompts, viewer, visibilities};
@@ -375,7 +375,7 @@ async fn derive(
     };
     match made {
         Ok(made) => Ok(go(&format!("/clips/{}", made.0.video.id()))),
-        Err(error) if error.status().is_server_error() => Err(error),
+        Err(error) if is_guards(&error) => Err(error),
         Err(error) => {
             let refused = Some(Refused::new(visitor.words, &error, &prompt));
             Ok(html_refused(&clip_page(app, visitor, &generation, refused).await?, &error))

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use platform::{FolderId, FolderName, Service, VideoId};
 use store::StoreError;
@@ -13,7 +13,7 @@ use crate::http::error::ApiError;
 use crate::http::page::Id;
 use crate::web::clip::own;
 use crate::web::library::{Asked, folder_of};
-use crate::web::{Fields, Page, Viewer, go, post};
+use crate::web::{Fields, Page, Viewer, go, post, wants_json};
 
 pub(super) fn pages() -> Vec<Page> {
     vec![
@@ -82,7 +82,7 @@ async fn set_favourite(
     own(&app, &person, id).await?;
     let favourite = form.flag("on")?.unwrap_or(true);
     app.store.set_favourites(person.identity(), &[id], favourite).await?;
-    if headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes() == b"application/json") {
+    if wants_json(&headers) {
         return Ok(Json(serde_json::json!({ "favourite": favourite })).into_response());
     }
     Ok(go(&match Asked::back(&form)? {

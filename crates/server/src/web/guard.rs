@@ -104,6 +104,11 @@ fn sign_in_first(next: &str) -> String {
     format!("/sign-in?next={next}")
 }
 
+/// Whether an error is for the guard: it asks for the password, or shows a page of its own. A form shows all others beside what was written.
+pub(super) fn is_guards(error: &ApiError) -> bool {
+    error.code() == Some("reauth_required") || error.status().is_server_error()
+}
+
 /// Whether someone administers the installation.
 pub(super) fn administers(person: &Person) -> bool {
     Service::ALL.into_iter().any(|service| person.role(service) >= Role::Administrator)

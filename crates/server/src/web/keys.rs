@@ -13,7 +13,7 @@ use crate::http::form::{Field, Form};
 use crate::http::keys::{create_key, create_project, revoke_key, rotate_key};
 use crate::http::page::{Id, Ids};
 use crate::http::webhook_endpoints::{create_endpoint, delete_endpoint, test_endpoint};
-use crate::web::guard::Visitor;
+use crate::web::guard::{Visitor, is_guards};
 use crate::web::shell::{Here, Moment, Shell, html, html_refused};
 use crate::web::{Fields, Page, Viewer, get, go, post};
 
@@ -132,7 +132,7 @@ async fn answer(
     match result {
         Ok((None, None)) => Ok(go("/account/keys")),
         Ok((secret, notice)) => Ok(html(&KeysPage { secret, notice, ..keys_page(app, visitor, person).await? })),
-        Err(error) if error.code() == Some("reauth_required") || error.status().is_server_error() => Err(error),
+        Err(error) if is_guards(&error) => Err(error),
         Err(error) => {
             let said = Some(visitor.words.error(&error));
             Ok(html_refused(&KeysPage { said, ..keys_page(app, visitor, person).await? }, &error))

@@ -17,7 +17,7 @@ use crate::http::form::{Field, Form, Upload};
 use crate::http::page::Values;
 use crate::http::videos::{create_video, quote_video};
 use crate::web::clip::{ClipView, own};
-use crate::web::guard::Visitor;
+use crate::web::guard::{Visitor, is_guards};
 use crate::web::post::seen;
 use crate::web::shell::{Here, Shell, html, html_refused};
 use crate::web::words::Words;
@@ -203,7 +203,7 @@ async fn make_clip(
     match make(&app, &visitor, &person, form).await {
         Ok(ids) if ids.len() == 1 => Ok(go(&format!("/clips/{}", ids[0]))),
         Ok(_) => Ok(go("/library")),
-        Err(error) if error.status().is_server_error() => Err(error),
+        Err(error) if is_guards(&error) => Err(error),
         Err(error) => {
             let refused = Some(Refused::new(visitor.words, &error, &ask.prompt));
             let under_way = under_way(&app, &visitor, &person).await?;

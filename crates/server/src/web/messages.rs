@@ -1,8 +1,7 @@
 //! Messages between two people. A conversation is named by the handle of the other.
 
 use askama::Template;
-use axum::extract::{FromRequestParts, State};
-use axum::http::request::Parts;
+use axum::extract::State;
 use axum::response::Response;
 use platform::{ConversationId, MessageId, MessageText, Timestamp};
 use store::{Conversation, Message, NewMessage};
@@ -10,8 +9,8 @@ use store::{Conversation, Message, NewMessage};
 use crate::app::App;
 use crate::http::auth::Person;
 use crate::http::error::ApiError;
-use crate::http::page::{Values, path_texts};
-use crate::web::guard::Visitor;
+use crate::http::page::{Id, Values};
+use crate::web::guard::{Visitor, is_guards};
 use crate::web::post::{member, said};
 use crate::web::profile::{HandleInPath, Who, whom};
 use crate::web::shell::{Here, Moment, Shell, html, html_refused};
@@ -179,7 +178,7 @@ async fn send(
     };
     match sent.await {
         Ok(_) => Ok(go(&format!("/messages/@{}#end", to.handle.as_str()))),
-        Err(error) if error.status().is_server_error() => Err(error),
+        Err(error) if is_guards(&error) => Err(error),
         Err(error) => {
             let said = Some(visitor.words.error(&error));
             let page = page(&app, &visitor, &person, handle, None).await?;
@@ -205,23 +204,11 @@ async fn answer(
     Ok(if accepted { go(&format!("/messages/@{}", from.handle.as_str())) } else { go("/messages") })
 }
 
-/// The message in a path, behind a handle.
-struct MessageInPath(MessageId);
-
-impl<S: Send + Sync> FromRequestParts<S> for MessageInPath {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let text = path_texts(parts, state).await.pop().unwrap_or_default();
-        text.parse().map(Self).map_err(|_| ApiError::not_found("message"))
-    }
-}
-
 async fn delete(
     State(app): State<App>,
     person: Person,
     HandleInPath(handle): HandleInPath,
-    MessageInPath(id): MessageInPath,
+    Id(id): Id<MessageId>,
 ) -> Result<Response, ApiError> {
     app.store.delete_message(member(&person)?, id, app.now()).await?;
     Ok(go(&format!("/messages/@{}", handle.as_str())))

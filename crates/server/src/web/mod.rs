@@ -32,7 +32,7 @@ mod steer;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::handler::Handler;
-use axum::http::{Method, header};
+use axum::http::{HeaderMap, Method, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -157,6 +157,11 @@ pub(crate) fn own_words(tag: &str) -> OwnWords {
 /// The tags of all languages.
 pub(crate) fn languages() -> impl Iterator<Item = &'static str> {
     Words::all().map(|(tag, _)| tag)
+}
+
+/// Whether the script asks, which wants the outcome and no page.
+fn wants_json(headers: &HeaderMap) -> bool {
+    headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes() == b"application/json")
 }
 
 /// Goes on to another page after a form.

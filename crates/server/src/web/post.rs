@@ -24,7 +24,7 @@ use crate::web::guard::Visitor;
 use crate::web::profile::Who;
 use crate::web::shell::{Here, Moment, Shell, html};
 use crate::web::words::Words;
-use crate::web::{Fields, Page, Viewer, get, go, post};
+use crate::web::{Fields, Page, Viewer, get, go, post, wants_json};
 
 pub(super) fn pages() -> Vec<Page> {
     vec![
@@ -71,6 +71,11 @@ pub(super) async fn seen(app: &App, visitor: &Visitor, address: PostAddress) -> 
     Ok(app.store.post(viewer(visitor), address).await?)
 }
 
+/// The path of a post, by the address that it was named by.
+fn path_of(address: PostAddress) -> String {
+    format!("/p/{}", address.reveal())
+}
+
 /// A post as pages show it.
 pub(super) struct PostView {
     pub(super) id: String,
@@ -109,10 +114,10 @@ impl PostView {
     pub(super) fn new(app: &App, words: &Words, post: &Post, address: PostAddress) -> Self {
         let way = address.way();
         let can = |act| may(post.relation, post.facts, way, act);
-        let url = format!("/p/{}", address.reveal());
+        let url = path_of(address);
         // What only a link opens is shared by its link.
         let shared = match (post.facts.visibility, post.link_token) {
-            (Visibility::Link, Some(token)) => format!("/p/{}", token.reveal()),
+            (Visibility::Link, Some(token)) => path_of(token.into()),
             _ => url.clone(),
         };
         let who = Who::of(&post.author);
@@ -404,30 +409,25 @@ async fn publish(
 
 async fn like(
     State(app): State<App>,
-    visitor: Visitor,
     person: Person,
     PostInPath(address, _): PostInPath,
     headers: HeaderMap,
     Fields(form): Fields,
 ) -> Result<Response, ApiError> {
-    let post = seen(&app, &visitor, address).await?;
     let liked = form.flag("on")?.unwrap_or(true);
     let likes = app.store.set_like(member(&person)?, address, liked, app.now()).await?;
-    let json = headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes() == b"application/json");
-    if json {
+    if wants_json(&headers) {
         return Ok(Json(serde_json::json!({ "liked": liked, "likes": likes })).into_response());
     }
-    Ok(go(&PostView::new(&app, visitor.words, &post, address).url))
+    Ok(go(&path_of(address)))
 }
 
 async fn comment(
     State(app): State<App>,
-    visitor: Visitor,
     person: Person,
     PostInPath(address, _): PostInPath,
     Fields(form): Fields,
 ) -> Result<Response, ApiError> {
-    let post = seen(&app, &visitor, address).await?;
     let member = member(&person)?;
     let text = CommentText::parse(form.text("text")?.unwrap_or_default()).map_err(said("text"))?;
     crate::http::creation::refuse_blocked(text.as_str())?;
@@ -435,7 +435,7 @@ async fn comment(
     let now = app.now();
     let new = NewComment { id: CommentId::new(now, app.random()), post: address, parent, text: &text };
     app.store.create_comment(member, &new, now).await?;
-    Ok(go(&format!("{}#comments", PostView::new(&app, visitor.words, &post, address).url)))
+    Ok(go(&format!("{}#comments", path_of(address))))
 }
 
 async fn delete_comment(
@@ -444,10 +444,10 @@ async fn delete_comment(
     person: Person,
     PostInPath(address, id): PostInPath,
 ) -> Result<Response, ApiError> {
-    let post = seen(&app, &visitor, address).await?;
+    seen(&app, &visitor, address).await?;
     let id: CommentId = id.parse().map_err(|_| ApiError::not_found("comment"))?;
     app.store.delete_comment(member(&person)?, id, app.now()).await?;
-    Ok(go(&format!("{}#comments", PostView::new(&app, visitor.words, &post, address).url)))
+    Ok(go(&format!("{}#comments", path_of(address))))
 }
 
 /// As the post's author: keeps a comment back, or shows it.
@@ -458,14 +458,14 @@ async fn hold_comment(
     PostInPath(address, id): PostInPath,
     Fields(form): Fields,
 ) -> Result<Response, ApiError> {
-    let post = seen(&app, &visitor, address).await?;
+    seen(&app, &visitor, address).await?;
     let (member, id) = (member(&person)?, id.parse().map_err(|_| ApiError::not_found("comment"))?);
     if form.flag("held")?.unwrap_or(true) {
         app.store.hold_comment(member, id).await?;
     } else {
         app.store.show_comment(member, id).await?;
     }
-    Ok(go(&format!("{}#comments", PostView::new(&app, visitor.words, &post, address).url)))
+    Ok(go(&format!("{}#comments", path_of(address))))
 }
 
 async fn edit(

@@ -5,7 +5,7 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::response::Response;
-use platform::{Bio, DisplayName, FileId, Handle, MembershipEvent, MembershipState, Service};
+use platform::{ActiveMembership, Bio, DisplayName, FileId, Handle, MembershipEvent, MembershipState, Service};
 use store::{AuthorCard, FollowState, Listing, NewProfile, ObjectKey, Profile};
 
 use crate::app::App;
@@ -15,7 +15,7 @@ use crate::http::error::ApiError;
 use crate::http::form::Field;
 use crate::http::page::{Values, path_texts};
 use crate::web::feed::{atom, before, full_page};
-use crate::web::guard::Visitor;
+use crate::web::guard::{Visitor, is_guards};
 use crate::web::making::fitted;
 use crate::web::post::{PostView, member, viewer};
 use crate::web::shell::{Here, Shell, html, html_refused};
@@ -159,73 +159,61 @@ pub(super) async fn whom(app: &App, visitor: &Visitor, handle: &Handle) -> Resul
     Ok(app.store.profile(viewer(visitor), handle).await?)
 }
 
-async fn follow(
-    State(app): State<App>,
-    visitor: Visitor,
-    person: Person,
-    HandleInPath(handle): HandleInPath,
-) -> Result<Response, ApiError> {
-    let profile = whom(&app, &visitor, &handle).await?;
-    app.store.follow(member(&person)?, profile.identity, app.now()).await?;
-    Ok(go(&format!("/@{}", profile.handle.as_str())))
+/// The person in a path, as the visitor sees them, and the visitor's own membership of `social`.
+struct Other {
+    profile: Profile,
+    member: ActiveMembership,
 }
 
-async fn unfollow(
-    State(app): State<App>,
-    visitor: Visitor,
-    person: Person,
-    HandleInPath(handle): HandleInPath,
-) -> Result<Response, ApiError> {
-    let profile = whom(&app, &visitor, &handle).await?;
-    app.store.unfollow(member(&person)?, profile.identity).await?;
-    Ok(go(&format!("/@{}", profile.handle.as_str())))
+impl FromRequestParts<App> for Other {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let HandleInPath(handle) = HandleInPath::from_request_parts(parts, app).await?;
+        let visitor = Visitor::from_request_parts(parts, app).await?;
+        let profile = whom(app, &visitor, &handle).await?;
+        let person = Person::from_request_parts(parts, app).await?;
+        Ok(Self { profile, member: member(&person)? })
+    }
 }
 
-async fn block(
-    State(app): State<App>,
-    visitor: Visitor,
-    person: Person,
-    HandleInPath(handle): HandleInPath,
-) -> Result<Response, ApiError> {
-    let profile = whom(&app, &visitor, &handle).await?;
-    app.store.block(member(&person)?, profile.identity, app.now()).await?;
+impl Other {
+    /// To their profile.
+    fn shown(&self) -> Response {
+        go(&format!("/@{}", self.profile.handle.as_str()))
+    }
+}
+
+async fn follow(State(app): State<App>, other: Other) -> Result<Response, ApiError> {
+    app.store.follow(other.member, other.profile.identity, app.now()).await?;
+    Ok(other.shown())
+}
+
+async fn unfollow(State(app): State<App>, other: Other) -> Result<Response, ApiError> {
+    app.store.unfollow(other.member, other.profile.identity).await?;
+    Ok(other.shown())
+}
+
+async fn block(State(app): State<App>, other: Other) -> Result<Response, ApiError> {
+    app.store.block(other.member, other.profile.identity, app.now()).await?;
     Ok(go("/account/profile"))
 }
 
 /// Mutes someone, or hears them again.
-async fn mute(
-    State(app): State<App>,
-    visitor: Visitor,
-    person: Person,
-    HandleInPath(handle): HandleInPath,
-    Fields(form): Fields,
-) -> Result<Response, ApiError> {
-    let profile = whom(&app, &visitor, &handle).await?;
+async fn mute(State(app): State<App>, other: Other, Fields(form): Fields) -> Result<Response, ApiError> {
     let muted = form.flag("on")?.unwrap_or(true);
-    app.store.set_mute(member(&person)?, profile.identity, muted, app.now()).await?;
-    Ok(go(&format!("/@{}", profile.handle.as_str())))
+    app.store.set_mute(other.member, other.profile.identity, muted, app.now()).await?;
+    Ok(other.shown())
 }
 
-async fn accept_follower(
-    State(app): State<App>,
-    visitor: Visitor,
-    person: Person,
-    HandleInPath(handle): HandleInPath,
-) -> Result<Response, ApiError> {
-    let profile = whom(&app, &visitor, &handle).await?;
-    app.store.accept_follower(member(&person)?, profile.identity, app.now()).await?;
+async fn accept_follower(State(app): State<App>, other: Other) -> Result<Response, ApiError> {
+    app.store.accept_follower(other.member, other.profile.identity, app.now()).await?;
     Ok(go("/notices"))
 }
 
 /// Declines a request to follow, or ends a follow.
-async fn remove_follower(
-    State(app): State<App>,
-    visitor: Visitor,
-    person: Person,
-    HandleInPath(handle): HandleInPath,
-) -> Result<Response, ApiError> {
-    let profile = whom(&app, &visitor, &handle).await?;
-    app.store.remove_follower(member(&person)?, profile.identity).await?;
+async fn remove_follower(State(app): State<App>, other: Other) -> Result<Response, ApiError> {
+    app.store.remove_follower(other.member, other.profile.identity).await?;
     Ok(go("/notices"))
 }
 
@@ -358,7 +346,7 @@ async fn keep_own(
     match kept.await {
         Ok(()) if next.starts_with("/clips/") => Ok(go(&next)),
         Ok(()) => Ok(go(&format!("/@{handle}"))),
-        Err(error) if error.status().is_server_error() => Err(error),
+        Err(error) if is_guards(&error) => Err(error),
         Err(error) => {
             let said = Some(visitor.words.error(&error));
             let page = own_page(&app, &visitor, &person, &next).await?;

@@ -1,8 +1,7 @@
 //! Telling the moderators, and the moderators' queue.
 
 use askama::Template;
-use axum::extract::{FromRequestParts, State};
-use axum::http::request::Parts;
+use axum::extract::State;
 use axum::response::Response;
 use platform::{Handle, PostId, ReportId, ReportKind, ReportReason, Role, Service};
 use store::{AuditEntry, NewReport, Report, ReportSubject};
@@ -10,8 +9,8 @@ use store::{AuditEntry, NewReport, Report, ReportSubject};
 use crate::app::App;
 use crate::http::auth::Person;
 use crate::http::error::ApiError;
-use crate::http::page::{Values, path_texts};
-use crate::web::guard::Visitor;
+use crate::http::page::{Id, Values};
+use crate::web::guard::{Visitor, is_guards};
 use crate::web::post::member;
 use crate::web::profile::whom;
 use crate::web::shell::{Here, Moment, Shell, html, html_refused};
@@ -126,7 +125,7 @@ async fn report(
     };
     match sent.await {
         Ok(()) => Ok(html(&ReportPage { done: true, ..ReportPage::new(&app, &visitor, about, None) })),
-        Err(error) if error.status().is_server_error() => Err(error),
+        Err(error) if is_guards(&error) => Err(error),
         Err(error) => {
             let said = Some(visitor.words.error(&error));
             let page = ReportPage::new(&app, &visitor, about, reason);
@@ -193,23 +192,11 @@ async fn show_queue(
     Ok(html(&QueuePage { shell: Shell::new(&app, &visitor, "moderation.title", Here::Admin), reports, older }))
 }
 
-/// The report in a path.
-struct ReportInPath(ReportId);
-
-impl<S: Send + Sync> FromRequestParts<S> for ReportInPath {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let text = path_texts(parts, state).await.pop().unwrap_or_default();
-        text.parse().map(Self).map_err(|_| ApiError::not_found("report"))
-    }
-}
-
 /// Takes a report from the queue. A post can be withheld with it: then only its author sees it.
 async fn decide(
     State(app): State<App>,
     person: Person,
-    ReportInPath(id): ReportInPath,
+    Id(id): Id<ReportId>,
     Fields(form): Fields,
 ) -> Result<Response, ApiError> {
     let moderator = moderator(&person)?;

@@ -15,7 +15,7 @@ use crate::http::error::ApiError;
 use crate::http::page::{Id, Values};
 use crate::http::passkeys::{are_possible, delete_passkey, rename_passkey};
 use crate::http::second_factor::{Enrolment, confirm_second_factor, delete_second_factor, enrol_second_factor};
-use crate::web::guard::Visitor;
+use crate::web::guard::{Visitor, is_guards};
 use crate::web::shell::{Here, Moment, Shell, html, html_refused};
 use crate::web::{Fields, Page, Viewer, get, go, post};
 
@@ -169,7 +169,7 @@ async fn done<T>(
 
 /// The page with what went wrong. What the guard sees to goes on to it.
 async fn refused(app: &App, visitor: &Visitor, person: &Person, error: ApiError) -> Result<Response, ApiError> {
-    if error.code() == Some("reauth_required") || error.status().is_server_error() {
+    if is_guards(&error) {
         return Err(error);
     }
     let said = Some(visitor.words.error(&error));
