@@ -8,10 +8,10 @@ use platform::{
     ApiKey, ApiKeyId, ApiKeySecret, IdentityId, Invite, MembershipEvent, ModelName, ProjectId, Quotas, Role, Scopes,
     Service, Tier, Token, TokenKind,
 };
-use server::{Clock as _, Entropy as _, SystemClock, SystemEntropy};
-use store::{AuditEntry, Project, Store, StoreError, StoredInvite};
+use server::{Clock as _, Entropy as _, SystemClock, SystemEntropy, rfc3339};
+use store::{AuditBreak, AuditEntry, Project, Store, StoreError, StoredInvite};
 
-use crate::arguments::{AdminCommand, AdminOptions, TierOptions};
+use crate::arguments::{AdminCommand, AdminOptions, AuditCommand, TierOptions};
 use crate::serve::{config, runtime};
 
 /// The tier that an installation starts with.
@@ -44,7 +44,8 @@ async fn act(store: &Store, command: &AdminCommand) -> Result<()> {
         AdminCommand::Jobs => jobs(store).await,
         AdminCommand::Models => models(store).await,
         AdminCommand::Model { alias, model } => set_model(store, alias, model).await,
-        AdminCommand::Audit => audit(store).await,
+        AdminCommand::Audit { command: None } => audit(store).await,
+        AdminCommand::Audit { command: Some(AuditCommand::Verify) } => verify_audit(store).await,
     }
 }
 
@@ -133,6 +134,7 @@ async fn key(store: &Store, email: &str, name: &str, days: Option<u16>) -> Resul
         expires_at: days.map(|days| now + day(days)),
         revoked_at: None,
         last_used_at: None,
+        last_used_from: None,
     };
     store.create_api_key(&key).await?;
     record(store, "key.create", &key.id.to_string(), email).await?;
@@ -246,6 +248,33 @@ async fn audit(store: &Store) -> Result<()> {
     for entry in store.audit(100).await? {
         let who = entry.actor.map_or("the machine".into(), |actor| actor.to_string());
         println!("{}  {who}  {}  {}  {}", entry.at.seconds(), entry.action, entry.subject, entry.detail);
+    }
+    Ok(())
+}
+
+/// Exit code 1 if the log is not as it was written.
+async fn verify_audit(store: &Store) -> Result<()> {
+    let chain = store.verify_audit().await?;
+    let told = |entry: &AuditEntry| {
+        let (at, action) = (rfc3339(entry.at), &entry.action);
+        format!("{at} {action} {} {}", entry.subject, entry.detail)
+    };
+    match &chain.broken {
+        Some(AuditBreak::Line { id, entry }) => bail!(
+            "line {id} does not fit: it was changed, or a line before it was changed or taken out. {} before it fit. It says: {}",
+            chain.lines,
+            told(entry)
+        ),
+        Some(AuditBreak::Unchained { id, entry }) => {
+            bail!("line {id} was written past Misora. {} before it fit. It says: {}", chain.lines, told(entry))
+        }
+        Some(AuditBreak::End) => bail!("lines at the end were taken out; the {} that are left fit", chain.lines),
+        None => {}
+    }
+    let since = chain.since.map_or_else(String::new, |since| format!(", unbroken since {}", rfc3339(since)));
+    println!("{} lines{since}, head {}", chain.lines, chain.head);
+    if chain.pruned > 0 {
+        println!("{} older lines were pruned, their time being over", chain.pruned);
     }
     Ok(())
 }

@@ -177,7 +177,17 @@ pub(crate) enum AdminCommand {
         model: String,
     },
     /// What operators did, newest first.
-    Audit,
+    Audit {
+        #[command(subcommand)]
+        command: Option<AuditCommand>,
+    },
+}
+
+/// `misora admin audit`.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Say whether the audit log is as it was written, and the first line that is not.
+    Verify,
 }
 
 /// `misora admin tier`.

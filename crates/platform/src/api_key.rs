@@ -68,6 +68,8 @@ pub struct ApiKey {
     pub revoked_at: Option<Timestamp>,
     /// When it was last used.
     pub last_used_at: Option<Timestamp>,
+    /// From which part of the internet it was then; see [`IpRange::around`].
+    pub last_used_from: Option<IpRange>,
 }
 
 /// Proof that a key was good for a scope when it was checked. Only [`ApiKey::verify`] makes one.
@@ -292,6 +294,7 @@ mod tests {
             expires_at: None,
             revoked_at: None,
             last_used_at: None,
+            last_used_from: None,
         };
         (secret, key)
     }

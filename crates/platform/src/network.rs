@@ -18,6 +18,13 @@ pub struct IpRange {
 pub struct IpRangeError(String);
 
 impl IpRange {
+    /// The part of the internet that an address lies in: enough to see that a key is used from elsewhere, too little to find a person.
+    pub fn around(address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        let prefix = if address.is_ipv4() { 16 } else { 32 };
+        Self { network: masked(address, prefix), prefix }
+    }
+
     /// Whether an address lies in it. An IPv4 address wrapped in IPv6 counts as the IPv4 address.
     pub fn contains(self, address: IpAddr) -> bool {
         let address = address.to_canonical();
@@ -88,6 +95,18 @@ mod tests {
         check("0.0.0.0/0", "8.8.8.8", true);
         check("0.0.0.0/0", "2001:db8::1", false);
         check("::/0", "2001:db8::1", true);
+    }
+
+    #[test]
+    fn places_are_coarse() {
+        let check = |address: &str, expected: &str| {
+            let place = IpRange::around(address.parse().unwrap());
+            assert_eq!(place.to_string(), expected);
+            assert_eq!(expected.parse(), Ok(place));
+        };
+        check("203.0.113.7", "203.0.0.0/16");
+        check("::ffff:203.0.113.7", "203.0.0.0/16");
+        check("2001:db8:1:2::3", "2001:db8::/32");
     }
 
     #[test]

@@ -75,6 +75,7 @@ async fn new_key(app: &App) -> Result<ApiKeySecret, StoreError> {
         expires_at: None,
         revoked_at: None,
         last_used_at: None,
+        last_used_from: None,
     };
     store.create_api_key(&key).await?;
     Ok(secret)

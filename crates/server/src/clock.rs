@@ -4,6 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::BoxFuture;
 use platform::Timestamp;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::sync::watch;
 
 /// Where the time comes from.
@@ -13,6 +15,12 @@ pub trait Clock: Send + Sync {
 
     /// Waits so long.
     fn sleep(&self, duration: Duration) -> BoxFuture<'_, ()>;
+}
+
+/// A moment as RFC 3339 writes it, in UTC, to the second.
+pub fn rfc3339(at: Timestamp) -> String {
+    let at = OffsetDateTime::from_unix_timestamp(at.seconds()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    at.format(&Rfc3339).unwrap_or_default()
 }
 
 /// The machine's clock.

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::http::videos::purge_videos;
+use crate::key_letters;
 
 /// How often dead workers are looked for.
 const EVERY: Duration = Duration::from_secs(5);
@@ -18,6 +19,8 @@ const GRACE: Duration = Duration::from_secs(5);
 const AT_ONCE: u32 = 100;
 /// How often idempotency keys are forgotten and aliases read again.
 const SELDOM: Duration = Duration::from_secs(60);
+/// How often it is looked whose keys end soon and whose week is over.
+const LETTERS: Duration = Duration::from_secs(15 * 60);
 /// How long whoever comes too late with a link is told so.
 const LATE: Duration = Duration::from_secs(7 * 86_400);
 
@@ -43,7 +46,7 @@ pub struct Tidied {
 
 /// Tidies until it is told to stop. Several nodes can do it at once.
 pub async fn run(app: &App, stop: &CancellationToken) {
-    let mut seldom_at = Timestamp::default();
+    let (mut seldom_at, mut letters_at) = (Timestamp::default(), Timestamp::default());
     while !stop.is_cancelled() {
         if let Err(error) = tidy(app).await {
             tracing::error!(error = &error as &dyn std::error::Error, "tidying up failed");
@@ -53,6 +56,12 @@ pub async fn run(app: &App, stop: &CancellationToken) {
             seldom_at = now;
             if let Err(error) = refresh(app).await {
                 tracing::error!(error = &error as &dyn std::error::Error, "the catalogue was not read again");
+            }
+        }
+        if now.since(letters_at) >= LETTERS {
+            letters_at = now;
+            if let Err(error) = key_letters::post_due(app).await {
+                tracing::error!(error = &error as &dyn std::error::Error, "letters about keys were not written");
             }
         }
         tokio::select! {

@@ -19,6 +19,7 @@ mod smtp;
 pub mod batch_runner;
 pub mod first_clips;
 pub mod housekeeping;
+pub mod key_letters;
 pub mod letters;
 pub mod webhooks;
 pub mod worker;
@@ -26,7 +27,7 @@ pub mod worker;
 mod serve;
 
 pub use app::{App, AppParts, Entropy, FetchError, Outbound, Outgoing, Settings, SystemEntropy};
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use clock::{Clock, ManualClock, SystemClock, rfc3339};
 pub use config::{Config, ConfigError};
 pub use http::{Access, Needs, batch_creation, openapi, route_list, router};
 pub use mail::{Mail, MailError, Outbox};

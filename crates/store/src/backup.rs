@@ -27,8 +27,8 @@ const OBJECTS: &str = "objects";
 const FORM: u64 = 1;
 /// What sqlx remembers of migrations.
 const MIGRATIONS: &str = "_sqlx_migrations";
-/// Migrations put a row into this one.
-const SEEDED: &str = "queue_clock";
+/// Migrations put a row into these.
+const SEEDED: &[&str] = &["audit_head", "queue_clock"];
 /// Rows read at a time, so that a long table never lies in memory whole.
 const PAGE: u32 = 1000;
 
@@ -98,7 +98,9 @@ pub async fn restore(folder: &Path, store: &Store, objects: &Objects) -> Result<
     store.database.migrate_to(version).await?;
     let mut tx = store.database.begin().await?;
     let tables = tables(&mut tx).await?;
-    tx.execute(format!("DELETE FROM {SEEDED}"), args![]).await?;
+    for table in tables.iter().filter(|table| SEEDED.contains(&table.name.as_str())) {
+        tx.execute(format!("DELETE FROM {}", table.name), args![]).await?;
+    }
     for table in in_order(tables)? {
         let file = File::open(rows_of(folder, &table.name)).map_err(step("reading the rows"))?;
         read_rows(&mut tx, &table, BufReader::new(file)).await?;
@@ -116,7 +118,7 @@ async fn check_empty(store: &Store, objects: &Objects, backed_up: i64) -> Result
     if version(&mut tx).await? > backed_up {
         return Err(refused("the tables are newer than it: begin with an empty database".into()));
     }
-    for table in tables(&mut tx).await?.into_iter().filter(|table| table.name != SEEDED) {
+    for table in tables(&mut tx).await?.into_iter().filter(|table| !SEEDED.contains(&table.name.as_str())) {
         if tx.first(format!("SELECT 1 AS one FROM {} LIMIT 1", table.name), args![]).await?.is_some() {
             return Err(refused(format!("the table {} has rows already", table.name)));
         }

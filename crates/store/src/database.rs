@@ -54,6 +54,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/sqlite/0006_folders.sql"),
         include_str!("../migrations/postgres/0006_folders.sql"),
     ),
+    (
+        9,
+        "evidence",
+        include_str!("../migrations/sqlite/0009_evidence.sql"),
+        include_str!("../migrations/postgres/0009_evidence.sql"),
+    ),
 ];
 
 /// Counts statements and transactions that may have written something.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use platform::{LetterId, Timestamp, next_delivery};
 
-use crate::database::{Row, args};
+use crate::database::{Row, Tx, args};
 use crate::error::{StoreError, corrupt};
 use crate::generation::number;
 use crate::store::Store;
@@ -43,11 +43,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn create_letter(&self, letter: &Letter) -> Result<(), StoreError> {
+        let mut tx = self.database.begin().await?;
+        self.post_letter(&mut tx, letter).await?;
+        tx.commit().await
+    }
+
+    /// The same within a transaction: the letter goes if what it tells of is so.
+    pub(crate) async fn post_letter(&self, tx: &mut Tx, letter: &Letter) -> Result<(), StoreError> {
         let sql =
             "INSERT INTO letters (id, recipient, subject, body, written_at, next_at) VALUES ($1, $2, $3, $4, $5, $5)";
         let body = self.sealer()?.seal(letter.body.as_bytes(), &purpose(letter.id));
         let args = args![letter.id, letter.to.as_str(), letter.subject.as_str(), body, letter.at];
-        self.database.execute(sql, args).await.map(|_| ())
+        tx.execute(sql, args).await.map(|_| ())
     }
 
     /// Takes letters that are due, the oldest first. Whoever does not answer within five minutes loses them to the next claim.

@@ -20,6 +20,7 @@ mod trash;
 mod ledger;
 mod outbox;
 
+mod audit;
 mod identity;
 mod membership;
 mod passkey;
@@ -49,6 +50,8 @@ mod database;
 mod error;
 
 pub use accept::{Accept, Accepted, BatchLine, Idempotency, NewGeneration};
+pub use api_key::KeyLetter;
+pub use audit::{AuditBreak, AuditChain, AuditEntry};
 pub use backup::{backup, restore};
 pub use batch::{Batch, BatchCounts, BatchItem, NewBatch, NewBatchItem};
 pub use character::Character;
@@ -62,7 +65,6 @@ pub use ledger::{Balance, LedgerEntry, UsageDay};
 pub use letter::{Letter, WaitingLetter};
 pub use library::{LibraryFilter, LibraryPlace, LibraryState, Shape};
 pub use link::{LinkError, LinkKey, LinkSignature};
-pub use membership::AuditEntry;
 pub use objects::{ByteRange, ObjectBytes, ObjectKey, Objects, ObjectsPlace, S3Place, StoredVideo};
 pub use passkey::Passkey;
 pub use project::Project;

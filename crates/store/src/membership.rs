@@ -1,26 +1,15 @@
-//! Memberships, decisions about them, and the record of what operators did.
+//! Memberships, and decisions about them.
 
-use platform::{Decision, IdentityId, Membership, MembershipEvent, MembershipState, Role, Service, Timestamp};
+use platform::{
+    Decision, DecisionId, DecisionScope, IdentityId, Membership, MembershipEvent, MembershipState, Role, Service,
+    Timestamp,
+};
 
+use crate::audit::{AuditEntry, append};
 use crate::database::{Row, args};
 use crate::error::StoreError;
-use crate::generation::{number, word};
+use crate::generation::{moment, number, word};
 use crate::store::Store;
-
-/// A line of the record of what was done to others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditEntry {
-    /// When.
-    pub at: Timestamp,
-    /// By whom; nothing for the installation itself.
-    pub actor: Option<IdentityId>,
-    /// What, one word such as `key.revoke`.
-    pub action: String,
-    /// To what, an id.
-    pub subject: String,
-    /// More, for people. No secrets.
-    pub detail: String,
-}
 
 impl Store {
     /// Someone's membership of a service. Whoever never joined has one in state `none`.
@@ -105,9 +94,14 @@ impl Store {
             let sql = "UPDATE memberships SET state = $3, limited_until = NULL, changed_at = $4
                        WHERE identity = $1 AND service = $2";
             tx.execute(sql, args![identity, service, membership.state.as_str(), now]).await?;
-            let sql = "INSERT INTO audit (at, actor, action, subject, detail) VALUES ($1, NULL, $2, $3, $4)";
-            let detail = format!("{service}: the time of the limit is over");
-            tx.execute(sql, args![now, "membership.restore", identity.to_string(), detail]).await?;
+            let entry = AuditEntry {
+                at: now,
+                actor: None,
+                action: "membership.restore".to_owned(),
+                subject: identity.to_string(),
+                detail: format!("{service}: the time of the limit is over"),
+            };
+            append(&mut tx, &entry).await?;
         }
         tx.commit().await?;
         Ok(rows.len())
@@ -167,33 +161,27 @@ impl Store {
         self.database.execute(sql, args).await.map(|_| ())
     }
 
-    /// Adds a line to the record.
+    /// The decisions about someone, the newest first, so many at most.
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub async fn record_audit(&self, entry: &AuditEntry) -> Result<(), StoreError> {
-        let sql = "INSERT INTO audit (at, actor, action, subject, detail) VALUES ($1, $2, $3, $4, $5)";
-        let (action, subject, detail) = (entry.action.as_str(), entry.subject.as_str(), entry.detail.as_str());
-        self.database.execute(sql, args![entry.at, entry.actor, action, subject, detail]).await.map(|_| ())
+    pub async fn decisions_about(&self, subject: IdentityId, limit: u32) -> Result<Vec<Decision>, StoreError> {
+        let sql = "SELECT * FROM decisions WHERE subject = $1 ORDER BY decided_at DESC, id DESC LIMIT $2";
+        self.database.all(sql, args![subject, limit]).await?.iter().map(decision_from_row).collect()
     }
+}
 
-    /// The newest lines of the record.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub async fn audit(&self, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
-        let rows = self.database.all("SELECT * FROM audit ORDER BY id DESC LIMIT $1", args![limit]).await?;
-        let entry = |row: &Row| {
-            Ok(AuditEntry {
-                at: Timestamp::from_micros(row.int("at")?),
-                actor: row.opt_id("actor")?.map(IdentityId::from_bytes),
-                action: row.text("action")?,
-                subject: row.text("subject")?,
-                detail: row.text("detail")?,
-            })
-        };
-        rows.iter().map(entry).collect()
-    }
+fn decision_from_row(row: &Row) -> Result<Decision, StoreError> {
+    Ok(Decision {
+        id: DecisionId::from_bytes(row.id("id")?),
+        subject: IdentityId::from_bytes(row.id("subject")?),
+        service: word(row, "service", Service::from_word)?,
+        scope: word(row, "scope", |text| DecisionScope::ALL.into_iter().find(|scope| scope.as_str() == text))?,
+        ground: row.text("ground")?,
+        author: IdentityId::from_bytes(row.id("author")?),
+        decided_at: Timestamp::from_micros(row.int("decided_at")?),
+        ends_at: moment(row, "ends_at")?,
+    })
 }
 
 fn from_row(row: &Row) -> Result<Membership, StoreError> {

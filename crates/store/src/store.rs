@@ -54,12 +54,13 @@ impl Store {
         self.sealer.as_ref().ok_or(StoreError::NoSealer)
     }
 
-    /// Brings the tables up to date. Running it again changes nothing.
+    /// Brings the tables up to date, and chains lines of the record that a version before the chain wrote. Running it again changes nothing.
     ///
     /// # Errors
-    /// [`StoreError::Migrate`].
+    /// [`StoreError::Migrate`], [`StoreError::Database`].
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        self.database.migrate().await
+        self.database.migrate().await?;
+        self.chain_audit().await
     }
 
     /// Brings the tables to what they were in an earlier version, for tests of migrations. A version that is unknown is the last.

@@ -1,6 +1,7 @@
 //! The command as its user has it: the real binary, the real model, files in a folder of its own.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod admin;
 mod errors;
 mod generate;
 mod verify;

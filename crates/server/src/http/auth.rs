@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use platform::{
-    ActiveMembership, ApiKey, ApiKeyId, ApiKeySecret, IdentityId, KeyRefusal, Membership, MembershipRefusal,
+    ActiveMembership, ApiKey, ApiKeyId, ApiKeySecret, IdentityId, IpRange, KeyRefusal, Membership, MembershipRefusal,
     MembershipState, Role, Scope, Service, Tier, Timestamp, Token, TokenKind,
 };
 use store::{Project, Session, StoreError};
@@ -171,7 +171,8 @@ async fn key_caller(
             let known = look_up(app, presented.id()).await?.ok_or(KeyRefusal::Unknown)?;
             // Only a use with the right secret is a use.
             if presented.hash() == known.key.hash && known.key.last_used_at.is_none_or(|at| now.since(at) >= NOTED) {
-                app.store.touch_api_key(presented.id(), now).await?;
+                let from = client_address(app, request).map(IpRange::around);
+                app.store.touch_api_key(presented.id(), from, now).await?;
             }
             app.keys.keep(presented.id(), known.clone(), now);
             known

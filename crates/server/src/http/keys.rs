@@ -10,6 +10,7 @@ use store::Project;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::http::accounts::Done;
 use crate::http::auth::{Access, Person};
 use crate::http::endpoint::{BodyKind, Endpoint, delete, get, post};
 use crate::http::error::ApiError;
@@ -54,7 +55,18 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             .says("Puts a new key in place of one, which stays good for the overlap.")
             .reads::<RotateKey>(BodyKind::Json)
             .answers::<NewKey>(),
+        post("/api/account/key-letters", Access::Person, set_key_letters)
+            .says("Switches the weekly letter about one's keys on or off.")
+            .reads::<KeyLetters>(BodyKind::Json)
+            .answers::<Done>(),
     ]
+}
+
+/// The weekly letter about keys.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct KeyLetters {
+    /// Whether one wants it.
+    wanted: bool,
 }
 
 /// A project's name.
@@ -122,6 +134,8 @@ pub(crate) struct ShownKey {
     pub(crate) revoked_at: Option<i64>,
     /// Unix seconds, to the minute.
     pub(crate) last_used_at: Option<i64>,
+    /// From which part of the internet it was last used, such as `203.0.0.0/16`.
+    pub(crate) last_used_from: Option<String>,
 }
 
 /// A key with its secret.
@@ -158,6 +172,7 @@ impl From<&ApiKey> for ShownKey {
             expires_at: key.expires_at.map(Timestamp::seconds),
             revoked_at: key.revoked_at.map(Timestamp::seconds),
             last_used_at: key.last_used_at.map(Timestamp::seconds),
+            last_used_from: key.last_used_from.map(|range| range.to_string()),
         }
     }
 }
@@ -264,6 +279,7 @@ pub(crate) async fn create_key(
         expires_at: expires_in.map(|expires_in| now + expires_in),
         revoked_at: None,
         last_used_at: None,
+        last_used_from: None,
     };
     app.store.create_api_key(&key).await?;
     Ok(Json(NewKey { key: ShownKey::from(&key), secret: secret.reveal() }))
@@ -299,11 +315,22 @@ pub(crate) async fn rotate_key(
         created_at: now,
         revoked_at: None,
         last_used_at: None,
+        last_used_from: None,
         ..old.clone()
     };
     app.store.rotate_api_key(old.id, &new, overlap, now).await?;
     app.keys.clear();
     Ok(Json(NewKey { key: ShownKey::from(&new), secret: secret.reveal() }))
+}
+
+pub(crate) async fn set_key_letters(
+    State(app): State<App>,
+    person: Person,
+    form: Form,
+) -> Result<Json<Done>, ApiError> {
+    let wanted = form.flag("wanted")?.ok_or_else(|| ApiError::missing("wanted"))?;
+    app.store.want_key_letters(person.identity(), wanted, app.now()).await?;
+    Ok(Json(Done::new()))
 }
 
 fn read_name(form: &Form) -> Result<String, ApiError> {

@@ -13,6 +13,7 @@ use crate::http::form::{Field, Form};
 use crate::http::keys::{create_key, create_project, revoke_key, rotate_key};
 use crate::http::page::{Id, Ids};
 use crate::http::webhook_endpoints::{create_endpoint, delete_endpoint, test_endpoint};
+use crate::key_letters::ends_soon;
 use crate::web::guard::{Visitor, is_guards};
 use crate::web::shell::{Here, Moment, Shell, html, html_refused};
 use crate::web::{Fields, Page, Viewer, get, go, post};
@@ -34,7 +35,11 @@ struct KeyView {
     id: String,
     name: String,
     used: Option<Moment>,
+    /// From which part of the internet.
+    used_from: Option<String>,
     made: Moment,
+    ends: Option<Moment>,
+    ends_soon: bool,
 }
 
 struct WebhookView {
@@ -107,7 +112,11 @@ async fn show_project(app: &App, project: &Project) -> Result<ProjectView, ApiEr
                 id: key.id.to_string(),
                 name: key.name.clone(),
                 used: key.last_used_at.map(Moment::of),
+                used_from: key.last_used_from.map(|range| range.to_string()),
                 made: Moment::of(key.created_at),
+                // A rotation's end is one too.
+                ends: key.revoked_at.or(key.expires_at).map(Moment::of),
+                ends_soon: key.revoked_at.is_some() || ends_soon(key, now),
             })
             .collect(),
         webhooks: webhooks

@@ -12,6 +12,7 @@ use store::Passkey;
 use crate::app::App;
 use crate::http::auth::{ClientAddress, Person};
 use crate::http::error::ApiError;
+use crate::http::keys::set_key_letters;
 use crate::http::page::{Id, Values};
 use crate::http::passkeys::{are_possible, delete_passkey, rename_passkey};
 use crate::http::second_factor::{Enrolment, confirm_second_factor, delete_second_factor, enrol_second_factor};
@@ -27,6 +28,7 @@ pub(super) fn pages() -> Vec<Page> {
         post("/account/security/second-factor", Viewer::Person, enrol),
         post("/account/security/second-factor/confirm", Viewer::Person, confirm),
         post("/account/security/second-factor/off", Viewer::Person, turn_off),
+        post("/account/security/key-letters", Viewer::Person, key_letters),
     ]
 }
 
@@ -114,6 +116,8 @@ struct SecurityPage {
     seed: Option<Seed>,
     codes_left: u32,
     codes: Vec<String>,
+    /// Whether they get the weekly letter about their keys.
+    letters: bool,
     notice: Option<&'static str>,
     said: Option<String>,
 }
@@ -131,6 +135,7 @@ async fn security_page(app: &App, visitor: &Visitor, person: &Person) -> Result<
         seed: None,
         codes_left: app.store.count_one_time_tokens(identity, TokenKind::RecoveryCode, app.now()).await?,
         codes: Vec::new(),
+        letters: app.store.wants_key_letters(identity).await?,
         notice: None,
         said: None,
     })
@@ -148,6 +153,7 @@ async fn show_security(
         Some("passkey_forgotten") => Some(visitor.words.say("notice.passkey_forgotten")),
         Some("factor_on") => Some(visitor.words.say("notice.factor_on")),
         Some("factor_off") => Some(visitor.words.say("notice.factor_off")),
+        Some("letters") => Some(visitor.words.say("notice.letters")),
         _ => None,
     };
     Ok(html(&SecurityPage { notice, ..security_page(&app, &visitor, &person).await? }))
@@ -236,6 +242,16 @@ async fn confirm(
 async fn turn_off(State(app): State<App>, visitor: Visitor, person: Person) -> Result<Response, ApiError> {
     let off = delete_second_factor(State(app.clone()), person.clone()).await;
     done(&app, &visitor, &person, off, "factor_off").await
+}
+
+async fn key_letters(
+    State(app): State<App>,
+    visitor: Visitor,
+    person: Person,
+    Fields(form): Fields,
+) -> Result<Response, ApiError> {
+    let set = set_key_letters(State(app.clone()), person.clone(), form).await;
+    done(&app, &visitor, &person, set, "letters").await
 }
 
 #[cfg(test)]

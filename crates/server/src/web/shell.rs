@@ -144,9 +144,7 @@ pub(super) struct Moment {
 
 impl Moment {
     pub(super) fn of(at: platform::Timestamp) -> Self {
-        use time::format_description::well_known::Rfc3339;
-        let at = time::OffsetDateTime::from_unix_timestamp(at.seconds()).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
-        let machine = at.format(&Rfc3339).unwrap_or_default();
+        let machine = crate::clock::rfc3339(at);
         let plain = machine.replace('T', " ").trim_end_matches('Z').chars().take(16).collect::<String>() + " UTC";
         Self { machine, plain }
     }

@@ -51,6 +51,8 @@ async fn restored(bed: &Bed, ids: [VideoId; 2], place: &Path, url: &str) {
     assert_eq!(store.audit(10).await.unwrap().len(), 1);
     record(&store, bed).await;
     assert_eq!(store.audit(10).await.unwrap(), vec![store.audit(1).await.unwrap()[0].clone(); 2]);
+    let chain = store.verify_audit().await.unwrap();
+    assert_eq!((chain.lines, chain.broken), (2, None));
     let (_, generation) = store.claim("w", &paper(), bed.now).await.unwrap().unwrap();
     assert_eq!(generation.id, ids[1]);
     let identity = bed.member.identity();

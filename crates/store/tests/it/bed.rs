@@ -187,11 +187,16 @@ pub(crate) mod raw {
 
     /// Runs statements.
     pub(crate) async fn execute(url: &str, sql: &str) {
+        try_execute(url, sql).await.unwrap();
+    }
+
+    /// Runs statements that the database may refuse.
+    pub(crate) async fn try_execute(url: &str, sql: &str) -> Result<(), sqlx::Error> {
         let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
         if url.starts_with("sqlite") {
-            sql.execute(&mut SqliteConnection::connect(url).await.unwrap()).await.unwrap();
+            sql.execute(&mut SqliteConnection::connect(url).await.unwrap()).await.map(|_| ())
         } else {
-            sql.execute(&mut PgConnection::connect(url).await.unwrap()).await.unwrap();
+            sql.execute(&mut PgConnection::connect(url).await.unwrap()).await.map(|_| ())
         }
     }
 

@@ -15,6 +15,7 @@ mod queue;
 mod simulation;
 mod trash;
 
+mod audit;
 mod keys;
 mod people;
 mod projects;

@@ -122,6 +122,7 @@ async fn decisions_are_whole(bed: Bed) {
         ends_at: None,
     };
     bed.store.record_decision(&decision).await.unwrap();
+    assert_eq!(bed.store.decisions_about(decision.subject, 10).await.unwrap(), std::slice::from_ref(&decision));
     let without = Decision { id: DecisionId::new(bed.now, entropy()), ground: String::new(), ..decision };
     assert!(matches!(bed.store.record_decision(&without).await, Err(StoreError::Database(_))));
 }

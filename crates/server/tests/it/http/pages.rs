@@ -99,6 +99,7 @@ POST  /account/security/passkeys/{id}/forget     person  own
 POST  /account/security/second-factor            person
 POST  /account/security/second-factor/confirm    person
 POST  /account/security/second-factor/off        person
+POST  /account/security/key-letters              person
 POST  /language                                  anyone
 GET   /account/keys                              person
 POST  /account/projects                          person

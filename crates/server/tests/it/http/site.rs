@@ -125,6 +125,7 @@ impl Site {
             expires_at: None,
             revoked_at: None,
             last_used_at: None,
+            last_used_from: None,
         };
         change(&mut key);
         self.bed.app.store.create_api_key(&key).await.unwrap();
