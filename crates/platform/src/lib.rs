@@ -17,6 +17,7 @@ mod tier;
 
 mod api_key;
 mod network;
+mod secrets;
 mod token;
 
 mod generation;
@@ -66,6 +67,7 @@ pub use price::{Credits, LedgerKind, Rate};
 pub use rate_limit::{RateDecision, RateState, header_duration, rate_decision};
 pub use refusal::{Refusal, RefusalCode};
 pub use second_factor::next_code_at;
+pub use secrets::{SecretKind, find_secrets, placeholder, without_secrets};
 pub use sign_up::{Invite, SignUpMode, SignUpRefusal, sign_up_tier};
 pub use social::{
     Act, Attribute, Bio, Candidate, Caption, Cause, CommentText, ConversationFacts, Direction, DisplayName, Engagement,

@@ -8,8 +8,10 @@ use futures_util::future::BoxFuture;
 use platform::{Catalogue, CatalogueError, ModelName, Offer, ProjectId, Quotas, SignUpMode, Tier, Timestamp};
 use provenance::{SigningKey, TrustedRoots};
 use store::{LinkKey, Objects, Store, StoreError};
+use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
+use crate::evidence;
 use crate::first_clips::FirstClips;
 use crate::http::{KeyCache, Metrics, NodeLimit, UploadMemory};
 use crate::mail::Mail;
@@ -142,6 +144,7 @@ pub struct Shared {
     offers: Vec<Offer>,
     catalogue: RwLock<Arc<Catalogue>>,
     pub(crate) signing_key: SigningKey,
+    pub(crate) evidence: Arc<Semaphore>,
     pub(crate) uploads: UploadMemory,
     pub(crate) keys: KeyCache,
     pub(crate) front_pages: FrontPages,
@@ -172,6 +175,7 @@ impl App {
             offers: parts.offers,
             catalogue: RwLock::new(Arc::new(catalogue)),
             signing_key: parts.signing_key,
+            evidence: Arc::new(Semaphore::new(evidence::AT_ONCE)),
             uploads,
             keys: KeyCache::default(),
             front_pages: FrontPages::default(),

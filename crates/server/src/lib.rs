@@ -7,6 +7,7 @@
 mod app;
 mod clock;
 mod config;
+mod evidence;
 
 mod http;
 

@@ -30,6 +30,7 @@ pub(crate) mod usage;
 pub(crate) mod webhook_endpoints;
 
 pub(crate) mod accounts;
+mod evidence;
 pub(crate) mod keys;
 mod leaks;
 pub(crate) mod memberships;
@@ -88,6 +89,7 @@ fn all_endpoints() -> Vec<Endpoint> {
         passkeys::endpoints(),
         memberships::endpoints(),
         keys::endpoints(),
+        evidence::endpoints(),
         leaks::endpoints(),
         decisions::endpoints(),
         admin::endpoints(),

@@ -81,6 +81,7 @@ POST   /api/projects/{project}/keys                  member          own
 DELETE /api/projects/{project}/keys/{key}            member          own
 POST   /api/projects/{project}/keys/{key}/rotate     member          own
 POST   /api/account/key-letters                      member
+GET    /api/account/evidence                         member
 POST   /api/decisions                                moderator
 GET    /api/admin/identities                         administrator
 GET    /api/admin/identities/{id}                    administrator

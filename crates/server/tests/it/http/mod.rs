@@ -4,6 +4,7 @@ mod access;
 mod accounts;
 mod bodies;
 mod content;
+mod evidence;
 mod first_clips;
 mod forms;
 mod hostile;
