@@ -76,8 +76,7 @@ async fn r02_a_membership_that_ended_is_dead_on_every_path_and_only_there() {
             assert_eq!(videos.status, 200);
             // A job that waits, and a signed link that is out.
             let waiting = make(&site, &cookie, "a red boat").await.goes_to();
-            let page_of =
-                app.store.library(me, &store::LibraryFilter::default(), store::Page::default()).await.unwrap();
+            let page_of = app.store.library(me, store::LibraryFilter::default(), None, 10).await.unwrap();
             let made = page_of.generations.iter().find(|one| one.video.is_some()).unwrap().id;
             let link = app.link_key.sign(&format!("{made}/video"), Duration::from_secs(3600), now);
             let link = format!("/media/{made}/video?expires={}&signature={}", link.expires, link.signature);
@@ -95,7 +94,7 @@ async fn r02_a_membership_that_ended_is_dead_on_every_path_and_only_there() {
             assert_eq!(site.send("GET", &waiting, As::Cookie(&cookie), Sent::Nothing).await.status, status);
             assert!(open().await >= 400);
             site.work().await;
-            let ended = app.store.library(me, &store::LibraryFilter::default(), store::Page::default()).await.unwrap();
+            let ended = app.store.library(me, store::LibraryFilter::default(), None, 10).await.unwrap();
             let job = ended.generations.iter().find(|one| one.id != made).unwrap();
             assert_eq!(job.error.as_ref().unwrap().code, platform::GenerationErrorCode::PermissionRevoked);
             // Only there.
