@@ -74,6 +74,7 @@ pub(crate) async fn write_kit(app: &App, identity: IdentityId, sink: &Sink) -> R
     kit.services().await?;
     kit.keys().await?;
     kit.decisions().await?;
+    kit.ends().await?;
     kit.uploads().await?;
     kit.clips().await?;
     kit.audit().await?;
@@ -269,6 +270,39 @@ impl Kit {
         self.add("decisions.json", json!({ "decisions": shown, "appeals": [] })).await?;
         let note = "Appeals are not taken through this program yet, so none are recorded.";
         self.item("decisions and appeals with their ids", &["decisions.json"], note);
+        Ok(())
+    }
+
+    /// Ends of services that were asked for, and receipts of what was erased.
+    async fn ends(&mut self) -> Result<(), KitError> {
+        let closures = self.app.store.closures(self.identity).await?;
+        let closures: Vec<_> = closures
+            .iter()
+            .map(|one| {
+                json!({
+                    "of": one.owner.as_str(),
+                    "asked_at": rfc3339(one.asked_at),
+                    "erased_from": rfc3339(one.erase_at),
+                    "erasing_has_begun": one.counted.is_some(),
+                })
+            })
+            .collect();
+        let receipts = self.app.store.receipts(self.identity).await?;
+        let receipts: Vec<_> = receipts
+            .iter()
+            .map(|one| {
+                json!({
+                    "id": one.id.to_string(),
+                    "of": one.owner.as_str(),
+                    "complete": one.complete,
+                    "written_at": rfc3339(one.written_at),
+                    "statement": one.body,
+                })
+            })
+            .collect();
+        self.add("closures.json", json!({ "closures": closures, "receipts": receipts })).await?;
+        let note = "The text of a statement, in a file of its own, is what `misora verify` reads.";
+        self.item("ends of services and receipts of deletion", &["closures.json"], note);
         Ok(())
     }
 

@@ -55,6 +55,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/postgres/0006_folders.sql"),
     ),
     (
+        7,
+        "closures",
+        include_str!("../migrations/sqlite/0007_closures.sql"),
+        include_str!("../migrations/postgres/0007_closures.sql"),
+    ),
+    (
         9,
         "evidence",
         include_str!("../migrations/sqlite/0009_evidence.sql"),
@@ -421,6 +427,7 @@ values! {
     Uuid: platform::ConversationId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::MessageId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::ReportId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::ReceiptId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::FolderId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::CommentId, value => Uuid::from_bytes(value.bytes());
     Bytes: platform::LinkToken, value => value.bytes().to_vec();

@@ -42,6 +42,9 @@ mod webhook;
 
 mod social;
 
+mod closure;
+mod retention;
+
 mod backup;
 mod link;
 mod objects;
@@ -55,27 +58,28 @@ pub use audit::{AuditBreak, AuditChain, AuditEntry};
 pub use backup::{backup, restore};
 pub use batch::{Batch, BatchCounts, BatchItem, NewBatch, NewBatchItem};
 pub use character::Character;
+pub use closure::{Closure, Erased, Receipt, Undone};
 pub use error::StoreError;
 pub use file::File;
 pub use folder::Folder;
 pub use generation::{Cancellation, Generation, GenerationPage, PublishedVideo};
-pub use holdings::{Figures, Holdings};
+pub use holdings::{Figures, Held, Holding, Holdings, KEEPERS, Keeper, RowObjects};
 pub use identity::{CredentialKind, Identity};
 pub use ledger::{Balance, LedgerEntry, UsageDay};
 pub use letter::{Letter, WaitingLetter};
 pub use library::{LibraryFilter, LibraryPlace, LibraryState, Shape};
 pub use link::{LinkError, LinkKey, LinkSignature};
-pub use objects::{ByteRange, ObjectBytes, ObjectKey, Objects, ObjectsPlace, S3Place, StoredVideo};
+pub use objects::{ByteRange, OBJECT_PREFIXES, ObjectBytes, ObjectKey, Objects, ObjectsPlace, S3Place, StoredVideo};
 pub use passkey::Passkey;
 pub use project::Project;
 pub use queue::{Ending, Heartbeat, Lease, Outputs, QueueDepth, QueuePlace, Reaped};
+pub use retention::{DEFAULT_SCHEDULE, ReadScheduleError, read_schedule, write_schedule};
 pub use sealer::{Sealer, SealerError};
 pub use second_factor::{CodeOutcome, SecondFactor};
 pub use session::{OneTimeToken, Session, TokenState};
 pub use social::{
     AuthorCard, Comment, Conversation, FeedSettings, FollowState, Listing, Message, NewComment, NewMessage, NewPost,
-    NewProfile, NewReport, Notice, Post, PostEdit, PostMedia, Profile, RemixNode, Report, ReportSubject, SOCIAL_TABLES,
-    Suggested,
+    NewProfile, NewReport, Notice, Post, PostEdit, PostMedia, Profile, RemixNode, Report, ReportSubject, Suggested,
 };
 pub use store::{Order, Page, Store};
 pub use tier::StoredInvite;

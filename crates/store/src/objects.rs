@@ -85,6 +85,9 @@ pub enum ByteRange {
     Last(u64),
 }
 
+/// How the names of all objects begin.
+pub const OBJECT_PREFIXES: [&str; 3] = ["renders/", "uploads/", "posts/"];
+
 impl Objects {
     /// Opens a place for objects.
     ///

@@ -30,6 +30,7 @@ pub(crate) mod usage;
 pub(crate) mod webhook_endpoints;
 
 pub(crate) mod accounts;
+pub(crate) mod closures;
 mod evidence;
 pub(crate) mod keys;
 mod leaks;
@@ -87,7 +88,7 @@ fn all_endpoints() -> Vec<Endpoint> {
         sessions::endpoints(),
         second_factor::endpoints(),
         passkeys::endpoints(),
-        memberships::endpoints(),
+        closures::endpoints(),
         keys::endpoints(),
         evidence::endpoints(),
         leaks::endpoints(),

@@ -27,6 +27,7 @@ mod batches;
 mod webhooks;
 
 mod backups;
+mod guarantees;
 mod objects;
 mod speed;
 

@@ -17,6 +17,7 @@ const FIXTURES: &[(i64, &str)] = &[
     (4, include_str!("fixtures/0004.sql")),
     (5, include_str!("fixtures/0005.sql")),
     (6, include_str!("fixtures/0006.sql")),
+    (7, include_str!("fixtures/0007.sql")),
     (9, include_str!("fixtures/0009.sql")),
 ];
 

@@ -122,7 +122,8 @@ async fn the_kit_is_whole(site: Site) {
         app.store.change_membership(owner, service, MembershipEvent::Suspend, now).await.unwrap();
     }
     app.store.change_membership(owner, Service::Social, MembershipEvent::Join, now).await.unwrap();
-    app.store.change_membership(owner, Service::Social, MembershipEvent::Close, now).await.unwrap();
+    let end = now + Duration::from_secs(30 * 86_400);
+    app.store.close_service(owner, Service::Social, end, now).await.unwrap();
     app.store.add_strike(owner, Service::Video).await.unwrap();
     let decision = Decision {
         id: DecisionId::new(now, entropy()),
@@ -174,6 +175,7 @@ async fn the_kit_is_whole(site: Site) {
         "manifest of every clip",
         "upload metadata",
         "decisions and appeals with their ids",
+        "ends of services and receipts of deletion",
         "failed re-registration messages",
         "keys with scopes and recent use",
         "systems named by the person",
@@ -195,6 +197,8 @@ async fn the_kit_is_whole(site: Site) {
     assert_eq!((&membership("video")["state"], &membership("video")["strikes"]), (&json!("suspended"), &json!(1)));
     assert_eq!(membership("social")["state"], "closing");
     assert_eq!(account["email"], "mika@example.org");
+    let closure = &read(&files, "closures.json")["closures"][0];
+    assert_eq!((&closure["of"], &closure["erasing_has_begun"]), (&json!("social"), &json!(false)));
     let decided = &read(&files, "decisions.json")["decisions"][0];
     assert_eq!((&decided["id"], &decided["ground"]), (&json!(decision.id.to_string()), &json!("rule 7")));
     let told = read(&files, &format!("clips/{clip}.json"));
