@@ -42,14 +42,16 @@ mod webhook;
 mod social;
 
 mod backup;
+mod keyring;
 mod link;
 mod objects;
+mod sealed_object;
 
 mod database;
 mod error;
 
 pub use accept::{Accept, Accepted, BatchLine, Idempotency, NewGeneration};
-pub use backup::{backup, restore};
+pub use backup::{backup, backup_keys, restore};
 pub use batch::{Batch, BatchCounts, BatchItem, NewBatch, NewBatchItem};
 pub use character::Character;
 pub use error::StoreError;
@@ -58,6 +60,7 @@ pub use folder::Folder;
 pub use generation::{Cancellation, Generation, GenerationPage, PublishedVideo};
 pub use holdings::{Figures, Holdings};
 pub use identity::{CredentialKind, Identity};
+pub use keyring::Subject;
 pub use ledger::{Balance, LedgerEntry, UsageDay};
 pub use letter::{Letter, WaitingLetter};
 pub use library::{LibraryFilter, LibraryPlace, LibraryState, Shape};

@@ -11,7 +11,9 @@ use provenance::{SigningKey, TrustedRoots};
 use render::{Progress, SteppedTestCard, TestCard};
 use server::worker::{Models, Worker, WorkerOptions};
 use server::{App, AppParts, HttpOutbound, Mail, ManualClock, Outbox, Settings, SystemEntropy, full_offer};
-use store::{Accept, Accepted, Generation, LinkKey, NewGeneration, Objects, ObjectsPlace, Project, Sealer, Store};
+use store::{
+    Accept, Accepted, Generation, LinkKey, NewGeneration, Objects, ObjectsPlace, Project, Sealer, Store, Subject,
+};
 
 use crate::postgres::postgres_database;
 
@@ -82,7 +84,7 @@ impl Bed {
         store.migrate().await.unwrap();
         let app = App::new(AppParts {
             store,
-            objects: Objects::open(&ObjectsPlace::Memory).unwrap(),
+            objects: Objects::open(&ObjectsPlace::Memory).unwrap().sealed_with(Sealer::new([1; 32])),
             offers: vec![full_offer(name("test-card"), Rate::FREE)],
             settings,
             link_key: LinkKey::new([1; 32]),
@@ -115,6 +117,11 @@ impl Bed {
         let credits = Credits::from_micros(1_000_000_000);
         app.store.grant(LedgerEntryId::new(now, entropy()), project, credits, "hello", now).await.unwrap();
         Self { app, clock, project, member, folder }
+    }
+
+    /// Whose the things of the bed's member are.
+    pub(crate) fn subject(&self, service: Service) -> Subject {
+        Subject { identity: self.member.identity(), service, since: self.app.now() }
     }
 
     pub(crate) fn worker(&self, models: Models) -> Worker {

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use media::{Frame, Mp4Reader, ReadLimits, encode_png};
-use platform::{CharacterId, ClipSource, FileId, GenerationErrorCode, GenerationKind, GenerationState, VideoId};
+use platform::{
+    CharacterId, ClipSource, FileId, GenerationErrorCode, GenerationKind, GenerationState, Service, VideoId,
+};
 use store::{Character, File, Generation};
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +34,7 @@ async fn upload(bed: &Bed, bytes: Bytes, media_type: &str) -> FileId {
         purpose: "vision".into(),
         media_type: media_type.into(),
         size_bytes: bytes.len() as u64,
-        key: bed.app.objects.put_upload(&id, bytes).await.unwrap(),
+        key: bed.app.objects.put_upload(bed.subject(Service::Api), &id, bytes).await.unwrap(),
         created_at: bed.app.now(),
         expires_at: None,
     };
@@ -75,7 +77,8 @@ async fn a_clip_starts_with_a_picture_and_shows_characters() {
     let frame = upload(&bed, encode_png(&picture).unwrap().into(), "image/png").await;
     let someone = made(&bed, create(), 4, 4).await;
     let character = CharacterId::new(bed.app.now(), entropy());
-    let key = bed.app.objects.put_upload(&character, mp4(&bed, &someone).await).await.unwrap();
+    let (subject, clip) = (bed.subject(Service::Video), mp4(&bed, &someone).await);
+    let key = bed.app.objects.put_upload(subject, &character, clip).await.unwrap();
     let row = Character { id: character, project: bed.project, name: "Mika".into(), key, created_at: bed.app.now() };
     bed.app.store.create_character(&row).await.unwrap();
     let kind = GenerationKind::Create { first_frame: Some(frame), characters: vec![character] };
