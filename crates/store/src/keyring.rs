@@ -281,7 +281,10 @@ fn is_fresh(since: Instant, now: Instant) -> bool {
 
 /// Others came first again and again, which takes more nodes than there are.
 fn contended() -> StoreError {
-    StoreError::State { what: "keyring", state: "changed by others all the time".into() }
+    StoreError::Objects(object_store::Error::Generic {
+        store: "keyring",
+        source: "others change it all the time".into(),
+    })
 }
 
 /// Whether what lies under a name of the keyring may have taken the place of what did before: only a tombstone that of a key.

@@ -1,5 +1,7 @@
 //! What a clip can start from: a picture, characters, another clip, and what is not there any more.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use media::{Frame, Mp4Reader, ReadLimits, encode_png};
 use platform::{
@@ -102,4 +104,20 @@ async fn what_it_starts_from_may_be_gone_or_unreadable() {
     check(GenerationKind::Edit { source: ClipSource::File(junk) }).await;
     check(GenerationKind::Create { first_frame: Some(junk), characters: vec![] }).await;
     assert_eq!(bed.money().await, (1000, 0));
+}
+
+#[tokio::test]
+async fn what_is_erased_is_no_source_and_what_was_begun_before_leaves_nothing() {
+    let bed = Bed::new().await;
+    let clip = made(&bed, create(), 4, 4).await.id;
+    let waiting = bed.accept(create()).await.id;
+    bed.clock.advance(Duration::from_secs(1));
+    bed.app.objects.destroy_key(bed.member.identity(), Service::Video, bed.app.now()).await.unwrap();
+    bed.worker(test_card()).work_once(&CancellationToken::new()).await.unwrap();
+    let late = bed.generation(waiting).await;
+    assert_eq!(late.error.unwrap().code, GenerationErrorCode::SourceUnavailable);
+    let edit = made(&bed, GenerationKind::Edit { source: ClipSource::Video(clip) }, 4, 4).await;
+    assert_eq!(edit.error.unwrap().code, GenerationErrorCode::SourceUnavailable);
+    // The first clip's.
+    assert_eq!(bed.app.objects.list("renders").await.unwrap().len(), 3);
 }
