@@ -41,7 +41,7 @@ pub(crate) enum Command {
     Admin(AdminOptions),
     /// Make a clip from a prompt.
     Generate(GenerateOptions),
-    /// Say who made a file, when, how, and whether it is untouched.
+    /// Say who made a file or signed a receipt, when, how, and whether it is untouched.
     Verify(VerifyOptions),
     /// Draw a scene of the paper world, which the built-in model learned from.
     Paper(PaperOptions),

@@ -47,9 +47,61 @@ pub enum DecisionError {
     /// A service reached past itself.
     #[error("a service can limit its own membership and nothing wider")]
     TooWide,
+    /// Not an administrator.
+    #[error("only administrators decide about a whole account, two of them together")]
+    NotAdministrator,
+    /// A ground that is not on the list.
+    #[error("a whole account is limited on one of these grounds alone: {}", IDENTITY_GROUNDS.join(", "))]
+    NotListed,
+    /// The same person twice.
+    #[error("another administrator than the one who proposed it confirms it")]
+    SamePerson,
     /// No ground was given.
     #[error("a decision names the rule it rests on")]
     NoGround,
+}
+
+/// The grounds on which all of someone's services can be limited at once. Published, and short on purpose.
+pub const IDENTITY_GROUNDS: [&str; 4] =
+    ["child_safety", "court_order", "account_takeover", "attack_on_the_installation"];
+
+/// A limit of all of someone's services, which waits for a second person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProposedDecision {
+    /// Its id.
+    pub id: DecisionId,
+    /// Whom it limits.
+    pub subject: IdentityId,
+    /// One of [`IDENTITY_GROUNDS`].
+    pub ground: String,
+    /// Who proposed it.
+    pub proposed_by: IdentityId,
+    /// When.
+    pub proposed_at: Timestamp,
+    /// When it ends; nothing if it is permanent.
+    pub ends_at: Option<Timestamp>,
+}
+
+impl ProposedDecision {
+    /// Whether someone with this role may propose it.
+    ///
+    /// # Errors
+    /// [`DecisionError`].
+    pub fn check(&self, role: Role) -> Result<(), DecisionError> {
+        if role < Role::Administrator {
+            return Err(DecisionError::NotAdministrator);
+        }
+        if IDENTITY_GROUNDS.contains(&self.ground.as_str()) { Ok(()) } else { Err(DecisionError::NotListed) }
+    }
+
+    /// Whether someone with this role may confirm it.
+    ///
+    /// # Errors
+    /// [`DecisionError`].
+    pub fn check_second(&self, who: IdentityId, role: Role) -> Result<(), DecisionError> {
+        self.check(role)?;
+        if who == self.proposed_by { Err(DecisionError::SamePerson) } else { Ok(()) }
+    }
 }
 
 impl DecisionScope {

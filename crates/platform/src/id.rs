@@ -150,6 +150,8 @@ ids! {
     NoticeId = "ntc_", check false;
     /// A folder of a library.
     FolderId = "folder_", check false;
+    /// A receipt of what was erased.
+    ReceiptId = "receipt_", check false;
 }
 
 #[cfg(test)]

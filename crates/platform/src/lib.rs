@@ -11,6 +11,7 @@ mod time;
 
 mod decision;
 mod membership;
+mod retention;
 mod second_factor;
 mod sign_up;
 mod tier;
@@ -41,15 +42,15 @@ mod hex;
 
 pub use api_key::{ApiKey, ApiKeySecret, KeyRefusal, MalformedKey, OverlapTooLong, Scope, Scopes, VerifiedKey};
 pub use batch::{BatchEvent, BatchState, COMPLETION_WINDOW, MAX_INPUT_BYTES, MAX_LINES};
-pub use decision::{Decision, DecisionError, DecisionScope};
+pub use decision::{Decision, DecisionError, DecisionScope, IDENTITY_GROUNDS, ProposedDecision};
 pub use generation::{
     ClipSource, GenerationError, GenerationErrorCode, GenerationEvent, GenerationKind, GenerationState, Progress,
     extended,
 };
 pub use id::{
     ApiKeyId, BatchId, CharacterId, CommentId, ConversationId, DecisionId, EventId, FileId, FolderId, IdError,
-    IdentityId, LedgerEntryId, LetterId, MessageId, NoticeId, PasskeyId, PlaceId, PostId, ProjectId, ReportId,
-    SessionId, VideoId, WebhookEndpointId,
+    IdentityId, LedgerEntryId, LetterId, MessageId, NoticeId, PasskeyId, PlaceId, PostId, ProjectId, ReceiptId,
+    ReportId, SessionId, VideoId, WebhookEndpointId,
 };
 pub use idempotency::{Fingerprint, IdempotencyKey};
 pub use job::{AttemptFailure, HEARTBEAT, LEASE, MAX_ATTEMPTS, Place, Retry, Route, VirtualTime, after_failure, place};
@@ -65,6 +66,7 @@ pub use parameters::{ClipCount, Parameters, Prompt, Seconds, Size, Words};
 pub use price::{Credits, LedgerKind, Rate};
 pub use rate_limit::{RateDecision, RateState, header_duration, rate_decision};
 pub use refusal::{Refusal, RefusalCode};
+pub use retention::{DataClass, Owner, Rule, Schedule, ScheduleError, Trigger};
 pub use second_factor::next_code_at;
 pub use sign_up::{Invite, SignUpMode, SignUpRefusal, sign_up_tier};
 pub use social::{

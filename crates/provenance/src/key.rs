@@ -171,6 +171,11 @@ impl SigningKey {
         &self.chain_pem
     }
 
+    /// What it signs with.
+    pub(crate) fn algorithm(&self) -> SigningAlg {
+        self.algorithm
+    }
+
     /// The signer that the C2PA library asks for.
     pub(crate) fn signer(&self) -> c2pa::Result<c2pa::BoxedSigner> {
         c2pa::create_signer::from_keys(self.chain_pem.as_bytes(), self.key_pem.as_bytes(), self.algorithm, None)

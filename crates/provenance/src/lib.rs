@@ -1,4 +1,4 @@
-//! Where a video came from: the visible mark, the C2PA manifest and the signing keys.
+//! Where a video came from: the visible mark, the C2PA manifest and the signing keys; and statements under the same keys.
 //!
 //! [`sign`] is the only way to a [`SignedVideo`], [`sign_picture`] to a [`SignedPicture`], and nothing else is published. [`verify`] reads bytes from anyone and says in one
 //! page who made them, when, how, and whether they are untouched.
@@ -11,6 +11,7 @@ mod sign;
 mod verify;
 
 mod report;
+mod statement;
 
 mod key;
 mod mark;
@@ -24,4 +25,5 @@ pub use manifest::{Action, Model, Provenance, SoftwareAgent, TrainingChoice};
 pub use mark::VisibleMark;
 pub use report::{Parent, Report, Signer, State, Trust};
 pub use sign::{SignError, SignedPicture, SignedVideo, sign, sign_picture};
+pub use statement::{StatementError, StatementReport, looks_like_statement, sign_statement, verify_statement};
 pub use verify::{TrustedRoots, verify};

@@ -219,7 +219,7 @@ impl Report {
 }
 
 impl Signer {
-    fn sentence(&self) -> String {
+    pub(crate) fn sentence(&self) -> String {
         let name = if self.organisation.is_empty() { "a signer without a name" } else { &self.organisation };
         match self.trust {
             Trust::ThisInstallation => format!("{name}: signed by this installation, not on the public trust list"),
@@ -246,7 +246,7 @@ impl Parent {
 }
 
 /// Strangers wrote these texts: no control characters, and no longer than a screen can take.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     const LIMIT: usize = 600;
     let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LIMIT).collect();
     if text.chars().count() > LIMIT {

@@ -158,7 +158,11 @@ fn parent(reader: &Reader, ingredient: &Ingredient, trusted: &TrustedRoots, dept
 }
 
 fn signer(manifest: &Manifest, trusted: &TrustedRoots) -> Option<Signer> {
-    let chain = certificates(manifest.signature_info()?.cert_chain()).ok()?;
+    signer_of_chain(&certificates(manifest.signature_info()?.cert_chain()).ok()?, trusted)
+}
+
+/// Whom a chain names, the signing certificate first, and who vouches for that.
+pub(crate) fn signer_of_chain(chain: &[Vec<u8>], trusted: &TrustedRoots) -> Option<Signer> {
     let leaf_der = chain.first()?;
     let (_, leaf) = X509Certificate::from_der(leaf_der).ok()?;
     let organisation = organisation(&leaf);

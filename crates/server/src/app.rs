@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use platform::{Catalogue, CatalogueError, ModelName, Offer, ProjectId, Quotas, SignUpMode, Tier, Timestamp};
+use platform::{Catalogue, CatalogueError, ModelName, Offer, ProjectId, Quotas, Schedule, SignUpMode, Tier, Timestamp};
 use provenance::{SigningKey, TrustedRoots};
 use store::{LinkKey, Objects, Store, StoreError};
 
@@ -75,6 +75,8 @@ pub struct Settings {
     pub language: String,
     /// Bytes of bodies that may lie in memory at one time, of all requests together. Default 1 GB.
     pub upload_memory_bytes: u64,
+    /// How long what is kept. Default [`store::DEFAULT_SCHEDULE`].
+    pub schedule: Schedule,
     /// What `/metrics` asks for; without it, it answers this machine alone. Default nothing.
     pub metrics_token: Option<String>,
 }
@@ -246,6 +248,9 @@ impl std::fmt::Debug for App {
 
 impl Settings {
     /// The defaults for an installation at this address.
+    ///
+    /// # Panics
+    /// Never: a test reads the default schedule.
     pub fn new(base_url: impl Into<String>) -> Self {
         Self {
             base_url: base_url.into().trim_end_matches('/').to_owned(),
@@ -261,6 +266,7 @@ impl Settings {
             first_clips: None,
             language: "en".into(),
             upload_memory_bytes: 1_000_000_000,
+            schedule: store::read_schedule(store::DEFAULT_SCHEDULE).expect("the default schedule is one"),
             metrics_token: None,
         }
     }

@@ -11,9 +11,9 @@ use std::time::Duration;
 use figment::providers::{Format, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
-use platform::{ModelName, SignUpMode};
+use platform::{ModelName, Schedule, SignUpMode};
 use serde::Deserialize;
-use store::{ObjectsPlace, S3Place, Sealer};
+use store::{ObjectsPlace, S3Place, Sealer, read_schedule};
 
 use crate::app::Settings;
 use crate::smtp::{Sender, SmtpPlace, SmtpSecurity};
@@ -69,6 +69,8 @@ pub struct Config {
     pub finish_within: Duration,
     /// Whether a new installation makes a dozen clips by itself and posts them. Default yes.
     pub first_clips: bool,
+    /// How long what is kept. Key: `retention`, a file like the default, which `/.well-known/retention.json` shows.
+    pub schedule: Schedule,
     /// The language of what the installation says by itself: `en` or `ja`. Default `en`.
     pub language: String,
 }
@@ -112,6 +114,7 @@ struct Written {
     visible_mark: Option<bool>,
     finish_within_seconds: Option<u32>,
     first_clips: Option<bool>,
+    retention: Option<PathBuf>,
     language: Option<String>,
 }
 
@@ -166,6 +169,7 @@ const KEYS: &[(&str, Form)] = &[
     ("visible_mark", Form::Plain),
     ("finish_within_seconds", Form::Plain),
     ("first_clips", Form::Plain),
+    ("retention", Form::Text),
     ("language", Form::Text),
 ];
 
@@ -207,6 +211,7 @@ impl Config {
             private_webhooks: self.allow_private_webhooks,
             behind_proxy: self.behind_proxy,
             language: self.language.clone(),
+            schedule: self.schedule.clone(),
             ..Settings::new(&self.public_url)
         }
     }
@@ -269,6 +274,14 @@ impl Written {
             visible_mark: self.visible_mark.unwrap_or(true),
             finish_within: Duration::from_secs(self.finish_within_seconds.unwrap_or(10).into()),
             first_clips: self.first_clips.unwrap_or(true),
+            schedule: match &self.retention {
+                Some(file) => {
+                    let text = std::fs::read_to_string(file)
+                        .map_err(|error| wrong("retention", &format!("{}: {error}", file.display())))?;
+                    read_schedule(&text).map_err(|error| wrong("retention", &error.to_string()))?
+                }
+                None => Settings::new("").schedule,
+            },
             language: match self.language.unwrap_or_else(|| "en".into()) {
                 tag if languages().any(|known| known == tag) => tag,
                 _ => {

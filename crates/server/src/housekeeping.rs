@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use platform::{TRASH_TIME, Timestamp};
+use platform::{TRASH_TIME, Timestamp, Trigger};
 use store::{Discarded, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::closures;
 use crate::http::videos::purge_videos;
 
 /// How often dead workers are looked for.
@@ -16,25 +17,19 @@ const EVERY: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(5);
 /// Things of one kind done in one round, so that no transaction is long.
 const AT_ONCE: u32 = 100;
-/// How often idempotency keys are forgotten and aliases read again.
+/// How often aliases are read again.
 const SELDOM: Duration = Duration::from_secs(60);
-/// How long whoever comes too late with a link is told so.
-const LATE: Duration = Duration::from_secs(7 * 86_400);
-
-/// How long pictures are kept for a repeated request: as long as its idempotency key counts, and a little longer.
-const PICTURES: Duration = Duration::from_secs(25 * 3600);
-
 /// What one round did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tidied {
     /// Jobs whose workers were gone: queued again or ended.
     pub jobs: u32,
-    /// Generations whose media went.
-    pub media: usize,
     /// Clips that went from the trash.
     pub trash: usize,
-    /// Files that went.
-    pub files: usize,
+    /// Things of any other kind whose time was over.
+    pub purged: u64,
+    /// Services and accounts that were ended.
+    pub closures: usize,
     /// Restrictions and suspensions whose time was over.
     pub limits: usize,
     /// Folders of objects that were deleted.
@@ -73,9 +68,14 @@ pub async fn tidy(app: &App) -> Result<Tidied, StoreError> {
         tracing::warn!(jobs = reaped.requeued, "jobs of workers that are gone are queued again");
         app.worker_signal.job_accepted();
     }
-    let media = app.store.expire_media(now, AT_ONCE).await?;
-    let trash = purge_videos(app, Discarded::Until(now - TRASH_TIME)).await?;
-    let files = app.store.expire_files(now).await?;
+    let schedule = &app.settings.schedule;
+    let kept = schedule.keep("clips", Trigger::Deleted).unwrap_or(TRASH_TIME);
+    let trash = purge_videos(app, Discarded::Until(now - kept)).await?;
+    let purged = app.store.run_schedule(schedule, AT_ONCE, now).await?;
+    for (class, count) in &purged {
+        tracing::info!(class, count, "kept no longer");
+    }
+    let closures = closures::finish_due(app).await?;
     let limits = app.store.end_limits(now, AT_ONCE).await?;
     if limits > 0 {
         app.keys.clear();
@@ -87,14 +87,11 @@ pub async fn tidy(app: &App) -> Result<Tidied, StoreError> {
         prefixes += 1;
     }
     let jobs = reaped.requeued + reaped.failed + reaped.cancelled;
-    Ok(Tidied { jobs, media, trash, files, limits, prefixes })
+    let purged = purged.iter().map(|(_, count)| count).sum();
+    Ok(Tidied { jobs, trash, purged, closures, limits, prefixes })
 }
 
-/// What changes seldom: other nodes' aliases are read; old idempotency keys go, and the pictures that were kept for them, and old links.
+/// What changes seldom: other nodes' aliases are read.
 async fn refresh(app: &App) -> Result<(), StoreError> {
-    let now = app.now();
-    app.store.forget_idempotency_keys(now).await?;
-    app.store.delete_old_pictures(now - PICTURES, AT_ONCE, now).await?;
-    app.store.forget_expired_tokens(now - LATE).await?;
     app.reload_catalogue().await
 }

@@ -17,6 +17,7 @@ mod outbound;
 mod smtp;
 
 pub mod batch_runner;
+pub mod closures;
 pub mod first_clips;
 pub mod housekeeping;
 pub mod letters;

@@ -180,15 +180,6 @@ impl Store {
         Ok(Accepted::New(accepted))
     }
 
-    /// Forgets idempotency keys that count no more; says how many.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub async fn forget_idempotency_keys(&self, now: Timestamp) -> Result<u64, StoreError> {
-        let sql = "DELETE FROM idempotency_keys WHERE created_at <= $1";
-        self.database.execute(sql, args![now - IDEMPOTENCY_WINDOW]).await
-    }
-
     /// What a project uses now, as its quotas count it.
     ///
     /// # Errors

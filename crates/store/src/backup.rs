@@ -115,7 +115,7 @@ pub async fn backup_keys(objects: &Objects, folder: &Path) -> Result<(), StoreEr
 /// while a server runs there.
 ///
 /// `keys` is the folder of the keys. An installation that has its keyring still needs none; given one, keys that were destroyed stay so.
-/// What was erased since the backup cannot be read; its rows come back, and are to be erased again ([`Objects::erased_subjects`]).
+/// What was erased since the backup cannot be read; its rows come back closed on every path, and housekeeping erases them again.
 ///
 /// # Errors
 /// [`StoreError::Restore`] if it is no whole backup, is newer than this program, has media that no key opens, or if something is there
@@ -151,7 +151,8 @@ pub async fn restore(folder: &Path, keys: Option<&Path>, store: &Store, objects:
         read_rows(&mut tx, &table, BufReader::new(file)).await?;
     }
     tx.commit().await?;
-    store.database.migrate().await
+    store.database.migrate().await?;
+    store.erase_again(&objects.erased_subjects().await?).await.map(|_| ())
 }
 
 /// Refuses an installation that holds something, or whose tables are newer than the backup's.

@@ -415,6 +415,7 @@ values! {
     Uuid: platform::ConversationId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::MessageId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::ReportId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::ReceiptId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::FolderId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::CommentId, value => Uuid::from_bytes(value.bytes());
     Bytes: platform::LinkToken, value => value.bytes().to_vec();

@@ -60,6 +60,9 @@ pub enum StoreError {
         /// How many it has.
         size_bytes: u64,
     },
+    /// A statement could not be signed.
+    #[error("a statement could not be signed: {0}")]
+    Statement(String),
     /// Copying a backup failed.
     #[error("{step} failed")]
     Backup {

@@ -111,13 +111,13 @@ impl Store {
         tx.commit().await
     }
 
-    /// Deletes files whose time is over; says how many.
+    /// Deletes files whose time was over at a moment; says how many.
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub async fn expire_files(&self, now: Timestamp) -> Result<usize, StoreError> {
+    pub async fn expire_files(&self, before: Timestamp, now: Timestamp) -> Result<usize, StoreError> {
         let mut tx = self.database.begin().await?;
-        let rows = tx.all("DELETE FROM files WHERE expires_at <= $1 RETURNING object_key", args![now]).await?;
+        let rows = tx.all("DELETE FROM files WHERE expires_at <= $1 RETURNING object_key", args![before]).await?;
         for row in &rows {
             delete_objects(&mut tx, ObjectKey::from_row(row.text("object_key")?).parent(), now).await?;
         }

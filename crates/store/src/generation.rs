@@ -216,17 +216,17 @@ impl Store {
         Ok(rows.len())
     }
 
-    /// Takes away the media of generations whose time is over; says how many. Rows and recipes stay.
+    /// Takes away the media of generations whose time was over at a moment; says how many. Rows and recipes stay.
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub async fn expire_media(&self, now: Timestamp, limit: u32) -> Result<usize, StoreError> {
+    pub async fn expire_media(&self, before: Timestamp, limit: u32, now: Timestamp) -> Result<usize, StoreError> {
         let mut tx = self.database.begin().await?;
         let sql = format!(
             "SELECT id FROM generations WHERE expires_at <= $1 AND video_key IS NOT NULL ORDER BY expires_at LIMIT $2{}",
             tx.for_update_skip_locked()
         );
-        let rows = tx.all(sql, args![now, limit]).await?;
+        let rows = tx.all(sql, args![before, limit]).await?;
         for row in &rows {
             let id = VideoId::from_bytes(row.id("id")?);
             let sql =

@@ -41,6 +41,9 @@ mod webhook;
 
 mod social;
 
+mod closure;
+mod retention;
+
 mod backup;
 mod keyring;
 mod link;
@@ -54,11 +57,12 @@ pub use accept::{Accept, Accepted, BatchLine, Idempotency, NewGeneration};
 pub use backup::{backup, backup_keys, restore};
 pub use batch::{Batch, BatchCounts, BatchItem, NewBatch, NewBatchItem};
 pub use character::Character;
+pub use closure::{Closure, Erased, Receipt, Undone};
 pub use error::StoreError;
 pub use file::File;
 pub use folder::Folder;
 pub use generation::{Cancellation, Generation, GenerationPage, PublishedVideo};
-pub use holdings::{Figures, Holdings};
+pub use holdings::{Figures, Held, Holding, Holdings, KEEPERS, Keeper, RowObjects};
 pub use identity::{CredentialKind, Identity};
 pub use keyring::Subject;
 pub use ledger::{Balance, LedgerEntry, UsageDay};
@@ -66,17 +70,17 @@ pub use letter::{Letter, WaitingLetter};
 pub use library::{LibraryFilter, LibraryPlace, LibraryState, Shape};
 pub use link::{LinkError, LinkKey, LinkSignature};
 pub use membership::AuditEntry;
-pub use objects::{ByteRange, ObjectBytes, ObjectKey, Objects, ObjectsPlace, S3Place, StoredVideo};
+pub use objects::{ByteRange, OBJECT_PREFIXES, ObjectBytes, ObjectKey, Objects, ObjectsPlace, S3Place, StoredVideo};
 pub use passkey::Passkey;
 pub use project::Project;
 pub use queue::{Ending, Heartbeat, Lease, Outputs, QueueDepth, QueuePlace, Reaped};
+pub use retention::{DEFAULT_SCHEDULE, ReadScheduleError, read_schedule, write_schedule};
 pub use sealer::{Sealer, SealerError};
 pub use second_factor::{CodeOutcome, SecondFactor};
 pub use session::{OneTimeToken, Session, TokenState};
 pub use social::{
     AuthorCard, Comment, Conversation, FeedSettings, FollowState, Listing, Message, NewComment, NewMessage, NewPost,
-    NewProfile, NewReport, Notice, Post, PostEdit, PostMedia, Profile, RemixNode, Report, ReportSubject, SOCIAL_TABLES,
-    Suggested,
+    NewProfile, NewReport, Notice, Post, PostEdit, PostMedia, Profile, RemixNode, Report, ReportSubject, Suggested,
 };
 pub use store::{Order, Page, Store};
 pub use tier::StoredInvite;

@@ -55,6 +55,14 @@ impl LinkKey {
         if link.expires <= now.seconds() { Err(LinkError::Expired) } else { Ok(()) }
     }
 
+    /// A hash of a text that only this installation can make: what is known by it alone is known to nobody else.
+    pub fn keyed_hash(&self, text: &str) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        mac.update(b"misora hash 1\0");
+        mac.update(text.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+
     fn mac(&self, what: &str, expires: i64) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
         mac.update(b"misora link 1\0");

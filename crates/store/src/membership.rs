@@ -1,8 +1,11 @@
 //! Memberships, decisions about them, and the record of what operators did.
 
-use platform::{Decision, IdentityId, Membership, MembershipEvent, MembershipState, Role, Service, Timestamp};
+use platform::{
+    Decision, DecisionId, DecisionScope, IdentityId, Membership, MembershipEvent, MembershipState, ProposedDecision,
+    Role, Service, Timestamp,
+};
 
-use crate::database::{Row, args};
+use crate::database::{Row, Tx, args};
 use crate::error::StoreError;
 use crate::generation::{number, word};
 use crate::store::Store;
@@ -71,19 +74,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<MembershipState, StoreError> {
         let mut tx = self.database.begin().await?;
-        let sql = "INSERT INTO memberships (identity, service, state, role, joined_at, changed_at)
-                   VALUES ($1, $2, 'none', 'member', $3, $3) ON CONFLICT (identity, service) DO NOTHING";
-        tx.execute(sql, args![identity, service.as_str(), now]).await?;
-        let sql = format!("SELECT * FROM memberships WHERE identity = $1 AND service = $2{}", tx.for_update());
-        let row = tx.first(sql, args![identity, service.as_str()]).await?.ok_or(StoreError::NotFound("membership"))?;
-        let state = from_row(&row)?.at(now).state;
-        let next =
-            state.next(event).ok_or_else(|| StoreError::State { what: "membership", state: state.as_str().into() })?;
-        let limits = matches!(event, MembershipEvent::Restrict | MembershipEvent::Suspend);
-        let sql = "UPDATE memberships SET state = $3, limited_until = $4, changed_at = $5
-                   WHERE identity = $1 AND service = $2";
-        let until = until.filter(|_| limits);
-        tx.execute(sql, args![identity, service.as_str(), next.as_str(), until, now]).await?;
+        let next = move_membership(&mut tx, identity, service, event, until, now).await?;
         tx.commit().await?;
         Ok(next)
     }
@@ -102,7 +93,7 @@ impl Store {
         for row in &rows {
             let membership = from_row(row)?.at(now);
             let (identity, service) = (membership.identity, membership.service.as_str());
-            let sql = "UPDATE memberships SET state = $3, limited_until = NULL, changed_at = $4
+            let sql = "UPDATE memberships SET state = $3, standing = NULL, limited_until = NULL, changed_at = $4
                        WHERE identity = $1 AND service = $2";
             tx.execute(sql, args![identity, service, membership.state.as_str(), now]).await?;
             let sql = "INSERT INTO audit (at, actor, action, subject, detail) VALUES ($1, NULL, $2, $3, $4)";
@@ -151,20 +142,65 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn record_decision(&self, decision: &Decision) -> Result<(), StoreError> {
-        let sql = "INSERT INTO decisions (id, subject, service, scope, ground, author, decided_at, ends_at, permanent)
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-        let args = args![
-            decision.id,
-            decision.subject,
-            decision.service.as_str(),
-            decision.scope.as_str(),
-            decision.ground.as_str(),
-            decision.author,
-            decision.decided_at,
-            decision.ends_at,
-            decision.ends_at.is_none(),
-        ];
+        let mut tx = self.database.begin().await?;
+        write_decision(&mut tx, decision).await?;
+        tx.commit().await
+    }
+
+    /// Keeps a proposal to limit all of someone's services.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn propose_decision(&self, proposed: &ProposedDecision) -> Result<(), StoreError> {
+        let sql = "INSERT INTO proposed_decisions (id, subject, ground, proposed_by, proposed_at, ends_at)
+                   VALUES ($1, $2, $3, $4, $5, $6)";
+        let ProposedDecision { id, subject, ground, proposed_by, proposed_at, ends_at } = proposed;
+        let args = args![*id, *subject, ground.as_str(), *proposed_by, *proposed_at, *ends_at];
         self.database.execute(sql, args).await.map(|_| ())
+    }
+
+    /// A proposal that nobody has confirmed yet.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn proposed_decision(&self, id: DecisionId) -> Result<ProposedDecision, StoreError> {
+        let row = self.database.first("SELECT * FROM proposed_decisions WHERE id = $1", args![id]).await?;
+        proposed_from_row(&row.ok_or(StoreError::NotFound("proposal"))?)
+    }
+
+    /// Carries a proposal out: every service of the person that is open is suspended, with a decision for each. Whether the second person
+    /// may is the caller's to know. Says which services were suspended.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if it was carried out before.
+    pub async fn carry_out_proposal(&self, id: DecisionId, now: Timestamp) -> Result<Vec<Service>, StoreError> {
+        let mut tx = self.database.begin().await?;
+        let row = tx.first("DELETE FROM proposed_decisions WHERE id = $1 RETURNING *", args![id]).await?;
+        let proposed = proposed_from_row(&row.ok_or(StoreError::NotFound("proposal"))?)?;
+        let mut suspended = Vec::new();
+        for service in Service::ALL {
+            let sql = "SELECT * FROM memberships WHERE identity = $1 AND service = $2";
+            let Some(row) = tx.first(sql, args![proposed.subject, service.as_str()]).await? else { continue };
+            if from_row(&row)?.at(now).state.next(MembershipEvent::Suspend).is_none() {
+                continue;
+            }
+            let event = MembershipEvent::Suspend;
+            move_membership(&mut tx, proposed.subject, service, event, proposed.ends_at, now).await?;
+            let decision = Decision {
+                id: DecisionId::derived(id.bytes(), service.as_str()),
+                subject: proposed.subject,
+                service,
+                scope: DecisionScope::Identity,
+                ground: proposed.ground.clone(),
+                author: proposed.proposed_by,
+                decided_at: now,
+                ends_at: proposed.ends_at,
+            };
+            write_decision(&mut tx, &decision).await?;
+            suspended.push(service);
+        }
+        tx.commit().await?;
+        Ok(suspended)
     }
 
     /// Adds a line to the record.
@@ -196,7 +232,75 @@ impl Store {
     }
 }
 
-fn from_row(row: &Row) -> Result<Membership, StoreError> {
+async fn write_decision(tx: &mut Tx, decision: &Decision) -> Result<(), StoreError> {
+    let sql = "INSERT INTO decisions (id, subject, service, scope, ground, author, decided_at, ends_at, permanent)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    let args = args![
+        decision.id,
+        decision.subject,
+        decision.service.as_str(),
+        decision.scope.as_str(),
+        decision.ground.as_str(),
+        decision.author,
+        decision.decided_at,
+        decision.ends_at,
+        decision.ends_at.is_none(),
+    ];
+    tx.execute(sql, args).await.map(|_| ())
+}
+
+fn proposed_from_row(row: &Row) -> Result<ProposedDecision, StoreError> {
+    Ok(ProposedDecision {
+        id: DecisionId::from_bytes(row.id("id")?),
+        subject: IdentityId::from_bytes(row.id("subject")?),
+        ground: row.text("ground")?,
+        proposed_by: IdentityId::from_bytes(row.id("proposed_by")?),
+        proposed_at: Timestamp::from_micros(row.int("proposed_at")?),
+        ends_at: row.opt_int("ends_at")?.map(Timestamp::from_micros),
+    })
+}
+
+/// Something happens to a membership, within a transaction. A limit stands behind an end, and is there again when the person is.
+pub(crate) async fn move_membership(
+    tx: &mut Tx,
+    identity: IdentityId,
+    service: Service,
+    event: MembershipEvent,
+    until: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<MembershipState, StoreError> {
+    let sql = "INSERT INTO memberships (identity, service, state, role, joined_at, changed_at)
+               VALUES ($1, $2, 'none', 'member', $3, $3) ON CONFLICT (identity, service) DO NOTHING";
+    tx.execute(sql, args![identity, service.as_str(), now]).await?;
+    let sql = format!("SELECT * FROM memberships WHERE identity = $1 AND service = $2{}", tx.for_update());
+    let row = tx.first(sql, args![identity, service.as_str()]).await?.ok_or(StoreError::NotFound("membership"))?;
+    let membership = from_row(&row)?.at(now);
+    let next = membership
+        .state
+        .next(event)
+        .ok_or_else(|| StoreError::State { what: "membership", state: membership.state.as_str().into() })?;
+    let standing = row.opt_text("standing")?.filter(|_| membership.limited_until.is_none_or(|end| end > now));
+    let (next, standing, until) = match event {
+        MembershipEvent::Restrict | MembershipEvent::Suspend => (next, None, until),
+        MembershipEvent::Close => {
+            let limit = membership.limit().map(|_| membership.state.as_str().to_owned());
+            (next, limit, membership.limited_until)
+        }
+        MembershipEvent::Finish => (next, standing, membership.limited_until),
+        MembershipEvent::Join | MembershipEvent::Undo => match standing.as_deref().and_then(MembershipState::from_word)
+        {
+            Some(limited) => (limited, None, membership.limited_until),
+            None => (next, None, None),
+        },
+        MembershipEvent::Restore => (next, None, None),
+    };
+    let sql = "UPDATE memberships SET state = $3, standing = $4, limited_until = $5, changed_at = $6
+               WHERE identity = $1 AND service = $2";
+    tx.execute(sql, args![identity, service.as_str(), next.as_str(), standing, until, now]).await?;
+    Ok(next)
+}
+
+pub(crate) fn from_row(row: &Row) -> Result<Membership, StoreError> {
     Ok(Membership {
         identity: IdentityId::from_bytes(row.id("identity")?),
         service: word(row, "service", Service::from_word)?,

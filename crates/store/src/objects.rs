@@ -96,6 +96,9 @@ pub enum ByteRange {
     Last(u64),
 }
 
+/// How the names of all objects begin.
+pub const OBJECT_PREFIXES: [&str; 3] = ["renders/", "uploads/", "posts/"];
+
 impl Objects {
     /// Opens a place for objects. Without [`Self::sealed_with`] nothing that is somebody's can be put or read.
     ///

@@ -4,6 +4,7 @@ use platform::Timestamp;
 
 use crate::database::{Database, args};
 use crate::error::StoreError;
+use crate::holdings::Keeper;
 use crate::sealer::Sealer;
 
 /// All rows of an installation. Cheap to clone; its methods stand in the files of their subjects.
@@ -11,6 +12,7 @@ use crate::sealer::Sealer;
 pub struct Store {
     pub(crate) database: Database,
     sealer: Option<Sealer>,
+    pub(crate) neighbours: Vec<Keeper>,
 }
 
 /// Which way a list goes by time of creation.
@@ -40,13 +42,20 @@ impl Store {
     /// # Errors
     /// [`StoreError::DatabaseUrl`], or [`StoreError::Database`] if it does not answer.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        Ok(Self { database: Database::open(url).await?, sealer: None })
+        Ok(Self { database: Database::open(url).await?, sealer: None, neighbours: Vec::new() })
     }
 
     /// The same store with the key that secrets in rows are sealed with. Without it they can be neither read nor written.
     #[must_use]
     pub fn sealed_with(self, sealer: Sealer) -> Self {
         Self { sealer: Some(sealer), ..self }
+    }
+
+    /// The same store with a service beside those of the product, which brings its own tables.
+    #[must_use]
+    pub fn with_neighbour(mut self, keeper: Keeper) -> Self {
+        self.neighbours.push(keeper);
+        self
     }
 
     /// What seals secrets in rows.

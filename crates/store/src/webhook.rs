@@ -179,7 +179,7 @@ impl Store {
         }
     }
 
-    /// Takes deliveries that are due. Whoever does not answer within a minute loses them to the next claim, so an endpoint can hear
+    /// Takes deliveries that are due, none of whoever is out of the `api` service. Whoever does not answer within a minute loses them to the next claim, so an endpoint can hear
     /// the same event twice, with the same id.
     ///
     /// # Errors
@@ -188,7 +188,11 @@ impl Store {
         let mut tx = self.database.begin().await?;
         let sql = format!(
             "SELECT event, endpoint, event_type, body, event_at, failed_attempts FROM webhook_deliveries
-             WHERE next_at <= $1 ORDER BY next_at LIMIT $2{}",
+             WHERE next_at <= $1 AND NOT EXISTS (SELECT 1 FROM webhook_endpoints e JOIN projects p ON p.id = e.project
+             JOIN memberships m ON m.identity = p.owner AND m.service = 'api' WHERE e.id = webhook_deliveries.endpoint
+             AND (m.state IN ('closing', 'closed')
+                  OR (m.state = 'suspended' AND (m.limited_until IS NULL OR m.limited_until > $1))))
+             ORDER BY next_at LIMIT $2{}",
             tx.for_update_skip_locked()
         );
         let mut deliveries = Vec::new();

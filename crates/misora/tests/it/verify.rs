@@ -60,3 +60,26 @@ fn files_for_the_reference_reader() {
     std::fs::copy(desk.clip("boat.mp4", "1"), folder.join("boat.mp4")).unwrap();
     std::fs::copy(desk.path("home/keys/root.pem"), folder.join("root.pem")).unwrap();
 }
+
+/// A statement needs no model and no clip: it is known by what is in it, whatever its name.
+#[test]
+fn a_receipt_is_told_in_words() {
+    let desk = Desk::new();
+    let key = provenance::SigningKey::open_or_create(&desk.path("home/keys"), "Paper Studio").unwrap();
+    let facts = br#"{"service":"video","clips":3}"#;
+    let receipt = provenance::sign_statement(&key, "misora-deletion-receipt+json", facts).unwrap();
+    std::fs::write(desk.path("paper.txt"), &receipt).unwrap();
+    let text = desk.succeed(&["verify", "paper.txt"]);
+    for words in ["UNTOUCHED", "a receipt of deletion", "Paper Studio: signed by this installation", "clips: 3"] {
+        assert!(text.contains(words), "{text}");
+    }
+    let told: Value = serde_json::from_str(&desk.succeed(&["verify", "paper.txt", "--json"])).unwrap();
+    assert_eq!((&told["state"], &told["payload"]["service"]), (&"untouched".into(), &"video".into()));
+
+    std::fs::write(desk.path("paper.txt"), receipt.replacen("\"payload\":\"e", "\"payload\":\"f", 1)).unwrap();
+    let output = desk.run(&["verify", "paper.txt"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stdout).unwrap().starts_with("TAMPERED"));
+    std::fs::write(desk.path("paper.txt"), "{}").unwrap();
+    assert_eq!(desk.run(&["verify", "paper.txt"]).status.code(), Some(1));
+}

@@ -5,6 +5,7 @@
 mod hostile;
 mod keys;
 mod signing;
+mod statements;
 
 use provenance::{Action, Model, Provenance, SigningKey, SoftwareAgent, TrainingChoice};
 use serde_json::json;

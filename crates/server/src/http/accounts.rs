@@ -212,6 +212,8 @@ pub(crate) async fn make_account(
     for service in [Service::Video, Service::Api] {
         app.store.change_membership(identity, service, MembershipEvent::Join, now).await?;
     }
+    // Leaving does not end a limit.
+    app.store.take_up_limits(identity, app.link_key.keyed_hash(email), now).await?;
     let (id, name) = (ProjectId::new(now, app.random()), "My project".to_owned());
     let project = Project { id, owner: identity, name, tier: tier.to_owned(), created_at: now, archived_at: None };
     app.store.create_project(&project).await?;

@@ -2,7 +2,10 @@
 
 use axum::Json;
 use axum::extract::State;
-use platform::{Decision, DecisionError, DecisionId, DecisionScope, IdentityId, MembershipEvent, Service, Timestamp};
+use platform::{
+    Decision, DecisionError, DecisionId, DecisionScope, IdentityId, MembershipEvent, ProposedDecision, Service,
+    Timestamp,
+};
 use serde::Serialize;
 use store::AuditEntry;
 use utoipa::ToSchema;
@@ -13,6 +16,7 @@ use crate::http::endpoint::{BodyKind, Endpoint, post};
 use crate::http::error::ApiError;
 use crate::http::form::Form;
 use crate::http::memberships::ShownMembership;
+use crate::http::page::Id;
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -20,6 +24,13 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             .says("Limits a membership, or lifts a limit; for moderators of that service.")
             .reads::<CreateDecision>(BodyKind::Json)
             .answers::<ShownDecision>(),
+        post("/api/admin/account-decisions", Access::Administrator, propose_account_decision)
+            .says("Proposes to suspend all services of someone, on one of the published grounds. A second administrator confirms it.")
+            .reads::<ProposeDecision>(BodyKind::Json)
+            .answers::<Proposal>(),
+        post("/api/admin/account-decisions/{id}/confirm", Access::Administrator, confirm_account_decision)
+            .says("Carries out what another administrator proposed.")
+            .answers::<Proposal>(),
     ]
 }
 
@@ -51,10 +62,107 @@ pub(crate) struct ShownDecision {
     membership: ShownMembership,
 }
 
+/// A decision about a whole account.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ProposeDecision {
+    /// Whom it limits.
+    identity: String,
+    /// `child_safety`, `court_order`, `account_takeover` or `attack_on_the_installation`.
+    ground: String,
+    /// Unix seconds at which it ends by itself; permanent if it is not said.
+    ends_at: Option<i64>,
+}
+
+/// A proposal, or what came of it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Proposal {
+    /// Its id.
+    id: String,
+    /// Always `account_decision`.
+    object: &'static str,
+    /// `proposed` or `carried_out`.
+    state: &'static str,
+    /// The services that were suspended.
+    services: Vec<&'static str>,
+}
+
+/// Someone whom a decision is about.
+fn subject(form: &Form) -> Result<IdentityId, ApiError> {
+    form.needed_text("identity")?.parse().map_err(|_| ApiError::invalid("identity", "This is no identity."))
+}
+
+/// When a decision ends: in the future, or by itself never.
+fn end(form: &Form, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
+    let ends_at = form.whole("ends_at", 0, i64::MAX as u64 / 1_000_000)?;
+    let ends_at = ends_at.and_then(|seconds| i64::try_from(seconds).ok()).map(Timestamp::from_seconds);
+    match ends_at {
+        Some(end) if end <= now => Err(ApiError::invalid("ends_at", "'ends_at' must be in the future.")),
+        ends_at => Ok(ends_at),
+    }
+}
+
+/// Why a decision is not taken.
+fn refused(error: DecisionError) -> ApiError {
+    match error {
+        DecisionError::NotModerator | DecisionError::NotAdministrator => {
+            ApiError::forbidden("role_missing", format!("{error}."))
+        }
+        DecisionError::TooWide => ApiError::forbidden("scope_too_wide", format!("{error}.")),
+        DecisionError::SamePerson => ApiError::forbidden("second_person_needed", format!("{error}.")),
+        DecisionError::NoGround | DecisionError::NotListed => ApiError::invalid("ground", format!("{error}.")),
+    }
+}
+
+/// The highest role that someone has anywhere.
+fn highest(person: &Person) -> platform::Role {
+    Service::ALL.into_iter().map(|service| person.role(service)).max().unwrap_or_default()
+}
+
+async fn propose_account_decision(
+    State(app): State<App>,
+    person: Person,
+    form: Form,
+) -> Result<Json<Proposal>, ApiError> {
+    let now = app.now();
+    let proposed = ProposedDecision {
+        id: DecisionId::new(now, app.random()),
+        subject: subject(&form)?,
+        ground: form.needed_text("ground")?.to_owned(),
+        proposed_by: person.identity(),
+        proposed_at: now,
+        ends_at: end(&form, now)?,
+    };
+    proposed.check(highest(&person)).map_err(refused)?;
+    app.store.identity(proposed.subject).await?;
+    app.store.propose_decision(&proposed).await?;
+    let (action, detail) = ("account.propose".to_owned(), format!("{}: {}", proposed.id, proposed.ground));
+    let (actor, subject) = (Some(person.identity()), proposed.subject.to_string());
+    app.store.record_audit(&AuditEntry { at: now, actor, action, subject, detail }).await?;
+    let (id, object) = (proposed.id.to_string(), "account_decision");
+    Ok(Json(Proposal { id, object, state: "proposed", services: Vec::new() }))
+}
+
+async fn confirm_account_decision(
+    State(app): State<App>,
+    person: Person,
+    Id(id): Id<DecisionId>,
+) -> Result<Json<Proposal>, ApiError> {
+    let now = app.now();
+    let proposed = app.store.proposed_decision(id).await?;
+    proposed.check_second(person.identity(), highest(&person)).map_err(refused)?;
+    let suspended = app.store.carry_out_proposal(id, now).await?;
+    app.keys.clear();
+    let services: Vec<_> = suspended.into_iter().map(Service::as_str).collect();
+    let detail = format!("{id}: {}, proposed by {}: {}", proposed.ground, proposed.proposed_by, services.join(", "));
+    let (actor, subject) = (Some(person.identity()), proposed.subject.to_string());
+    let action = "account.suspend".to_owned();
+    app.store.record_audit(&AuditEntry { at: now, actor, action, subject, detail }).await?;
+    Ok(Json(Proposal { id: id.to_string(), object: "account_decision", state: "carried_out", services }))
+}
+
 async fn create_decision(State(app): State<App>, person: Person, form: Form) -> Result<Json<ShownDecision>, ApiError> {
     let now = app.now();
-    let subject: IdentityId =
-        form.needed_text("identity")?.parse().map_err(|_| ApiError::invalid("identity", "This is no identity."))?;
+    let subject = subject(&form)?;
     let service = Service::from_word(form.needed_text("service")?)
         .ok_or_else(|| ApiError::invalid("service", "There is no such service."))?;
     let event = match form.needed_text("event")? {
@@ -66,7 +174,6 @@ async fn create_decision(State(app): State<App>, person: Person, form: Form) -> 
     let scope = form.text("scope")?.unwrap_or("service");
     let scope = DecisionScope::ALL.into_iter().find(|known| known.as_str() == scope);
     let scope = scope.ok_or_else(|| ApiError::invalid("scope", "There is no such scope."))?;
-    let ends_at = form.whole("ends_at", 0, i64::MAX as u64 / 1_000_000)?;
     let decision = Decision {
         id: DecisionId::new(now, app.random()),
         subject,
@@ -75,17 +182,10 @@ async fn create_decision(State(app): State<App>, person: Person, form: Form) -> 
         ground: form.needed_text("ground")?.to_owned(),
         author: person.identity(),
         decided_at: now,
-        ends_at: ends_at.and_then(|seconds| i64::try_from(seconds).ok()).map(Timestamp::from_seconds),
+        ends_at: end(&form, now)?,
     };
-    decision.check(person.role(service)).map_err(|error| match error {
-        DecisionError::NotModerator => ApiError::forbidden("role_missing", format!("{error}.")),
-        DecisionError::TooWide => ApiError::forbidden("scope_too_wide", format!("{error}.")),
-        DecisionError::NoGround => ApiError::invalid("ground", format!("{error}.")),
-    })?;
+    decision.check(person.role(service)).map_err(refused)?;
     app.store.identity(subject).await?;
-    if decision.ends_at.is_some_and(|end| end <= now) {
-        return Err(ApiError::invalid("ends_at", "'ends_at' must be in the future."));
-    }
     app.store.change_membership_until(subject, service, event, decision.ends_at, now).await?;
     app.store.record_decision(&decision).await?;
     let action = format!("membership.{}", form.needed_text("event")?);

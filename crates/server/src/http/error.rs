@@ -291,6 +291,7 @@ impl From<StoreError> for ApiError {
             | StoreError::Corrupt { .. }
             | StoreError::Objects(_)
             | StoreError::ObjectsPlace(_)
+            | StoreError::Statement(_)
             | StoreError::Backup { .. }
             | StoreError::Keys(_)
             | StoreError::Restore(_) => Self::internal(&chain(&error)),

@@ -30,6 +30,7 @@ pub(crate) mod usage;
 pub(crate) mod webhook_endpoints;
 
 pub(crate) mod accounts;
+pub(crate) mod closures;
 pub(crate) mod keys;
 mod leaks;
 pub(crate) mod memberships;
@@ -86,7 +87,7 @@ fn all_endpoints() -> Vec<Endpoint> {
         sessions::endpoints(),
         second_factor::endpoints(),
         passkeys::endpoints(),
-        memberships::endpoints(),
+        closures::endpoints(),
         keys::endpoints(),
         leaks::endpoints(),
         decisions::endpoints(),

@@ -4,16 +4,18 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use platform::{MembershipState, Service, SessionId};
+use platform::{MembershipState, Owner, Service, SessionId};
 use store::Holdings;
 
 use crate::app::App;
 use crate::http::accounts::{change_password, create_recovery_codes};
 use crate::http::auth::{ClientAddress, Person};
+use crate::http::closures::join_service;
 use crate::http::error::ApiError;
-use crate::http::memberships::{ServiceInPath, close_service, join_service, undo_close};
+use crate::http::memberships::ServiceInPath;
 use crate::http::page::{Id, Values};
 use crate::http::sessions::delete_session;
+use crate::web::closing::{ReceiptView, receipts};
 use crate::web::enter::inner;
 use crate::web::guard::{Visitor, is_guards};
 use crate::web::shell::{Here, Moment, Shell, html, html_refused};
@@ -24,8 +26,6 @@ pub(super) fn pages() -> Vec<Page> {
     vec![
         get("/account", Viewer::Person, show_account),
         post("/account/services/{service}/join", Viewer::Person, join),
-        post("/account/services/{service}/close", Viewer::Person, close),
-        post("/account/services/{service}/undo", Viewer::Person, undo),
         post("/account/sessions/{id}/end", Viewer::Person, end_session),
         post("/account/password", Viewer::Person, new_password),
         post("/account/recovery-codes", Viewer::Person, new_codes),
@@ -69,6 +69,9 @@ struct AccountPage {
     confirmed: bool,
     services: Vec<ServiceView>,
     sessions: Vec<SessionView>,
+    receipts: Vec<ReceiptView>,
+    /// Until when the end of the account can be taken back, if it was asked for.
+    closing: Option<Moment>,
     languages: Vec<(&'static str, &'static str, bool)>,
     codes: Vec<String>,
     notice: Option<&'static str>,
@@ -116,6 +119,12 @@ async fn account_page(app: &App, visitor: &Visitor, person: &Person) -> Result<A
         confirmed: identity.email_confirmed_at.is_some(),
         services: services.into(),
         sessions: sessions.iter().map(show).collect(),
+        receipts: receipts(app, words, person).await?,
+        closing: app
+            .store
+            .closure(person.identity(), Owner::Account)
+            .await?
+            .map(|closure| Moment::of(closure.erase_at)),
         languages: Words::all().map(|(tag, name)| (tag, name, tag == words.tag())).collect(),
         codes: Vec::new(),
         notice: None,
@@ -190,27 +199,6 @@ async fn join(
 ) -> Result<Response, ApiError> {
     let joined = join_service(State(app.clone()), person.clone(), service).await;
     done(&app, &visitor, &person, joined, "service").await
-}
-
-async fn close(
-    State(app): State<App>,
-    visitor: Visitor,
-    person: Person,
-    service: ServiceInPath,
-    Fields(form): Fields,
-) -> Result<Response, ApiError> {
-    let closed = close_service(State(app.clone()), person.clone(), service, form).await;
-    done(&app, &visitor, &person, closed, "service").await
-}
-
-async fn undo(
-    State(app): State<App>,
-    visitor: Visitor,
-    person: Person,
-    service: ServiceInPath,
-) -> Result<Response, ApiError> {
-    let undone = undo_close(State(app.clone()), person.clone(), service).await;
-    done(&app, &visitor, &person, undone, "service").await
 }
 
 async fn end_session(

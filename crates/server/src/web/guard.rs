@@ -94,6 +94,10 @@ fn back_from(path: &str) -> String {
     match kept.as_slice() {
         ["account", part @ ("keys" | "webhooks" | "profile" | "feed" | "security")] => format!("/account/{part}"),
         ["admin", part] => format!("/admin/{part}"),
+        ["account", "close" | "erase"] => "/account/close".into(),
+        ["account", "services"] => {
+            plain.rsplit_once('/').map_or("/account".into(), |(place, _)| format!("{place}/close"))
+        }
         ["account", ..] => "/account".into(),
         _ => "/".into(),
     }

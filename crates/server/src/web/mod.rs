@@ -12,6 +12,7 @@ mod assets;
 mod account;
 mod admin;
 mod clip;
+mod closing;
 mod credentials;
 mod enter;
 mod feed;
@@ -95,6 +96,7 @@ fn all_pages() -> Vec<Page> {
         library::pages(),
         folders::pages(),
         account::pages(),
+        closing::pages(),
         security::pages(),
         keys::pages(),
         admin::pages(),

@@ -136,8 +136,10 @@ mod tests {
         let asked = asked();
         assert!(asked.len() > 100, "{}", asked.len());
         let dynamic = [
+            "class.",
             "error.",
             "feed.",
+            "keeps.",
             "kind.",
             "notice.",
             "notices.",

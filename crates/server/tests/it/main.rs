@@ -1,6 +1,7 @@
 //! The server as its clients see it, and the loops behind it.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod guarantees;
 mod http;
 mod loops;
 

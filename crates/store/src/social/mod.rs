@@ -4,6 +4,7 @@
 mod comment;
 mod feed;
 mod for_you;
+mod leaving;
 mod message;
 mod notice;
 mod post;
@@ -15,6 +16,7 @@ mod search;
 pub use comment::{Comment, NewComment};
 pub use feed::Listing;
 pub use for_you::{FeedSettings, Suggested};
+pub(crate) use leaving::{LEAVING, leave};
 pub use message::{Conversation, Message, NewMessage};
 pub use notice::Notice;
 pub use post::{AuthorCard, NewPost, Post, PostEdit, PostMedia, RemixNode};
@@ -23,28 +25,6 @@ pub use relation::FollowState;
 pub use report::{NewReport, Report, ReportSubject};
 
 use platform::{ActiveMembership, IdentityId, Service};
-
-/// Every table of the service with the class of data that it holds, for retention, export and deletion.
-pub const SOCIAL_TABLES: &[(&str, &str)] = &[
-    ("profiles", "social.profile"),
-    ("handles", "social.profile"),
-    ("posts", "social.posts"),
-    ("post_tags", "social.posts"),
-    ("follows", "social.relations"),
-    ("blocks", "social.relations"),
-    ("mutes", "social.relations"),
-    ("likes", "social.likes"),
-    ("comments", "social.comments"),
-    ("hidden_words", "social.profile"),
-    ("post_words", "social.posts"),
-    ("profile_words", "social.profile"),
-    ("feed_rules", "social.profile"),
-    ("reports", "social.reports"),
-    ("notices", "social.notices"),
-    ("notice_actors", "social.notices"),
-    ("conversations", "social.messages"),
-    ("messages", "social.messages"),
-];
 
 /// Whether someone's membership lets others see them; `$who` stands for a column.
 pub(crate) fn is_present(who: &str) -> String {

@@ -341,18 +341,18 @@ impl Store {
         tx.commit().await
     }
 
-    /// Ends what was deleted more than 30 days ago: words, media, likes and comments go. Of a post that others made something from, an
+    /// Ends what was deleted before a moment: words, media, likes and comments go. Of a post that others made something from, an
     /// empty row stays, so that their tree keeps its shape. Says how many.
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub async fn purge_posts(&self, limit: u32, now: Timestamp) -> Result<usize, StoreError> {
+    pub async fn purge_posts(&self, before: Timestamp, limit: u32, now: Timestamp) -> Result<usize, StoreError> {
         let mut tx = self.database.begin().await?;
         let sql = format!(
             "SELECT id, video_key FROM posts WHERE deleted_at <= $1 AND video_key <> '' ORDER BY deleted_at LIMIT $2{}",
             tx.for_update()
         );
-        let rows = tx.all(sql, args![now - UNDO, limit]).await?;
+        let rows = tx.all(sql, args![before, limit]).await?;
         for row in &rows {
             let id = PostId::from_bytes(row.id("id")?);
             delete_objects(&mut tx, ObjectKey::from_row(row.text("video_key")?).parent(), now).await?;
@@ -601,7 +601,7 @@ async fn shown_if_published(tx: &mut Tx, id: PostId) -> Result<(), StoreError> {
 }
 
 /// A post has gone from sight.
-async fn hidden(tx: &mut Tx, id: PostId) -> Result<(), StoreError> {
+pub(super) async fn hidden(tx: &mut Tx, id: PostId) -> Result<(), StoreError> {
     unindex(tx, id).await?;
     count_for_parent(tx, id, -1).await
 }

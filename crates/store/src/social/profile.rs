@@ -75,6 +75,11 @@ impl Store {
         {
             return Err(StoreError::Exists("handle"));
         }
+        // Nobody poses as who left.
+        let sql = "SELECT 1 AS one FROM reserved_handles WHERE skeleton = $1 AND (identity IS NULL OR identity <> $2)";
+        if tx.first(sql, args![handle.skeleton(), me]).await?.is_some() {
+            return Err(StoreError::Exists("handle"));
+        }
         let sql = "INSERT INTO profiles (identity, handle, display_name, bio, closed, created_at, updated_at)
                    VALUES ($1, $2, $3, $4, $5, $6, $6) ON CONFLICT (identity) DO UPDATE SET handle = excluded.handle,
                    display_name = excluded.display_name, bio = excluded.bio, closed = excluded.closed, updated_at = excluded.updated_at";

@@ -61,7 +61,7 @@ async fn restored(bed: &Bed, ids: [VideoId; 2], place: &Path, keys: &Path, url: 
 }
 
 /// All rows of a backup by their tables, in an order that no engine decides.
-fn rows(place: &Path) -> BTreeMap<String, Vec<String>> {
+pub(crate) fn rows(place: &Path) -> BTreeMap<String, Vec<String>> {
     let entries = std::fs::read_dir(place.join("rows")).unwrap().map(|entry| entry.unwrap().path());
     let lines = entries.map(|path| {
         let mut lines: Vec<_> = std::fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect();

@@ -26,6 +26,7 @@ mod batches;
 mod webhooks;
 
 mod backups;
+mod guarantees;
 mod objects;
 mod speed;
 

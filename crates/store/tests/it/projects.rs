@@ -68,7 +68,7 @@ async fn files_come_and_go(bed: Bed) {
     assert_eq!((listed(None).await, listed(Some("batch")).await), (2, 1));
     let page = Page { after: Some(ids[1]), ..Page::default() };
     assert_eq!(bed.store.files(bed.project, Some("vision"), page).await.unwrap()[0].id, ids[0]);
-    assert_eq!(bed.store.expire_files(bed.now + Duration::from_secs(10)).await.unwrap(), 1);
+    assert_eq!(bed.store.expire_files(bed.now + Duration::from_secs(10), bed.now).await.unwrap(), 1);
     bed.store.delete_file(bed.project, ids[1], bed.now).await.unwrap();
     assert_eq!(bed.store.object_deletions(10).await.unwrap().len(), 2);
 }

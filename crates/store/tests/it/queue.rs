@@ -196,8 +196,8 @@ async fn media_expire(bed: Bed) {
     let mut outputs = bed.outputs(id, 1).await;
     outputs.expires_at = Some(bed.now + Duration::from_secs(3600));
     bed.store.finish(&lease, &outputs, bed.now).await.unwrap();
-    assert_eq!(bed.store.expire_media(bed.now, 10).await.unwrap(), 0);
-    assert_eq!(bed.store.expire_media(bed.now + Duration::from_secs(3600), 10).await.unwrap(), 1);
+    assert_eq!(bed.store.expire_media(bed.now, 10, bed.now).await.unwrap(), 0);
+    assert_eq!(bed.store.expire_media(bed.now + Duration::from_secs(3600), 10, bed.now).await.unwrap(), 1);
     let generation = bed.store.generation(bed.project, id).await.unwrap();
     assert_eq!((generation.state, generation.video), (GenerationState::Completed, None));
     assert_eq!(bed.store.object_deletions(10).await.unwrap(), [format!("renders/{id}")]);

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use platform::{
-    BatchId, CharacterId, FileId, IdentityId, MembershipEvent, MembershipState, PasskeyId, ProjectId, Role, Scope,
-    Scopes, Service, Timestamp, WebhookEndpointId, WebhookSecret,
+    BatchId, CharacterId, DecisionId, FileId, IDENTITY_GROUNDS, IdentityId, MembershipEvent, MembershipState,
+    PasskeyId, ProjectId, ProposedDecision, Role, Scope, Scopes, Service, Timestamp, WebhookEndpointId, WebhookSecret,
 };
 use serde_json::json;
 use store::{Character, File, NewBatch, Passkey, Subject, WebhookEndpoint};
@@ -71,6 +71,14 @@ POST   /api/session/reauthenticate                   member
 POST   /api/memberships/{service}/join               member
 POST   /api/memberships/{service}/close              member
 POST   /api/memberships/{service}/undo               member
+GET    /api/memberships/{service}/closing            member
+POST   /api/memberships/{service}/erase              member
+GET    /api/account/closing                          member
+POST   /api/account/close                            member
+POST   /api/account/undo                             member
+POST   /api/account/erase                            member
+GET    /api/receipts                                 member
+GET    /api/receipts/{id}                            member          own
 GET    /api/projects                                 member
 POST   /api/projects                                 member
 GET    /api/projects/{project}                       member          own
@@ -96,6 +104,8 @@ GET    /api/admin/model-aliases                      administrator
 POST   /api/admin/model-aliases                      administrator
 GET    /api/admin/queue                              administrator
 GET    /api/admin/audit                              administrator
+POST   /api/admin/account-decisions                  administrator
+POST   /api/admin/account-decisions/{id}/confirm     administrator
 POST   /api/account                                  open
 POST   /api/account/recover                          open
 POST   /api/account/password-reset                   open
@@ -117,6 +127,7 @@ GET    /readyz                                       open
 GET    /metrics                                      open
 GET    /openapi.json                                 open
 GET    /docs                                         open
+GET    /.well-known/retention.json                   open
 ";
 
 /// One of everything that a path can name, all the owner's.
@@ -128,6 +139,8 @@ struct Things {
     batch: String,
     endpoint: String,
     passkey: String,
+    receipt: String,
+    proposal: String,
 }
 
 fn rows() -> impl Iterator<Item = (&'static str, &'static str, Vec<&'static str>)> {
@@ -203,6 +216,16 @@ impl Things {
             last_used_at: None,
         };
         app.store.create_passkey(&row).await.unwrap();
+        let receipt = site.receipt(identity).await;
+        let proposal = ProposedDecision {
+            id: DecisionId::new(now, entropy()),
+            subject: identity,
+            ground: IDENTITY_GROUNDS[0].into(),
+            proposed_by: IdentityId::new(now, entropy()),
+            proposed_at: now,
+            ends_at: None,
+        };
+        app.store.propose_decision(&proposal).await.unwrap();
         let keys = app.store.api_keys(project).await.unwrap();
         Self {
             key: keys.last().unwrap().id.to_string(),
@@ -212,6 +235,8 @@ impl Things {
             batch: batch.to_string(),
             endpoint: endpoint.to_string(),
             passkey: passkey.to_string(),
+            receipt,
+            proposal: proposal.id.to_string(),
         }
     }
 
@@ -230,6 +255,8 @@ impl Things {
             ("/api/account/passkeys", &self.passkey),
             ("/api/admin/identities", &site.owner().to_string()),
             ("/api/admin/projects", &site.bed.project.to_string()),
+            ("/api/receipts", &self.receipt),
+            ("/api/admin/account-decisions", &self.proposal),
             ("/api/admin/keys", &self.key),
             ("/api/admin/invites", &"0".repeat(64)),
         ]

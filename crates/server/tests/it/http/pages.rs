@@ -90,6 +90,14 @@ GET   /account                                   person
 POST  /account/services/{service}/join           person
 POST  /account/services/{service}/close          person
 POST  /account/services/{service}/undo           person
+GET   /account/services/{service}/close          person
+POST  /account/services/{service}/erase          person
+GET   /account/close                             person
+POST  /account/close                             person
+POST  /account/undo                              person
+POST  /account/erase                             person
+GET   /account/receipts/{id}                     person  own
+GET   /retention                                 anyone
 POST  /account/sessions/{id}/end                 person  own
 POST  /account/password                          person
 POST  /account/recovery-codes                    person
@@ -224,19 +232,19 @@ async fn a_page_is_for_whom_its_row_says_and_names_nothing_of_others() {
 }
 
 /// Someone who joined by the page; the cookie.
-pub(super) async fn join(site: &Site, email: &str) -> String {
+pub(crate) async fn join(site: &Site, email: &str) -> String {
     let fields = [("email", email), ("password", PASSWORD), ("next", "/make?prompt=a+boat")];
     let joined = site.send("POST", "/sign-up", As::Nobody, Sent::Fields(&fields)).await;
     assert_eq!(joined.goes_to(), "/make?prompt=a+boat");
     joined.header("set-cookie").split(';').next().unwrap().to_owned()
 }
 
-pub(super) async fn make(site: &Site, cookie: &str, prompt: &str) -> Answer {
+pub(crate) async fn make(site: &Site, cookie: &str, prompt: &str) -> Answer {
     let fields = [("prompt", prompt), ("size", "144x80"), ("seconds", "4"), ("n", "1"), ("seed", "")];
     site.send("POST", "/make", As::Cookie(cookie), Sent::Fields(&fields)).await
 }
 
-pub(super) async fn page(site: &Site, cookie: &str, path: &str) -> String {
+pub(crate) async fn page(site: &Site, cookie: &str, path: &str) -> String {
     let answer = site.send("GET", path, As::Cookie(cookie), Sent::Nothing).await;
     assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
     answer.page()

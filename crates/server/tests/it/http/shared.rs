@@ -5,7 +5,7 @@ use platform::{Role, Service, SignUpMode};
 use super::pages::{join, make, page};
 use super::site::{Answer, As, Sent, Site};
 
-async fn post(site: &Site, cookie: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
+pub(crate) async fn post(site: &Site, cookie: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
     site.send("POST", path, As::Cookie(cookie), Sent::Fields(fields)).await
 }
 
@@ -14,7 +14,7 @@ async fn status(site: &Site, who: As<'_>, path: &str) -> u16 {
 }
 
 /// Someone with a profile; the cookie.
-async fn maker(site: &Site, handle: &str) -> String {
+pub(crate) async fn maker(site: &Site, handle: &str) -> String {
     let cookie = join(site, &format!("{handle}@people.example")).await;
     let kept = post(site, &cookie, "/account/profile", &[("handle", handle), ("display_name", "")]).await;
     assert_eq!(kept.goes_to(), format!("/@{handle}"));
@@ -22,19 +22,19 @@ async fn maker(site: &Site, handle: &str) -> String {
 }
 
 /// A clip that nobody else sees; its path.
-async fn draft(site: &Site, cookie: &str) -> String {
+pub(crate) async fn draft(site: &Site, cookie: &str) -> String {
     let clip = make(site, cookie, "a red boat").await.goes_to();
     site.work().await;
     clip
 }
 
 /// A clip that is shown; its path.
-async fn shown(site: &Site, cookie: &str, visibility: &str, more: &[(&str, &str)]) -> String {
+pub(crate) async fn shown(site: &Site, cookie: &str, visibility: &str, more: &[(&str, &str)]) -> String {
     let clip = draft(site, cookie).await;
     publish(site, cookie, &clip, visibility, more).await
 }
 
-async fn publish(site: &Site, cookie: &str, clip: &str, visibility: &str, more: &[(&str, &str)]) -> String {
+pub(crate) async fn publish(site: &Site, cookie: &str, clip: &str, visibility: &str, more: &[(&str, &str)]) -> String {
     let mut fields = vec![("visibility", visibility), ("caption", "look <b>here</b> #Boat")];
     fields.extend(more);
     post(site, cookie, &format!("{clip}/publish"), &fields).await.goes_to()

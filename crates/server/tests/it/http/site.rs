@@ -307,6 +307,15 @@ impl Site {
         paths.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
     }
 
+    /// A receipt of an `assistant` service that someone joined and ended; its id. They are out of it then.
+    pub(crate) async fn receipt(&self, identity: IdentityId) -> String {
+        let (app, now) = (&self.bed.app, self.bed.app.now());
+        app.store.change_membership(identity, Service::Assistant, MembershipEvent::Join, now).await.unwrap();
+        app.store.close_service(identity, Service::Assistant, now, now).await.unwrap();
+        assert_eq!(server::closures::finish_due(app).await.unwrap(), 1);
+        app.store.receipts(identity).await.unwrap()[0].id.to_string()
+    }
+
     /// Lets what is believed of keys run out.
     pub(crate) fn forget_keys(&self) -> Timestamp {
         self.bed.clock.advance(std::time::Duration::from_secs(3));

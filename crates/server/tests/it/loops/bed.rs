@@ -12,7 +12,8 @@ use render::{Progress, SteppedTestCard, TestCard};
 use server::worker::{Models, Worker, WorkerOptions};
 use server::{App, AppParts, HttpOutbound, Mail, ManualClock, Outbox, Settings, SystemEntropy, full_offer};
 use store::{
-    Accept, Accepted, Generation, LinkKey, NewGeneration, Objects, ObjectsPlace, Project, Sealer, Store, Subject,
+    Accept, Accepted, Generation, LinkKey, NewGeneration, Objects, ObjectsPlace, Project, S3Place, Sealer, Store,
+    Subject,
 };
 
 use crate::postgres::postgres_database;
@@ -82,20 +83,8 @@ impl Bed {
         let store = Store::open(&database_url.unwrap_or_else(sqlite)).await.unwrap();
         let store = store.sealed_with(Sealer::new([1; 32]));
         store.migrate().await.unwrap();
-        let app = App::new(AppParts {
-            store,
-            objects: Objects::open(&ObjectsPlace::Memory).unwrap().sealed_with(Sealer::new([1; 32])),
-            offers: vec![full_offer(name("test-card"), Rate::FREE)],
-            settings,
-            link_key: LinkKey::new([1; 32]),
-            trusted: TrustedRoots::installation(&key()),
-            clock: Arc::clone(&clock) as _,
-            entropy: Arc::new(SystemEntropy),
-            mail: mail.unwrap_or_else(|| Arc::new(Outbox::new(folder.path().join("outbox")))),
-            outbound: Arc::new(HttpOutbound::new(false).unwrap()),
-            signing_key: key(),
-        })
-        .unwrap();
+        let mail = mail.unwrap_or_else(|| Arc::new(Outbox::new(folder.path().join("outbox"))));
+        let app = app_of(store, &ObjectsPlace::Memory, settings, &clock, mail);
         let tier = Tier { name: "default".into(), quotas: Quotas::DEFAULT, metered: true };
         app.store.set_tier(&tier).await.unwrap();
         app.store.set_model_alias(&name("sora-2"), Some(&name("test-card")), now).await.unwrap();
@@ -122,6 +111,26 @@ impl Bed {
     /// Whose the things of the bed's member are.
     pub(crate) fn subject(&self, service: Service) -> Subject {
         Subject { identity: self.member.identity(), service, since: self.app.now() }
+    }
+
+    /// The same installation seen by a node whose place of objects does not answer.
+    pub(crate) fn with_deaf_objects(&self) -> App {
+        let place = ObjectsPlace::S3(S3Place {
+            bucket: "nobody".into(),
+            region: "nowhere".into(),
+            // Nothing listens on this port.
+            endpoint: Some("http://127.0.0.1:9".into()),
+            access_key_id: "k".into(),
+            secret_access_key: "s".into(),
+        });
+        let (store, settings) = (self.app.store.clone(), self.app.settings.clone());
+        app_of(store, &place, settings, &self.clock, Arc::clone(&self.app.mail))
+    }
+
+    /// An installation without anything, not even tables, at the same time of day.
+    pub(crate) async fn elsewhere(&self, database_url: &str) -> App {
+        let store = Store::open(database_url).await.unwrap().sealed_with(Sealer::new([1; 32]));
+        app_of(store, &ObjectsPlace::Memory, self.app.settings.clone(), &self.clock, Arc::clone(&self.app.mail))
     }
 
     pub(crate) fn worker(&self, models: Models) -> Worker {
@@ -180,6 +189,29 @@ impl Bed {
         let balance = self.app.store.balance(self.project).await.unwrap();
         (balance.balance.micros() / 1_000_000, balance.held.micros() / 1_000_000)
     }
+}
+
+fn app_of(
+    store: Store,
+    objects: &ObjectsPlace,
+    settings: Settings,
+    clock: &Arc<ManualClock>,
+    mail: Arc<dyn Mail>,
+) -> App {
+    App::new(AppParts {
+        store,
+        objects: Objects::open(objects).unwrap().sealed_with(Sealer::new([1; 32])),
+        offers: vec![full_offer(name("test-card"), Rate::FREE)],
+        settings,
+        link_key: LinkKey::new([1; 32]),
+        trusted: TrustedRoots::installation(&key()),
+        clock: Arc::clone(clock) as _,
+        entropy: Arc::new(SystemEntropy),
+        mail,
+        outbound: Arc::new(HttpOutbound::new(false).unwrap()),
+        signing_key: key(),
+    })
+    .unwrap()
 }
 
 pub(crate) fn create() -> GenerationKind {

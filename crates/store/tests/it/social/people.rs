@@ -1,6 +1,5 @@
 use platform::{Handle, MembershipEvent, Service, Viewer, Visibility};
-use sqlx::Row;
-use store::{FollowState, Listing, SOCIAL_TABLES, Store, StoreError};
+use store::{FollowState, Listing, StoreError};
 
 use super::{Stage, profile};
 use crate::bed::Bed;
@@ -114,26 +113,4 @@ async fn who_is_suspended_is_not_there(bed: Bed) {
     assert_eq!(visible().await, [false; 5]);
     store.change_membership(mika.id, Service::Social, MembershipEvent::Restore, now).await.unwrap();
     assert_eq!(visible().await, [true; 5]);
-}
-
-/// What the migration makes, and what is said of it.
-#[tokio::test]
-async fn every_table_has_a_class_of_data() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("misora.sqlite").display());
-    let store = Store::open(&url).await.unwrap();
-    store.migrate().await.unwrap();
-    let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.unwrap();
-    let sql = include_str!("../../../migrations/sqlite/0004_social.sql");
-    let made: Vec<&str> =
-        sql.lines().filter_map(|line| line.strip_prefix("CREATE TABLE ")?.split_whitespace().next()).collect();
-    assert_eq!(made, SOCIAL_TABLES.iter().map(|(table, _)| *table).collect::<Vec<_>>());
-    for table in made {
-        // No row of another service is referred to: ending one leaves the other as it was.
-        let sql = sqlx::AssertSqlSafe(format!("PRAGMA foreign_key_list({table})"));
-        for row in sqlx::query(sql).fetch_all(&mut connection).await.unwrap() {
-            let referred: String = row.get("table");
-            assert!(SOCIAL_TABLES.iter().any(|(table, _)| *table == referred), "{table} refers to {referred}");
-        }
-    }
 }

@@ -67,9 +67,9 @@ async fn a_deleted_post_comes_back_as_it_was(bed: Bed) {
     assert_eq!(stage.store().post(mika.viewer, id).await.unwrap(), before);
     // After 30 days it is gone, with its objects.
     stage.store().delete_post(mika.member, id, stage.now()).await.unwrap();
-    assert_eq!(stage.store().purge_posts(10, day(29)).await.unwrap(), 0);
-    assert_eq!(stage.store().purge_posts(10, day(30)).await.unwrap(), 1);
-    assert_eq!(stage.store().purge_posts(10, day(30)).await.unwrap(), 0);
+    assert_eq!(stage.store().purge_posts(stage.now() - Duration::from_secs(1), 10, day(29)).await.unwrap(), 0);
+    assert_eq!(stage.store().purge_posts(stage.now(), 10, day(30)).await.unwrap(), 1);
+    assert_eq!(stage.store().purge_posts(stage.now(), 10, day(30)).await.unwrap(), 0);
     assert!(stage.store().undelete_post(mika.member, id, stage.now()).await.is_err());
     assert!(!stage.store().object_deletions(10).await.unwrap().is_empty());
 }
@@ -107,7 +107,7 @@ async fn a_tree_of_remixes_keeps_its_shape(bed: Bed) {
     let gap = [(second, "bert".to_owned(), false), (first, "anna".to_owned(), true)];
     assert_eq!(credit(Viewer::SIGNED_OUT).await, gap);
     assert_eq!(stage.store().post(Viewer::SIGNED_OUT, first).await.unwrap().remixes, 0);
-    stage.store().purge_posts(10, stage.now() + Duration::from_secs(31 * 86_400)).await.unwrap();
+    stage.store().purge_posts(stage.now(), 10, stage.now() + Duration::from_secs(31 * 86_400)).await.unwrap();
     assert_eq!(credit(Viewer::SIGNED_OUT).await, gap);
     // Who blocked the viewer is not named.
     stage.store().block(people[0].member, people[2].id, stage.now()).await.unwrap();
