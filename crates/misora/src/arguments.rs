@@ -33,10 +33,10 @@ pub(crate) enum Command {
     Worker(ServeOptions),
     /// Bring the tables of the database up to date; `serve` does it too.
     Migrate(ServeOptions),
-    /// Write rows and media into a folder; the server may run meanwhile.
+    /// Write rows and media into a folder, and the keyring into another; the server may run meanwhile.
     Backup(BackupOptions),
     /// Put a backup into an installation that is empty.
-    Restore(BackupOptions),
+    Restore(RestoreOptions),
     /// Look after users, keys, invites, tiers, jobs and models.
     Admin(AdminOptions),
     /// Make a clip from a prompt.
@@ -79,12 +79,28 @@ Examples:
   misora serve --config /etc/misora.toml
   MISORA_LISTEN=0.0.0.0:8080 MISORA_PUBLIC_URL=https://clips.example.org misora serve";
 
-/// `misora backup` and `misora restore`.
+/// `misora backup`.
 #[derive(Debug, Args)]
 pub(crate) struct BackupOptions {
+    /// A new folder for rows and media. People's media are sealed in it, and their keys are not.
+    #[arg(value_name = "FOLDER", required_unless_present = "keys")]
+    pub folder: Option<PathBuf>,
+    /// A folder that is brought to the state of the keyring. One is enough for all backups; keep no older state of it.
+    #[arg(long, value_name = "FOLDER")]
+    pub keys: Option<PathBuf>,
+    #[command(flatten)]
+    pub serve: ServeOptions,
+}
+
+/// `misora restore`.
+#[derive(Debug, Args)]
+pub(crate) struct RestoreOptions {
     /// The folder of the backup.
     #[arg(value_name = "FOLDER")]
     pub folder: PathBuf,
+    /// The folder of the keyring; not needed if the place of the media has its keyring still.
+    #[arg(long, value_name = "FOLDER")]
+    pub keys: Option<PathBuf>,
     #[command(flatten)]
     pub serve: ServeOptions,
 }

@@ -7,7 +7,7 @@ use platform::{ModelName, Rate, Timestamp};
 use server::worker::Models;
 use server::{Config, Server};
 
-use crate::arguments::{BackupOptions, ServeOptions};
+use crate::arguments::{BackupOptions, RestoreOptions, ServeOptions};
 use crate::model::{NAME, PaperVideoModel, default_home, signing_key};
 
 /// Credits that a second of the built-in model costs at 1280×720: one.
@@ -54,18 +54,32 @@ pub(crate) fn migrate(options: &ServeOptions) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes rows and media into a folder.
+/// Writes rows and media into a folder, and the keyring into another.
 pub(crate) fn backup(options: &BackupOptions) -> Result<ExitCode> {
     let config = config(&options.serve)?;
-    runtime()?.block_on(server::back_up(&config, &options.folder))?;
-    eprintln!("written to {}; keep a copy of {} too", options.folder.display(), config.data.join("keys").display());
+    let (folder, keys) = (options.folder.as_deref(), options.keys.as_deref());
+    runtime()?.block_on(server::back_up(&config, folder, keys))?;
+    let own = config.data.join("keys");
+    if let Some(folder) = folder {
+        eprintln!("written to {}; keep a copy of {} too", folder.display(), own.display());
+    }
+    match keys {
+        Some(keys) => eprintln!(
+            "{} has the keyring as it is now; keep no older state of it, so that what is erased stays erased",
+            keys.display()
+        ),
+        None => eprintln!(
+            "the media in it are sealed, and the keyring is not in it: without `misora backup --keys FOLDER` they are lost with the \
+             installation"
+        ),
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Puts a backup where the configuration says.
-pub(crate) fn restore(options: &BackupOptions) -> Result<ExitCode> {
+pub(crate) fn restore(options: &RestoreOptions) -> Result<ExitCode> {
     let config = config(&options.serve)?;
-    runtime()?.block_on(server::restore(&config, &options.folder))?;
+    runtime()?.block_on(server::restore(&config, &options.folder, options.keys.as_deref()))?;
     eprintln!("restored from {}", options.folder.display());
     Ok(ExitCode::SUCCESS)
 }

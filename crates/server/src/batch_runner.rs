@@ -9,7 +9,7 @@ mod report;
 use std::time::Duration;
 
 use platform::{ActiveMembership, BatchEvent, BatchState, FileId, RefusalCode, Service, Timestamp};
-use store::{Batch, BatchItem, BatchLine, File, StoreError};
+use store::{Batch, BatchItem, BatchLine, File, StoreError, Subject};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -224,6 +224,8 @@ async fn write_file(
         Err(StoreError::NotFound(_)) => {}
         Err(error) => return Err(error),
     }
+    let identity = app.store.project(batch.project).await?.owner;
+    let subject = Subject { identity, service: Service::Api, since: batch.created_at };
     let file = File {
         id,
         project: batch.project,
@@ -231,7 +233,7 @@ async fn write_file(
         purpose: "batch_output".into(),
         media_type: "application/jsonl".into(),
         size_bytes: content.len() as u64,
-        key: app.objects.put_upload(&id, content.into()).await?,
+        key: app.objects.put_upload(subject, &id, content.into()).await?,
         created_at: now,
         expires_at: None,
     };

@@ -1,6 +1,6 @@
 //! Ends whose time has come: rows, objects and keys go, and a signed receipt says what went, what stays and why.
 
-use platform::{IdentityId, Owner, ReceiptId, Timestamp, Trigger};
+use platform::{IdentityId, Owner, ReceiptId, Service, Timestamp, Trigger};
 use serde_json::{Value as Json, json};
 use store::{Closure, Erased, Held, Receipt, StoreError};
 
@@ -51,8 +51,16 @@ async fn finish(app: &App, closure: &Closure) -> Result<bool, StoreError> {
             }
         }
     }
-    let receipt = write_receipt(app, closure, &held, waiting, now)?;
-    if waiting > 0 {
+    // The key last: what was not deleted, and what lies in backups, cannot be read from then on.
+    let key_gone = match destroy_keys(app, closure, now).await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a key was not destroyed yet");
+            false
+        }
+    };
+    let receipt = write_receipt(app, closure, &held, Confirmed { waiting, key_gone }, now)?;
+    if !receipt.complete {
         if closure.partial_at.is_none() {
             app.store.note_partial(closure, &receipt).await?;
         }
@@ -79,15 +87,35 @@ async fn finish(app: &App, closure: &Closure) -> Result<bool, StoreError> {
     Ok(true)
 }
 
+/// What places said.
+#[derive(Clone, Copy)]
+struct Confirmed {
+    /// Folders of objects that were not deleted yet.
+    waiting: usize,
+    key_gone: bool,
+}
+
+/// Destroys the key of a service; of an account those of all services, at one moment, by which a restore knows that it was the account.
+async fn destroy_keys(app: &App, closure: &Closure, now: Timestamp) -> Result<(), StoreError> {
+    let services = match closure.owner {
+        Owner::Service(service) => vec![service],
+        Owner::Account | Owner::Installation => Service::ALL.to_vec(),
+    };
+    for service in services {
+        app.objects.destroy_key(closure.identity, service, now).await?;
+    }
+    Ok(())
+}
+
 fn write_receipt(
     app: &App,
     closure: &Closure,
     held: &[Held],
-    waiting: usize,
+    Confirmed { waiting, key_gone }: Confirmed,
     now: Timestamp,
 ) -> Result<Receipt, StoreError> {
     let id = ReceiptId::new(now, app.random());
-    let complete = waiting == 0;
+    let complete = waiting == 0 && key_gone;
     let erased: Vec<Json> =
         held.iter().map(|held| json!({ "class": held.class, "count": held.count, "bytes": held.bytes })).collect();
     let payload = json!({
@@ -101,7 +129,8 @@ fn write_receipt(
         "erased": erased,
         "stores": [
             { "store": "rows", "confirmed": true },
-            { "store": "objects", "confirmed": complete, "waiting": waiting },
+            { "store": "objects", "confirmed": waiting == 0, "waiting": waiting },
+            { "store": "key", "confirmed": key_gone },
         ],
         "kept": kept(app, closure.owner, now),
     });

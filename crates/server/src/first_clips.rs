@@ -11,7 +11,7 @@ use platform::{
     LinkToken, MembershipEvent, MembershipState, ModelName, Offer, Parameters, PlaceId, PostId, PostState, ProjectId,
     PromptVisibility, Quotas, Seconds, Service, Size, Switches, Tier, VideoId, Viewer, Visibility, Words,
 };
-use store::{Accept, Generation, NewGeneration, NewPost, NewProfile, PostEdit, Project, Shape, StoreError};
+use store::{Accept, Generation, NewGeneration, NewPost, NewProfile, PostEdit, Project, Shape, StoreError, Subject};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -276,7 +276,8 @@ async fn show(app: &App, maker: Maker, generation: &Generation) -> Result<(), St
             // The owner may keep media for a short time only.
             let Some(video) = &generation.video else { return Ok(()) };
             let id = PostId::derived(generation.id.bytes(), "first post");
-            let media = app.objects.copy_for_post(id, video).await?;
+            let subject = Subject { identity: maker.social.identity(), service: Service::Social, since: now };
+            let media = app.objects.copy_for_post(subject, id, video).await?;
             let (link_token, edit) = (LinkToken::new(app.random()), edit(own_words(&app.settings.language)));
             match app
                 .store

@@ -132,19 +132,25 @@ fn secrets_file(config: &Config) -> PathBuf {
     config.data.join("keys").join("secrets.key")
 }
 
-/// Gives a store its key of secrets, and seals what an earlier version wrote in clear.
-async fn seal(store: Store, config: &Config) -> Result<Store, ServeError> {
+/// Gives rows and objects their key of secrets.
+async fn seal(store: Store, objects: Objects, config: &Config) -> Result<(Store, Objects), ServeError> {
     use crate::clock::Clock as _;
-    let store = store.sealed_with(sealer(config)?);
+    let sealer = sealer(config)?;
+    let (store, objects) = (store.sealed_with(sealer.clone()), objects.sealed_with(sealer));
     match store.check_sealer(SystemClock.now()).await {
         Err(StoreError::Unsealable) => return Err(ServeError::OtherSealer(secrets_file(config))),
         checked => checked.map_err(doing("checking the key of secrets"))?,
     }
+    Ok((store, objects))
+}
+
+/// Seals what an earlier version wrote in clear.
+async fn seal_webhook_secrets(store: &Store) -> Result<(), ServeError> {
     let sealed = store.seal_webhook_secrets().await.map_err(doing("sealing the secrets of webhooks"))?;
     if sealed > 0 {
         tracing::info!(endpoints = sealed, "secrets of webhooks that stood in clear are sealed now");
     }
-    Ok(store)
+    Ok(())
 }
 
 /// Brings the tables up to date: `misora migrate`.
@@ -158,25 +164,32 @@ pub async fn migrate(config: &Config) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// Writes rows and media into a folder: `misora backup`. The server may run meanwhile. The folder of the signing key is not in it.
+/// Writes rows and media into a folder, and brings another to the state of the keyring: `misora backup`. The server may run meanwhile. The
+/// folder of the signing key is in neither.
 ///
 /// # Errors
 /// [`ServeError`].
-pub async fn back_up(config: &Config, folder: &Path) -> Result<(), ServeError> {
+pub async fn back_up(config: &Config, folder: Option<&Path>, keys: Option<&Path>) -> Result<(), ServeError> {
     let (store, objects) = open(config).await?;
-    store::backup(&store, &objects, folder).await.map_err(doing("the backup"))?;
+    if let Some(folder) = folder {
+        store::backup(&store, &objects, folder).await.map_err(doing("the backup"))?;
+    }
+    // Behind the media, so that no key of theirs is missing.
+    if let Some(keys) = keys {
+        store::backup_keys(&objects, keys).await.map_err(doing("the backup of the keyring"))?;
+    }
     store.close().await;
     Ok(())
 }
 
-/// Puts a backup where the configuration says, which must be empty: `misora restore`. It may be of the other kind of database, and of
-/// another place of objects.
+/// Puts a backup where the configuration says, which must be empty but for a keyring: `misora restore`. It may be of the other kind of
+/// database, and of another place of objects.
 ///
 /// # Errors
 /// [`ServeError`].
-pub async fn restore(config: &Config, folder: &Path) -> Result<(), ServeError> {
+pub async fn restore(config: &Config, folder: &Path, keys: Option<&Path>) -> Result<(), ServeError> {
     let (store, objects) = open(config).await?;
-    store::restore(folder, &store, &objects).await.map_err(doing("the restore"))?;
+    store::restore(folder, keys, &store, &objects).await.map_err(doing("the restore"))?;
     store.close().await;
     Ok(())
 }
@@ -195,7 +208,8 @@ impl Server {
     ) -> Result<Self, ServeError> {
         let (store, objects) = open(config).await?;
         store.migrate().await.map_err(doing("bringing the tables up to date"))?;
-        let store = seal(store, config).await?;
+        let (store, objects) = seal(store, objects, config).await?;
+        seal_webhook_secrets(&store).await?;
 
         let cannot_listen = |source| ServeError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(cannot_listen)?;
@@ -292,6 +306,7 @@ pub async fn run_worker(
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let (store, objects) = open(config).await?;
+    let (store, objects) = seal(store, objects, config).await?;
     let worker = worker(&store, &objects, config, 0, models, key, &Arc::default());
     let until = CancellationToken::new();
     tokio::join!(worker.run(&until), async {

@@ -1,12 +1,15 @@
 //! A backup of an installation, taken while it runs, and its restore: the same from and to every database and place of objects.
 //!
 //! A folder with `backup.json`, which says the form and the version of the tables; `rows/TABLE.jsonl`, a line with the columns
-//! and one for each row; and `objects/`, each under its name. Whole numbers and texts are JSON's own, bytes and ids are
+//! and one for each row; and `objects/`, each under its name, as it lies there. Whole numbers and texts are JSON's own, bytes and ids are
 //! `{"bytes": HEX}`, other numbers `{"float": HEX}`, so that not a bit of them is lost.
+//!
+//! What is somebody's is sealed, and the keys are in no backup: destroying a key reaches all backups. The keys are copied apart, into a
+//! folder of which only the newest state is kept ([`backup_keys`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -17,10 +20,15 @@ use uuid::Uuid;
 
 use crate::database::{Database, Row, Tx, Value, args};
 use crate::error::StoreError;
+use crate::keyring::{KeyName, is_successor};
 use crate::objects::{ObjectKey, Objects};
+use crate::sealed_object::{HEAD_BYTES, Head};
 use crate::store::Store;
 
 const HEAD: &str = "backup.json";
+const KEYS_HEAD: &str = "keyring.json";
+/// How a file of a key ends while it is written.
+const DRAFT: &str = "new";
 const ROWS: &str = "rows";
 const OBJECTS: &str = "objects";
 /// The form that is written here, and the only one that is read.
@@ -52,13 +60,13 @@ pub async fn backup(store: &Store, objects: &Objects, folder: &Path) -> Result<(
     let version = version(&mut tx).await?;
     drop(tx);
     for key in objects.list("").await? {
-        match objects.get(&key, None).await {
-            Ok(mut object) => {
+        match objects.raw(&key).await {
+            Ok(mut pieces) => {
                 let path = folder.join(OBJECTS).join(key.as_str());
                 let parent = path.parent().unwrap_or(folder);
                 fs::create_dir_all(parent).map_err(step("copying the objects"))?;
                 let mut file = File::create_new(&path).map_err(step("copying the objects"))?;
-                while let Some(piece) = object.stream.try_next().await? {
+                while let Some(piece) = pieces.try_next().await? {
                     file.write_all(&piece).map_err(step("copying the objects"))?;
                 }
             }
@@ -72,13 +80,47 @@ pub async fn backup(store: &Store, objects: &Objects, folder: &Path) -> Result<(
     fs::write(folder.join(HEAD), head).map_err(step("writing the backup's head"))
 }
 
+/// Brings a folder to the state of the keyring: a copy of every key, sealed as it lies there, and of a key that was destroyed since only that
+/// it was. It must not exist, be empty or be such a folder. Erasure reaches what it held before, so no older state of it may be kept.
+///
+/// # Errors
+/// [`StoreError::Backup`] if the folder holds something else or cannot be written; [`StoreError::Keys`] if it is of another keyring;
+/// [`StoreError::Objects`].
+pub async fn backup_keys(objects: &Objects, folder: &Path) -> Result<(), StoreError> {
+    let writing = || step("copying the keys");
+    fs::create_dir_all(folder).map_err(writing())?;
+    let is_empty = fs::read_dir(folder).map_err(writing())?.next().is_none();
+    if is_empty {
+        replace(&folder.join(KEYS_HEAD), json!({ "form": FORM }).to_string().as_bytes()).map_err(writing())?;
+    } else if !folder.join(KEYS_HEAD).exists() {
+        let source = std::io::Error::from(std::io::ErrorKind::DirectoryNotEmpty);
+        return Err(step("making the folder of the keys")(source));
+    }
+    for name in objects.keyring.names().await? {
+        let Some(bytes) = objects.keyring.raw(name).await? else { continue };
+        let path = folder.join(name.to_string());
+        match fs::read(&path) {
+            Ok(copy) if copy == bytes => continue,
+            // A keyring that was lost and begun anew would take away the only copies.
+            Ok(copy) if !is_successor(&bytes, &copy) => return Err(StoreError::Keys(name.to_string())),
+            _ => {}
+        }
+        fs::create_dir_all(path.parent().unwrap_or(folder)).map_err(writing())?;
+        replace(&path, &bytes).map_err(writing())?;
+    }
+    Ok(())
+}
+
 /// Puts a backup into an installation without rows and objects. Its tables become those of the backup, then are brought up to date. Not
 /// while a server runs there.
 ///
+/// `keys` is the folder of the keys. An installation that has its keyring still needs none; given one, keys that were destroyed stay so.
+/// What was erased since the backup cannot be read; its rows come back closed on every path, and housekeeping erases them again.
+///
 /// # Errors
-/// [`StoreError::Restore`] if it is no whole backup, is newer than this program, or if something is there already; rows come all or
-/// not at all.
-pub async fn restore(folder: &Path, store: &Store, objects: &Objects) -> Result<(), StoreError> {
+/// [`StoreError::Restore`] if it is no whole backup, is newer than this program, has media that no key opens, or if something is there
+/// already; rows come all or not at all. [`StoreError::Keys`] if the keys are others than those that are there.
+pub async fn restore(folder: &Path, keys: Option<&Path>, store: &Store, objects: &Objects) -> Result<(), StoreError> {
     let head = fs::read_to_string(folder.join(HEAD)).map_err(step("reading the backup's head"))?;
     let head: Json = serde_json::from_str(&head).map_err(|error| refused(format!("{HEAD} is damaged: {error}")))?;
     if head["form"] != FORM {
@@ -89,9 +131,14 @@ pub async fn restore(folder: &Path, store: &Store, objects: &Objects) -> Result<
         return Err(refused(format!("its tables are of version {version}, which this program does not know yet")));
     }
     check_empty(store, objects, version).await?;
+    let found = files_under(&folder.join(OBJECTS)).map_err(step("reading the objects"))?;
+    check_keys(folder, &found, keys, objects).await?;
 
     // Objects first: rows without objects would look like a finished restore.
-    for key in files_under(&folder.join(OBJECTS)).map_err(step("reading the objects"))? {
+    if let Some(keys) = keys {
+        restore_keys(keys, objects).await?;
+    }
+    for key in found {
         let bytes = fs::read(folder.join(OBJECTS).join(&key)).map_err(step("reading the objects"))?;
         objects.put_back(&ObjectKey::from_row(key), Bytes::from(bytes)).await?;
     }
@@ -106,7 +153,8 @@ pub async fn restore(folder: &Path, store: &Store, objects: &Objects) -> Result<
         read_rows(&mut tx, &table, BufReader::new(file)).await?;
     }
     tx.commit().await?;
-    store.database.migrate().await
+    store.database.migrate().await?;
+    store.erase_again(&objects.erased_subjects().await?).await.map(|_| ())
 }
 
 /// Refuses an installation that holds something, or whose tables are newer than the backup's.
@@ -124,6 +172,60 @@ async fn check_empty(store: &Store, objects: &Objects, backed_up: i64) -> Result
         }
     }
     Ok(())
+}
+
+/// Refuses media that no key opens, before anything is written.
+async fn check_keys(folder: &Path, found: &[String], keys: Option<&Path>, objects: &Objects) -> Result<(), StoreError> {
+    if found.iter().any(|name| ObjectKey::from_row(name.clone()).is_of_keyring()) {
+        return Err(refused("it has keys among its objects, which no backup has".into()));
+    }
+    let Some(keys) = keys else {
+        let there: BTreeSet<_> = objects.keyring.names().await?.into_iter().collect();
+        for name in found {
+            let mut bytes = Vec::new();
+            let file = File::open(folder.join(OBJECTS).join(name)).map_err(step("reading the objects"))?;
+            file.take(HEAD_BYTES as u64).read_to_end(&mut bytes).map_err(step("reading the objects"))?;
+            let head = Head::read(&bytes).map_err(|_| refused(format!("the head of the object {name} is damaged")))?;
+            if head.is_some_and(|head| !there.contains(&head.key().0)) {
+                return Err(refused(
+                    "its media are sealed with keys that are not there: give the folder of the keys".into(),
+                ));
+            }
+        }
+        return Ok(());
+    };
+    if !keys.join(KEYS_HEAD).exists() {
+        return Err(refused(format!("{} is no folder of keys", keys.display())));
+    }
+    for (name, bytes) in keys_in(keys)? {
+        let there = objects.keyring.raw(name).await?;
+        if there.is_some_and(|there| there != bytes && !is_successor(&there, &bytes)) {
+            return Err(StoreError::Keys(name.to_string()));
+        }
+    }
+    Ok(())
+}
+
+/// Puts back the keys that are not there.
+async fn restore_keys(folder: &Path, objects: &Objects) -> Result<(), StoreError> {
+    for (name, bytes) in keys_in(folder)? {
+        if objects.keyring.raw(name).await?.is_none() {
+            objects.keyring.put_back(name, bytes).await?;
+        }
+    }
+    Ok(())
+}
+
+/// All keys of a folder, as they lie there.
+fn keys_in(folder: &Path) -> Result<Vec<(KeyName, Bytes)>, StoreError> {
+    let names = files_under(folder).map_err(step("reading the keys"))?.into_iter();
+    let names = names.filter(|text| text != KEYS_HEAD && !text.ends_with(&format!(".{DRAFT}")));
+    let key = |text: String| {
+        let name = text.parse().map_err(|_| refused(format!("{text} in the folder of the keys is none")))?;
+        let bytes = fs::read(folder.join(&text)).map_err(step("reading the keys"))?;
+        Ok((name, Bytes::from(bytes)))
+    };
+    names.map(key).collect()
 }
 
 /// A table as the database describes it.
@@ -354,6 +456,15 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     let pairs = text.as_bytes().chunks(2);
     pairs.map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
+}
+
+/// Writes a file in one step, in the place of one that may be there. What the old one held is nowhere in the folder then.
+fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let draft = path.with_extension(DRAFT);
+    let mut file = File::create(&draft)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)
 }
 
 fn rows_of(folder: &Path, table: &str) -> PathBuf {

@@ -300,6 +300,34 @@ impl Store {
         Ok(true)
     }
 
+    /// Asks again for the ends that were carried out after a backup, whose rows came back with it. `erased` is what the keyring remembers;
+    /// whoever came back after that keeps what they have. Says how many ends.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub(crate) async fn erase_again(&self, erased: &[(IdentityId, Service, Timestamp)]) -> Result<usize, StoreError> {
+        let mut again = 0;
+        let mut tx = self.database.begin().await?;
+        for (identity, service, at) in erased {
+            let sql = "UPDATE memberships SET state = 'closing', changed_at = $3
+                       WHERE identity = $1 AND service = $2 AND changed_at <= $3 AND state NOT IN ('none', 'closed')";
+            if tx.execute(sql, args![*identity, service.as_str(), *at]).await? > 0 {
+                again += 1;
+                write_again(&mut tx, *identity, Owner::Service(*service), *at).await?;
+            }
+        }
+        // Keys of all services that were destroyed at one moment: it was the account.
+        for (identity, _, at) in erased {
+            let of_person = erased.iter().filter(|(who, _, when)| who == identity && when == at).count();
+            let known = tx.first("SELECT 1 AS one FROM identities WHERE id = $1", args![*identity]).await?;
+            if of_person == Service::ALL.len() && known.is_some() {
+                again += usize::from(write_again(&mut tx, *identity, Owner::Account, *at).await?);
+            }
+        }
+        tx.commit().await?;
+        Ok(again)
+    }
+
     /// Puts limits that still stand for an address on whoever comes back with it, in the services that they joined.
     ///
     /// # Errors
@@ -363,6 +391,14 @@ async fn write(
         0 => Err(StoreError::State { what: "account", state: MembershipState::Closing.as_str().into() }),
         _ => Ok(()),
     }
+}
+
+/// An end that was carried out before, due at once; whether it is new.
+async fn write_again(tx: &mut Tx, identity: IdentityId, owner: Owner, at: Timestamp) -> Result<bool, StoreError> {
+    let sql = "INSERT INTO closures (identity, service, asked_at, erase_at) VALUES ($1, $2, $3, $3)
+               ON CONFLICT (identity, service) DO UPDATE SET erase_at = excluded.erase_at
+               WHERE closures.erase_at > excluded.erase_at";
+    Ok(tx.execute(sql, args![identity, owner.as_str(), at]).await? > 0)
 }
 
 /// What objects that an erasure waits for are marked with.

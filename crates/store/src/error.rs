@@ -37,6 +37,9 @@ pub enum StoreError {
     /// The caller asked for something that cannot be.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// Something is to be kept for a person whose service was erased since it was begun.
+    #[error("what this was made for has been erased")]
+    Erased,
     /// It cannot happen in the state that it is in.
     #[error("this {what} is {state}")]
     State {
@@ -68,6 +71,9 @@ pub enum StoreError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Copies of keys and a keyring that do not belong together.
+    #[error("the keyring and this folder do not belong together: they have different keys under {0}")]
+    Keys(String),
     /// A backup that cannot be read, or a place that cannot take it.
     #[error("the backup cannot be restored: {0}")]
     Restore(String),

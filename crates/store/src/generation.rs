@@ -2,11 +2,12 @@
 
 use platform::{
     CharacterId, ClipSource, Credits, FileId, FolderId, GenerationError, GenerationErrorCode, GenerationKind,
-    GenerationState, IdentityId, ModelName, Progress, ProjectId, Seconds, Size, Timestamp, VideoId,
+    GenerationState, IdentityId, ModelName, Progress, ProjectId, Seconds, Service, Size, Timestamp, VideoId,
 };
 
 use crate::database::{Row, Tx, Value, args};
 use crate::error::{StoreError, corrupt};
+use crate::keyring::Subject;
 use crate::objects::ObjectKey;
 use crate::queue::{Ending, end_unpublished};
 use crate::store::{Page, Store, delete_objects};
@@ -245,6 +246,11 @@ pub(crate) async fn drop_generation(tx: &mut Tx, id: VideoId, now: Timestamp) ->
 }
 
 impl Generation {
+    /// Whose its media are.
+    pub fn subject(&self) -> Subject {
+        Subject { identity: self.identity, service: Service::Video, since: self.created_at }
+    }
+
     pub(crate) fn from_row(row: &Row) -> Result<Self, StoreError> {
         let state = word(row, "state", GenerationState::from_word)?;
         let progress = match state {

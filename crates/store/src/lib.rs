@@ -46,8 +46,10 @@ mod closure;
 mod retention;
 
 mod backup;
+mod keyring;
 mod link;
 mod objects;
+mod sealed_object;
 
 mod database;
 mod error;
@@ -55,7 +57,7 @@ mod error;
 pub use accept::{Accept, Accepted, BatchLine, Idempotency, NewGeneration};
 pub use api_key::KeyLetter;
 pub use audit::{AuditBreak, AuditChain, AuditEntry};
-pub use backup::{backup, restore};
+pub use backup::{backup, backup_keys, restore};
 pub use batch::{Batch, BatchCounts, BatchItem, NewBatch, NewBatchItem};
 pub use character::Character;
 pub use closure::{Closure, Erased, Receipt, Undone};
@@ -65,6 +67,7 @@ pub use folder::Folder;
 pub use generation::{Cancellation, Generation, GenerationPage, PublishedVideo};
 pub use holdings::{Figures, Held, Holding, Holdings, KEEPERS, Keeper, RowObjects};
 pub use identity::{CredentialKind, Identity};
+pub use keyring::Subject;
 pub use ledger::{Balance, LedgerEntry, UsageDay};
 pub use letter::{Letter, WaitingLetter};
 pub use library::{LibraryFilter, LibraryPlace, LibraryState, Shape};

@@ -1,5 +1,8 @@
 //! Media and files as objects: in a folder, in an S3-compatible store or in memory. An object is written once and
 //! never changed; its name holds the SHA-256 of its content.
+//!
+//! What is put is somebody's ([`Subject`]) and is sealed with that person's key of that service (`sealed_object`, `keyring`). Reading needs
+//! no subject: the object says whose it is. Objects that earlier versions wrote lie open and are read as they are.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -11,14 +14,21 @@ use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
-use platform::{PostId, VideoId};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutPayload, WriteMultipart};
+use platform::{IdentityId, PostId, Service, Timestamp, VideoId};
 use provenance::SignedVideo;
 use sha2::{Digest, Sha256};
 
 use crate::error::StoreError;
 use crate::generation::PublishedVideo;
+use crate::keyring::{FOLDER, Keyring, Subject, SubjectKey};
+use crate::sealed_object::{Cipher, HEAD_BYTES, Head, Pieces, seal, seal_pieces, take_head};
+use crate::sealer::Sealer;
 use crate::social::PostMedia;
+
+/// What is larger is written in parts of this size, of which two are under way at a time.
+const PART_BYTES: usize = 8 << 20;
+const PARTS_AT_A_TIME: usize = 2;
 
 /// Where objects are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +60,7 @@ pub struct S3Place {
 #[derive(Clone, Debug)]
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
+    pub(crate) keyring: Keyring,
 }
 
 /// The name of an object: letters, digits and `/ . _ -`.
@@ -89,129 +100,287 @@ pub enum ByteRange {
 pub const OBJECT_PREFIXES: [&str; 3] = ["renders/", "uploads/", "posts/"];
 
 impl Objects {
-    /// Opens a place for objects.
+    /// Opens a place for objects. Without [`Self::sealed_with`] nothing that is somebody's can be put or read.
     ///
     /// # Errors
     /// [`StoreError::ObjectsPlace`] if the folder cannot be made or the bucket's address is none.
     pub fn open(place: &ObjectsPlace) -> Result<Self, StoreError> {
-        Ok(match place {
-            ObjectsPlace::Memory => Self { store: Arc::new(InMemory::new()) },
+        let (store, keys): (Arc<dyn ObjectStore>, Arc<dyn ObjectStore>) = match place {
+            ObjectsPlace::Memory => {
+                let store = Arc::new(InMemory::new());
+                (store.clone(), store)
+            }
             ObjectsPlace::Folder(folder) => {
                 let refuse = |error: &dyn std::fmt::Display| {
                     StoreError::ObjectsPlace(format!("folder {}: {error}", folder.display()))
                 };
                 std::fs::create_dir_all(folder).map_err(|error| refuse(&error))?;
-                let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| refuse(&error))?;
-                Self { store: Arc::new(store.with_automatic_cleanup(true)) }
+                let open = || LocalFileSystem::new_with_prefix(folder).map_err(|error| refuse(&error));
+                // A key that a power cut takes takes all its objects, and one that it brings back brings them back.
+                (Arc::new(open()?.with_automatic_cleanup(true)), Arc::new(open()?.with_fsync(true)))
             }
-            ObjectsPlace::S3(place) => Self { store: Arc::new(place.open()?) },
-        })
+            ObjectsPlace::S3(place) => {
+                let store = Arc::new(place.open()?);
+                (store.clone(), store)
+            }
+        };
+        Ok(Self { store, keyring: Keyring::new(keys) })
+    }
+
+    /// The same objects with the key of the installation that people's keys are sealed with. It is the one of the rows.
+    #[must_use]
+    pub fn sealed_with(self, sealer: Sealer) -> Self {
+        Self { keyring: self.keyring.sealed_with(sealer), ..self }
+    }
+
+    /// Destroys the key of what is kept for a person's service: from then on nothing of it can be read here, within seconds on other nodes
+    /// too, nor from any backup. Doing it again changes nothing. Whoever comes back gets a new key by themselves.
+    ///
+    /// # Errors
+    /// [`StoreError::Objects`]; then it was done or not, and is to be done again.
+    pub async fn destroy_key(&self, identity: IdentityId, service: Service, now: Timestamp) -> Result<(), StoreError> {
+        self.keyring.destroy(identity, service, now).await
+    }
+
+    /// Every service of a person that was ever erased, with the last time. After a restore, all that these people had there before that
+    /// time is to be erased again; what they have since they came back stays, and so does their new key.
+    ///
+    /// # Errors
+    /// [`StoreError::Objects`].
+    pub async fn erased_subjects(&self) -> Result<Vec<(IdentityId, Service, Timestamp)>, StoreError> {
+        self.keyring.erased().await
     }
 
     /// Keeps a signed video of one attempt.
     ///
     /// # Errors
-    /// [`StoreError::Objects`].
-    pub async fn put_video(&self, id: VideoId, attempt: u32, video: SignedVideo) -> Result<StoredVideo, StoreError> {
+    /// [`StoreError::Erased`], [`StoreError::Objects`].
+    pub async fn put_video(
+        &self,
+        subject: Subject,
+        id: VideoId,
+        attempt: u32,
+        video: SignedVideo,
+    ) -> Result<StoredVideo, StoreError> {
         let bytes = Bytes::from(video.into_bytes());
-        let sha256 = sha256_hex(&bytes);
         let size_bytes = bytes.len() as u64;
-        let key = self.put(&ObjectKey::render_prefix(id, attempt), "mp4", bytes).await?;
+        let (key, sha256) = self.put(subject, &ObjectKey::render_prefix(id, attempt), "mp4", bytes).await?;
         Ok(StoredVideo { key, size_bytes, sha256 })
     }
 
     /// Keeps a picture derived from a video of one attempt, such as its thumbnail. `extension` is without dot.
     ///
     /// # Errors
-    /// [`StoreError::Objects`].
+    /// [`StoreError::Erased`], [`StoreError::Objects`].
     pub async fn put_derived(
         &self,
+        subject: Subject,
         id: VideoId,
         attempt: u32,
         extension: &'static str,
         bytes: Bytes,
     ) -> Result<ObjectKey, StoreError> {
-        self.put(&ObjectKey::render_prefix(id, attempt), extension, bytes).await
+        let (key, _) = self.put(subject, &ObjectKey::render_prefix(id, attempt), extension, bytes).await?;
+        Ok(key)
     }
 
     /// Keeps what someone uploaded, under a folder of its own such as `files/file-…`.
     ///
     /// # Errors
-    /// [`StoreError::Objects`].
+    /// [`StoreError::Erased`], [`StoreError::Objects`].
     pub async fn put_upload(
         &self,
+        subject: Subject,
         owner: &(dyn std::fmt::Display + Sync),
         bytes: Bytes,
     ) -> Result<ObjectKey, StoreError> {
-        self.put(&format!("uploads/{owner}"), "bin", bytes).await
+        let (key, _) = self.put(subject, &format!("uploads/{owner}"), "bin", bytes).await?;
+        Ok(key)
     }
 
-    /// Copies the media of a published video for a post, so that the post outlives the video and the video the post. A signed video
-    /// stays signed: its bytes are the same.
+    /// Copies the media of a published video for a post, so that the post outlives the video and the video the post: the copies are the
+    /// `subject`'s, who is the author of the post. A signed video stays signed: its bytes are the same.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] if the media have gone.
-    pub async fn copy_for_post(&self, post: PostId, video: &PublishedVideo) -> Result<PostMedia, StoreError> {
+    /// [`StoreError::NotFound`] if the media have gone; [`StoreError::Erased`].
+    pub async fn copy_for_post(
+        &self,
+        subject: Subject,
+        post: PostId,
+        video: &PublishedVideo,
+    ) -> Result<PostMedia, StoreError> {
+        let key = self.keyring.writing(subject).await?;
         Ok(PostMedia {
-            video: self.copy_under(&video.key, post).await?,
+            video: self.copy_under(&video.key, post, &key).await?,
             size_bytes: video.size_bytes,
             sha256: video.sha256.clone(),
-            thumbnail: self.copy_if_there(video.thumbnail.as_ref(), post).await?,
-            spritesheet: self.copy_if_there(video.spritesheet.as_ref(), post).await?,
+            thumbnail: self.copy_if_there(video.thumbnail.as_ref(), post, &key).await?,
+            spritesheet: self.copy_if_there(video.spritesheet.as_ref(), post, &key).await?,
         })
     }
 
-    async fn copy_if_there(&self, key: Option<&ObjectKey>, post: PostId) -> Result<Option<ObjectKey>, StoreError> {
-        match key {
-            Some(key) => self.copy_under(key, post).await.map(Some),
+    async fn copy_if_there(
+        &self,
+        from: Option<&ObjectKey>,
+        post: PostId,
+        key: &SubjectKey,
+    ) -> Result<Option<ObjectKey>, StoreError> {
+        match from {
+            Some(from) => self.copy_under(from, post, key).await.map(Some),
             None => Ok(None),
         }
     }
 
-    async fn copy_under(&self, key: &ObjectKey, post: PostId) -> Result<ObjectKey, StoreError> {
-        let name = key.0.rsplit('/').next().unwrap_or_default();
+    async fn copy_under(&self, from: &ObjectKey, post: PostId, key: &SubjectKey) -> Result<ObjectKey, StoreError> {
+        let name = from.0.rsplit('/').next().unwrap_or_default();
         let copy = ObjectKey(format!("{}/{name}", ObjectKey::post_prefix(post)));
-        self.store.copy(&key.path(), &copy.path()).await.map_err(not_found)?;
+        if !self.is_sealed_with(&copy, key).await? {
+            let content = self.get(from, None).await?;
+            self.write(&copy, seal_pieces(key, content.size_bytes, content.stream)).await?;
+        }
         Ok(copy)
     }
 
-    async fn put(&self, prefix: &str, extension: &str, bytes: Bytes) -> Result<ObjectKey, StoreError> {
-        let key = ObjectKey(format!("{prefix}/{}.{extension}", sha256_hex(&bytes)));
-        let written = self.store.put_opts(&key.path(), PutPayload::from(bytes), PutMode::Create.into()).await;
-        match written {
-            // The same content is there: the name says so.
-            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(key),
-            Err(error) => Err(error.into()),
+    /// Writes an object as its bytes come. It is there whole or not at all.
+    async fn write(&self, key: &ObjectKey, mut pieces: Pieces) -> Result<(), StoreError> {
+        let mut upload = WriteMultipart::new_with_chunk_size(self.store.put_multipart(&key.path()).await?, PART_BYTES);
+        let written = async {
+            while let Some(piece) = pieces.try_next().await? {
+                upload.wait_for_capacity(PARTS_AT_A_TIME).await?;
+                upload.put(piece);
+            }
+            Ok::<_, StoreError>(())
+        };
+        match written.await {
+            Ok(()) => upload.finish().await.map(|_| ()).map_err(StoreError::from),
+            Err(error) => {
+                // What cannot be taken back either is for the store to clean up; the first error says more.
+                let _ = upload.abort().await;
+                Err(error)
+            }
         }
     }
 
-    /// Puts an object back under the name that it had.
+    /// Keeps a content; says its name and its SHA-256.
+    async fn put(
+        &self,
+        subject: Subject,
+        prefix: &str,
+        extension: &str,
+        bytes: Bytes,
+    ) -> Result<(ObjectKey, String), StoreError> {
+        let key = self.keyring.writing(subject).await?;
+        let sealing = key.clone();
+        let (sha256, sealed) = computed(move || (sha256_hex(&bytes), seal(&sealing, bytes))).await?;
+        let name = ObjectKey(format!("{prefix}/{sha256}.{extension}"));
+        let written = self.store.put_opts(&name.path(), sealed.clone(), PutMode::Create.into()).await;
+        match written {
+            Ok(_) => {}
+            Err(object_store::Error::AlreadyExists { .. }) => {
+                // The same content is there: the name says so. It stays if it is this subject's and can still be read.
+                if !self.is_sealed_with(&name, &key).await? {
+                    self.store.put(&name.path(), sealed).await?;
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok((name, sha256))
+    }
+
+    /// Whether an object is there that this key opens.
+    async fn is_sealed_with(&self, name: &ObjectKey, key: &SubjectKey) -> Result<bool, StoreError> {
+        match self.head(name).await {
+            Ok((_, head)) => Ok(head.is_some_and(|head| head.key() == (key.name, key.fingerprint()))),
+            Err(StoreError::NotFound(_) | StoreError::Unsealable) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts an object back under the name that it had, with the bytes that lay there.
     pub(crate) async fn put_back(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), StoreError> {
         self.store.put_opts(&key.path(), PutPayload::from(bytes), PutMode::Create.into()).await?;
         Ok(())
     }
 
-    /// Reads an object, or some of its bytes.
+    /// The bytes of an object as they lie there.
+    pub(crate) async fn raw(&self, key: &ObjectKey) -> Result<Pieces, StoreError> {
+        let result = self.store.get(&key.path()).await.map_err(not_found)?;
+        Ok(result.into_stream().map_err(StoreError::from).boxed())
+    }
+
+    /// Reads an object, or some of its bytes. One whose key was destroyed is not there any more.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::Range`] if the range begins past the end or is empty.
+    /// [`StoreError::NotFound`]; [`StoreError::Range`] if the range begins past the end or is empty; [`StoreError::Unsealable`], also from
+    /// the stream, if the object is damaged.
     pub async fn get(&self, key: &ObjectKey, range: Option<ByteRange>) -> Result<ObjectBytes, StoreError> {
-        let mut options = GetOptions::default();
-        if let Some(range) = range {
-            let size_bytes = self.size_bytes(key).await?;
-            options.range = Some(GetRange::Bounded(range.within(size_bytes)?));
+        // From the beginning to the end is one request. Players ask so.
+        if range.as_ref().is_some_and(|range| *range != ByteRange::From(0)) {
+            return self.get_part(key, range).await;
         }
+        let result = self.store.get(&key.path()).await.map_err(not_found)?;
+        let lying_bytes = result.meta.size;
+        let (head, pieces) = take_head(result.into_stream().map_err(StoreError::from).boxed()).await?;
+        let Some(head) = head else {
+            let range = wanted(range, lying_bytes)?;
+            return Ok(ObjectBytes { size_bytes: lying_bytes, range, stream: pieces });
+        };
+        let (cipher, size_bytes) = (self.cipher(&head, lying_bytes).await?, head.size_bytes());
+        let range = wanted(range, size_bytes)?;
+        Ok(ObjectBytes { size_bytes, range: range.clone(), stream: cipher.open_pieces(pieces, range) })
+    }
+
+    async fn get_part(&self, key: &ObjectKey, range: Option<ByteRange>) -> Result<ObjectBytes, StoreError> {
+        let (lying_bytes, head) = self.head(key).await?;
+        let Some(head) = head else {
+            let range = wanted(range, lying_bytes)?;
+            let stream = self.lying(key, range.clone()).await?;
+            return Ok(ObjectBytes { size_bytes: lying_bytes, range, stream });
+        };
+        let (cipher, size_bytes) = (self.cipher(&head, lying_bytes).await?, head.size_bytes());
+        let range = wanted(range, size_bytes)?;
+        let sealed = self.lying(key, cipher.sealed_range(&range)).await?;
+        Ok(ObjectBytes { size_bytes, range: range.clone(), stream: cipher.open_pieces(sealed, range) })
+    }
+
+    /// Some of the bytes of an object as they lie there.
+    async fn lying(&self, key: &ObjectKey, range: Range<u64>) -> Result<Pieces, StoreError> {
+        let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
         let result = self.store.get_opts(&key.path(), options).await.map_err(not_found)?;
-        let (size_bytes, range) = (result.meta.size, result.range.clone());
-        Ok(ObjectBytes { size_bytes, range, stream: result.into_stream().map_err(StoreError::from).boxed() })
+        Ok(result.into_stream().map_err(StoreError::from).boxed())
+    }
+
+    /// How many bytes of an object lie there, and its head if it is sealed.
+    async fn head(&self, key: &ObjectKey) -> Result<(u64, Option<Head>), StoreError> {
+        let range = Some(GetRange::Bounded(0..HEAD_BYTES as u64));
+        match self.store.get_opts(&key.path(), GetOptions { range, ..GetOptions::default() }).await {
+            Ok(result) => {
+                let lying_bytes = result.meta.size;
+                Ok((lying_bytes, Head::read(&result.bytes().await?)?))
+            }
+            Err(error @ object_store::Error::NotFound { .. }) => Err(not_found(error)),
+            // No range lies within an object that is empty.
+            Err(error) => match self.store.head(&key.path()).await {
+                Ok(meta) if meta.size == 0 => Ok((0, None)),
+                _ => Err(error.into()),
+            },
+        }
+    }
+
+    async fn cipher(&self, head: &Head, lying_bytes: u64) -> Result<Cipher, StoreError> {
+        let (name, fingerprint) = head.key();
+        Cipher::opening(head, &self.keyring.reading(name, fingerprint).await?, lying_bytes)
     }
 
     /// Reads an object whole. For what is known to be small.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Objects`].
+    /// [`StoreError::NotFound`], [`StoreError::Unsealable`], [`StoreError::Objects`].
     pub async fn get_all(&self, key: &ObjectKey) -> Result<Bytes, StoreError> {
-        Ok(self.store.get(&key.path()).await.map_err(not_found)?.bytes().await?)
+        let bytes = self.store.get(&key.path()).await.map_err(not_found)?.bytes().await?;
+        let Some(head) = Head::read(&bytes)? else { return Ok(bytes) };
+        let cipher = self.cipher(&head, bytes.len() as u64).await?;
+        computed(move || cipher.open(bytes)).await?
     }
 
     /// How many bytes an object has.
@@ -219,7 +388,8 @@ impl Objects {
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Objects`].
     pub async fn size_bytes(&self, key: &ObjectKey) -> Result<u64, StoreError> {
-        Ok(self.store.head(&key.path()).await.map_err(not_found)?.size)
+        let (lying_bytes, head) = self.head(key).await?;
+        Ok(head.map_or(lying_bytes, |head| head.size_bytes()))
     }
 
     /// Deletes everything under a prefix; says how many objects that were. Nothing there is fine.
@@ -238,7 +408,7 @@ impl Objects {
         Ok(found.len())
     }
 
-    /// The names of all objects under a prefix, sorted.
+    /// The names of all objects under a prefix, sorted. Keys are none.
     ///
     /// # Errors
     /// [`StoreError::Objects`].
@@ -246,6 +416,7 @@ impl Objects {
         let path = Path::from(prefix);
         let mut keys: Vec<_> =
             self.store.list(Some(&path)).map_ok(|meta| ObjectKey(meta.location.to_string())).try_collect().await?;
+        keys.retain(|key| !key.is_of_keyring());
         keys.sort();
         Ok(keys)
     }
@@ -256,6 +427,17 @@ fn not_found(error: object_store::Error) -> StoreError {
         object_store::Error::NotFound { .. } => StoreError::NotFound("object"),
         error => error.into(),
     }
+}
+
+/// The bytes that are wanted of an object of this size: all if it is not said.
+fn wanted(range: Option<ByteRange>, size_bytes: u64) -> Result<Range<u64>, StoreError> {
+    range.map_or(Ok(0..size_bytes), |range| range.within(size_bytes))
+}
+
+/// Runs what computes beside what waits.
+async fn computed<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|source| StoreError::Objects(object_store::Error::JoinError { source }))
 }
 
 /// SHA-256 in lowercase hexadecimal.
@@ -297,6 +479,11 @@ impl ObjectKey {
     /// A name from a row.
     pub(crate) fn from_row(key: String) -> Self {
         Self(key)
+    }
+
+    /// Whether it is that of a key, of which nothing here knows but the keyring.
+    pub(crate) fn is_of_keyring(&self) -> bool {
+        self.0.split('/').next() == Some(FOLDER)
     }
 
     /// The name.

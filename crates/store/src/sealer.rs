@@ -132,7 +132,7 @@ impl std::fmt::Debug for Sealer {
 }
 
 /// Random bytes. Keys and nonces are no decisions, so they come from the system and not from a caller who could repeat one.
-fn random<const N: usize>() -> [u8; N] {
+pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     SystemRandom::new().fill(&mut bytes).expect("the machine gives random bytes");
     bytes

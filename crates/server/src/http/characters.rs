@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use platform::{CharacterId, Scope, Service};
 use serde::Serialize;
+use store::Subject;
 use utoipa::ToSchema;
 
 use crate::app::App;
@@ -75,7 +76,8 @@ async fn create_character(State(app): State<App>, caller: KeyCaller, form: Form)
     let (bytes, _) = clean_clip(upload.bytes, "video").await?;
     let now = app.now();
     let id = CharacterId::new(now, app.random());
-    let key = app.objects.put_upload(&id, bytes).await?;
+    let subject = Subject { identity: caller.project.owner, service: Service::Video, since: now };
+    let key = app.objects.put_upload(subject, &id, bytes).await?;
     let character = store::Character { id, project: caller.project.id, name: name.to_owned(), key, created_at: now };
     app.store.create_character(&character).await?;
     Ok(Json(Character::from(&character)))

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use platform::{
     ActiveMembership, CharacterId, Credits, FileId, Fingerprint, GenerationKind, IdempotencyKey, ModelName, Offer,
-    Parameters, ProjectId, Seconds, Size, VideoId, Words, moderate,
+    Parameters, ProjectId, Seconds, Service, Size, VideoId, Words, moderate,
 };
-use store::{Accept, Accepted, BatchLine, File, Generation, Idempotency, NewGeneration};
+use store::{Accept, Accepted, BatchLine, File, Generation, Idempotency, NewGeneration, Subject};
 
 use crate::app::App;
 use crate::http::error::ApiError;
@@ -331,7 +331,10 @@ pub(crate) async fn keep_file(
     let now = app.now();
     let id = FileId::new(now, app.random());
     let size_bytes = bytes.len() as u64;
-    let key = app.objects.put_upload(&id, bytes).await?;
+    // What a clip starts from is the video service's; what else is uploaded is the API's.
+    let service = if purpose == REFERENCE_PURPOSE { Service::Video } else { Service::Api };
+    let subject = Subject { identity: app.store.project(project).await?.owner, service, since: now };
+    let key = app.objects.put_upload(subject, &id, bytes).await?;
     let (purpose, media_type) = (purpose.to_owned(), media_type.to_owned());
     let file = File { id, project, filename, purpose, media_type, size_bytes, key, created_at: now, expires_at };
     app.store.create_file(&file).await?;

@@ -156,6 +156,11 @@ impl ApiError {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, Some("method_not_allowed"), "This path does not take this method.")
     }
 
+    /// 410, for what was begun before the service was erased that it belonged to.
+    pub(crate) fn erased() -> Self {
+        Self::new(StatusCode::GONE, Some("erased"), "What this was for has been erased.")
+    }
+
     /// 413.
     pub(crate) fn too_large(limit_bytes: u64) -> Self {
         let message = format!("The request is larger than the {limit_bytes} bytes that are allowed.");
@@ -277,6 +282,7 @@ impl From<StoreError> for ApiError {
             StoreError::Refused(refusal) => refusal.into(),
             StoreError::Exists(_) | StoreError::State { .. } => Self::state(sentence(&error.to_string())),
             StoreError::Range { size_bytes } => Self::range(size_bytes),
+            StoreError::Erased => Self::erased(),
             StoreError::Database(_)
             | StoreError::Migrate(_)
             | StoreError::DatabaseUrl(_)
@@ -287,6 +293,7 @@ impl From<StoreError> for ApiError {
             | StoreError::ObjectsPlace(_)
             | StoreError::Statement(_)
             | StoreError::Backup { .. }
+            | StoreError::Keys(_)
             | StoreError::Restore(_) => Self::internal(&chain(&error)),
         }
     }

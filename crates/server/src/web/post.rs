@@ -10,7 +10,7 @@ use platform::{
     Act, ActiveMembership, Caption, CommentId, CommentText, LinkToken, PlaceId, PostAddress, PostId, PromptVisibility,
     Service, Switches, TextRefusal, VideoId, Visibility, hashtags, may,
 };
-use store::{Comment, NewComment, NewPost, Post, PostEdit, Shape};
+use store::{Comment, NewComment, NewPost, Post, PostEdit, Shape, Subject};
 
 use crate::app::App;
 use crate::http::auth::Person;
@@ -395,7 +395,8 @@ async fn publish(
         Err(store::StoreError::NotFound(_)) => {
             let post = PostId::new(now, app.random());
             let video = generation.video.as_ref().ok_or_else(|| ApiError::state("There is no clip to publish yet."))?;
-            let media = app.objects.copy_for_post(post, video).await?;
+            let subject = Subject { identity: member.identity(), service: Service::Social, since: now };
+            let media = app.objects.copy_for_post(subject, post, video).await?;
             let link_token = LinkToken::new(app.random());
             let new = NewPost { id: post, link_token, generation: &generation, media: &media, edit };
             app.store.create_post(member, &new, now).await?;

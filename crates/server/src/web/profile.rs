@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::response::Response;
 use platform::{ActiveMembership, Bio, DisplayName, FileId, Handle, MembershipEvent, MembershipState, Service};
-use store::{AuthorCard, FollowState, Listing, NewProfile, ObjectKey, Profile};
+use store::{AuthorCard, FollowState, Listing, NewProfile, ObjectKey, Profile, Subject};
 
 use crate::app::App;
 use crate::http::auth::Person;
@@ -234,7 +234,9 @@ async fn keep_picture(State(app): State<App>, person: Person, Fields(form): Fiel
     let avatar = match form.field("picture") {
         Some(Field::File(upload)) => {
             let small = fitted(upload.clone(), media::Size::new(AVATAR, AVATAR)).await?;
-            Some(app.objects.put_upload(&FileId::new(app.now(), app.random()), small.bytes).await?)
+            let now = app.now();
+            let subject = Subject { identity: member.identity(), service: Service::Social, since: now };
+            Some(app.objects.put_upload(subject, &FileId::new(now, app.random()), small.bytes).await?)
         }
         _ => None,
     };

@@ -65,6 +65,7 @@ impl From<StoreError> for Failure {
             StoreError::NotFound(what) => {
                 Self::source(format!("The {what} that this starts from is not there any more."))
             }
+            StoreError::Erased => Self::source("What this was to be made for has been erased."),
             error => Self::transient(&error),
         }
     }

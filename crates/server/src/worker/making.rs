@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use platform::{GenerationErrorCode, GenerationKind, Progress, VideoId};
+use platform::{GenerationErrorCode, GenerationKind, Progress};
 use provenance::{SigningKey, TrainingChoice};
 use render::{ClipSeconds, OutputSize, RenderOptions, Rendered, VideoModel, VideoRequest, render};
 use store::{Generation, Lease, Objects, Outputs, Store};
@@ -30,7 +30,6 @@ pub(crate) struct Studio {
 /// One attempt.
 pub(crate) struct Making<'a> {
     studio: &'a Studio,
-    id: VideoId,
     attempt: u32,
     generation: &'a Generation,
     control: Arc<Control>,
@@ -38,7 +37,7 @@ pub(crate) struct Making<'a> {
 
 impl<'a> Making<'a> {
     pub(crate) fn new(studio: &'a Studio, lease: &Lease, generation: &'a Generation) -> Self {
-        Self { studio, id: lease.id(), attempt: lease.attempt(), generation, control: Arc::default() }
+        Self { studio, attempt: lease.attempt(), generation, control: Arc::default() }
     }
 
     /// How far it is.
@@ -69,7 +68,7 @@ impl<'a> Making<'a> {
         };
         let made = engine.run(move |models| job.run(models)).await.map_err(|panic| Failure::transient(&panic))??;
         let expires_at = keep_media.map(|time| self.studio.clock.now() + time);
-        made.keep(&self.studio.objects, self.id, self.attempt, expires_at).await
+        made.keep(&self.studio.objects, self.generation, self.attempt, expires_at).await
     }
 }
 

@@ -4,10 +4,10 @@ use bytes::Bytes;
 use media::{
     Frame, Mp4Reader, ReadError, ReadLimits, cover, encode_jpeg, encode_png, encode_webp, sprite_sheet, thumbnail,
 };
-use platform::{Timestamp, VideoId};
+use platform::Timestamp;
 use provenance::SignedVideo;
 use render::Rendered;
-use store::{Objects, Outputs};
+use store::{Generation, Objects, Outputs};
 
 use crate::worker::failure::Failure;
 use crate::worker::making::media_size;
@@ -61,17 +61,18 @@ impl Made {
     pub(crate) async fn keep(
         self,
         objects: &Objects,
-        id: VideoId,
+        generation: &Generation,
         attempt: u32,
         expires_at: Option<Timestamp>,
     ) -> Result<Outputs, Failure> {
+        let (id, subject) = (generation.id, generation.subject());
         let (extension, picture) = self.thumbnail;
-        let thumbnail = Some(objects.put_derived(id, attempt, extension, Bytes::from(picture)).await?);
+        let thumbnail = Some(objects.put_derived(subject, id, attempt, extension, Bytes::from(picture)).await?);
         let spritesheet = match self.spritesheet {
-            Some(jpeg) => Some(objects.put_derived(id, attempt, "jpg", Bytes::from(jpeg)).await?),
+            Some(jpeg) => Some(objects.put_derived(subject, id, attempt, "jpg", Bytes::from(jpeg)).await?),
             None => None,
         };
-        let video = objects.put_video(id, attempt, self.video).await?;
+        let video = objects.put_video(subject, id, attempt, self.video).await?;
         Ok(Outputs { video, thumbnail, spritesheet, recipe: self.recipe, expires_at })
     }
 }

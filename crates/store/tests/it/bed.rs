@@ -8,7 +8,9 @@ use platform::{
     Parameters, ProjectId, Quotas, Route, Seconds, Service, Tier, Timestamp, VideoId, Words,
 };
 use provenance::{Action, Model, Provenance, SignedVideo, SigningKey, SoftwareAgent, TrainingChoice, sign};
-use store::{Accept, Accepted, Generation, NewGeneration, Objects, ObjectsPlace, Outputs, Project, Sealer, Store};
+use store::{
+    Accept, Accepted, Generation, NewGeneration, Objects, ObjectsPlace, Outputs, Project, Sealer, Store, Subject,
+};
 
 use crate::postgres::postgres_database;
 
@@ -56,7 +58,7 @@ impl Bed {
         let tier = Tier { name: "default".into(), quotas: Quotas::DEFAULT, metered: true };
         store.set_tier(&tier).await.unwrap();
         let mut bed = Self {
-            objects: Objects::open(&ObjectsPlace::Memory).unwrap(),
+            objects: objects(&ObjectsPlace::Memory),
             project: ProjectId::new(now, [0; 8]),
             member: member(&store, "mika@example.org", now).await,
             store,
@@ -129,16 +131,26 @@ impl Bed {
         }
     }
 
+    /// Whose the things of the bed's member are.
+    pub(crate) fn subject(&self) -> Subject {
+        Subject { identity: self.member.identity(), service: Service::Video, since: self.now }
+    }
+
     /// What a worker makes of a generation at an attempt.
     pub(crate) async fn outputs(&self, id: VideoId, attempt: u32) -> Outputs {
         Outputs {
-            video: self.objects.put_video(id, attempt, signed_video().clone()).await.unwrap(),
+            video: self.objects.put_video(self.subject(), id, attempt, signed_video().clone()).await.unwrap(),
             thumbnail: None,
             spritesheet: None,
             recipe: "{}".into(),
             expires_at: None,
         }
     }
+}
+
+/// Objects sealed with the key of the bed's rows.
+pub(crate) fn objects(place: &ObjectsPlace) -> Objects {
+    Objects::open(place).unwrap().sealed_with(Sealer::new([1; 32]))
 }
 
 /// Someone who has joined the video service.

@@ -48,7 +48,7 @@ async fn files_come_and_go(bed: Bed) {
     let mut ids = Vec::new();
     for name in ["a.png", "b.jsonl"] {
         let id = platform::FileId::new(bed.now, entropy());
-        let key = bed.objects.put_upload(&id, name.into()).await.unwrap();
+        let key = bed.objects.put_upload(bed.subject(), &id, name.into()).await.unwrap();
         let file = File {
             id,
             project: bed.project,

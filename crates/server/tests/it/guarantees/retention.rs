@@ -101,10 +101,26 @@ async fn r09_after_its_time_it_is_gone_everywhere() {
         let remix = post(&site, &other, &format!("{made}/publish"), &[("visibility", "public")]).await.goes_to();
         assert!(!found(dump(&site).await.path(), MARK.as_bytes()).is_empty());
 
+        // A backup of before, whose rows hold it all; the media in it are sealed.
+        let early = dump(&site).await;
+        let place = early.path().join("all");
         ask(&site, &cookie, "/api/account/close", json!({ "confirm": "mika@people.example" })).await.ok();
         site.bed.clock.advance(Duration::from_secs(30 * 86_400));
         server::housekeeping::tidy(&site.bed.app).await.unwrap();
         assert!(site.bed.app.store.identity(me).await.is_err());
+        // Restored, it is erased again: the keyring, which no backup holds, remembers who is gone.
+        let keys = early.path().join("keys");
+        store::backup_keys(&site.bed.app.objects, &keys).await.unwrap();
+        let restored = site.bed.elsewhere(&format!("sqlite:{}", early.path().join("restored.sqlite").display())).await;
+        store::restore(&place, Some(&keys), &restored.store, &restored.objects).await.unwrap();
+        assert!(restored.store.identity(me).await.is_ok());
+        assert!(restored.store.membership(me, Service::Video).await.unwrap().readable().is_err());
+        server::housekeeping::tidy(&restored).await.unwrap();
+        assert!(restored.store.identity(me).await.is_err());
+        let again = early.path().join("again");
+        store::backup(&restored.store, &restored.objects, &again).await.unwrap();
+        let kept = found(&again, MARK.as_bytes());
+        assert!(kept.iter().all(|file| file.contains("reserved_handles")), "{kept:?}");
         // What stays stays for a stated time: the record of operators, receipts, the reserved handle.
         site.bed.clock.advance(Duration::from_secs(4 * 365 * 86_400));
         server::housekeeping::tidy(&site.bed.app).await.unwrap();

@@ -7,7 +7,7 @@ use platform::{
     PasskeyId, ProjectId, ProposedDecision, Role, Scope, Scopes, Service, Timestamp, WebhookEndpointId, WebhookSecret,
 };
 use serde_json::json;
-use store::{Character, File, NewBatch, Passkey, WebhookEndpoint};
+use store::{Character, File, NewBatch, Passkey, Subject, WebhookEndpoint};
 
 use super::site::{As, Sent, Site};
 use crate::loops::bed::{create, entropy};
@@ -170,7 +170,8 @@ impl Things {
         let (app, now) = (&site.bed.app, site.bed.app.now());
         let video = site.bed.accept(create()).await.id;
         let file = FileId::new(now, entropy());
-        let key = app.objects.put_upload(&file, "hello".into()).await.unwrap();
+        let subject = |service| Subject { identity, service, since: now };
+        let key = app.objects.put_upload(subject(Service::Api), &file, "hello".into()).await.unwrap();
         let (filename, purpose, media_type) = ("a.txt".into(), "user_data".into(), "text/plain".into());
         let row = File {
             id: file,
@@ -185,7 +186,7 @@ impl Things {
         };
         app.store.create_file(&row).await.unwrap();
         let character = CharacterId::new(now, entropy());
-        let key = app.objects.put_upload(&character, "clip".into()).await.unwrap();
+        let key = app.objects.put_upload(subject(Service::Video), &character, "clip".into()).await.unwrap();
         let row = Character { id: character, project, name: "Mossy".into(), key, created_at: now };
         app.store.create_character(&row).await.unwrap();
         let batch = BatchId::new(now, entropy());

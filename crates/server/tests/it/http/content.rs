@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use platform::Service;
+
 use super::site::{As, Sent, Site};
 
 #[tokio::test]
@@ -26,6 +28,20 @@ async fn a_part_of_a_clip_can_be_fetched() {
     let head = site.send("HEAD", &path, As::Key(&site.key), Sent::Nothing).await;
     assert_eq!((head.status, head.body.len()), (200, 0));
     assert_eq!(head.header("content-length"), whole.body.len().to_string());
+}
+
+#[tokio::test]
+async fn media_whose_key_was_destroyed_are_not_found() {
+    let site = Site::new().await;
+    let path = format!("/v1/videos/{}/content", site.video().await);
+    assert_eq!(site.get(&path).await.status, 200);
+    let app = &site.bed.app;
+    app.objects.destroy_key(site.owner(), Service::Video, app.now()).await.unwrap();
+    for headers in [&[][..], &[("range", "bytes=0-")], &[("range", "bytes=4-7")]] {
+        let gone = site.send_with("GET", &path, As::Key(&site.key), Sent::Nothing, headers).await;
+        assert_eq!((gone.status, gone.error().1.as_str()), (404, "not_found"));
+    }
+    assert_eq!(site.get(&format!("{path}?variant=thumbnail")).await.status, 404);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use platform::{
 };
 use server::Settings;
 use server::first_clips::{FirstClips, Stage, go_on};
-use store::{Generation, Listing, NewPost, Page, Post, PostEdit, Shape, StoreError};
+use store::{Generation, Listing, NewPost, Page, Post, PostEdit, Shape, StoreError, Subject};
 
 use super::pages::{join, page};
 use super::site::{As, Sent, Site};
@@ -190,8 +190,9 @@ async fn a_crash_between_two_steps_makes_nothing_double(site: Site) {
     let done: Vec<_> = clips(&site).await.into_iter().filter(|clip| clip.state == GenerationState::Completed).collect();
     let [copied, drafted] = done.as_slice() else { panic!("{done:?}") };
     let post = |clip: &Generation| PostId::derived(clip.id.bytes(), "first post");
-    app.objects.copy_for_post(post(copied), copied.video.as_ref().unwrap()).await.unwrap();
-    let media = app.objects.copy_for_post(post(drafted), drafted.video.as_ref().unwrap()).await.unwrap();
+    let subject = Subject { identity: maker(&site).await, service: Service::Social, since: now };
+    app.objects.copy_for_post(subject, post(copied), copied.video.as_ref().unwrap()).await.unwrap();
+    let media = app.objects.copy_for_post(subject, post(drafted), drafted.video.as_ref().unwrap()).await.unwrap();
     let edit = PostEdit {
         caption: Caption::parse("made here, remix me").unwrap(),
         visibility: Visibility::Public,

@@ -1,7 +1,7 @@
 //! Batches from their file to their output.
 
 use bytes::Bytes;
-use platform::{BatchEvent, BatchId, BatchState, FileId, Quotas, Tier};
+use platform::{BatchEvent, BatchId, BatchState, FileId, Quotas, Service, Tier};
 use server::batch_runner;
 use store::{Batch, File, NewBatch};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ async fn begin(bed: &Bed, input: &str) -> BatchId {
         purpose: "batch".into(),
         media_type: "application/jsonl".into(),
         size_bytes: bytes.len() as u64,
-        key: bed.app.objects.put_upload(&file, bytes).await.unwrap(),
+        key: bed.app.objects.put_upload(bed.subject(Service::Api), &file, bytes).await.unwrap(),
         created_at: now,
         expires_at: None,
     };

@@ -13,6 +13,7 @@ use server::worker::{Models, Worker, WorkerOptions};
 use server::{App, AppParts, HttpOutbound, Mail, ManualClock, Outbox, Settings, SystemEntropy, full_offer};
 use store::{
     Accept, Accepted, Generation, LinkKey, NewGeneration, Objects, ObjectsPlace, Project, S3Place, Sealer, Store,
+    Subject,
 };
 
 use crate::postgres::postgres_database;
@@ -107,6 +108,11 @@ impl Bed {
         Self { app, clock, project, member, folder }
     }
 
+    /// Whose the things of the bed's member are.
+    pub(crate) fn subject(&self, service: Service) -> Subject {
+        Subject { identity: self.member.identity(), service, since: self.app.now() }
+    }
+
     /// The same installation seen by a node whose place of objects does not answer.
     pub(crate) fn with_deaf_objects(&self) -> App {
         let place = ObjectsPlace::S3(S3Place {
@@ -119,6 +125,12 @@ impl Bed {
         });
         let (store, settings) = (self.app.store.clone(), self.app.settings.clone());
         app_of(store, &place, settings, &self.clock, Arc::clone(&self.app.mail))
+    }
+
+    /// An installation without anything, not even tables, at the same time of day.
+    pub(crate) async fn elsewhere(&self, database_url: &str) -> App {
+        let store = Store::open(database_url).await.unwrap().sealed_with(Sealer::new([1; 32]));
+        app_of(store, &ObjectsPlace::Memory, self.app.settings.clone(), &self.clock, Arc::clone(&self.app.mail))
     }
 
     pub(crate) fn worker(&self, models: Models) -> Worker {
@@ -188,7 +200,7 @@ fn app_of(
 ) -> App {
     App::new(AppParts {
         store,
-        objects: Objects::open(objects).unwrap(),
+        objects: Objects::open(objects).unwrap().sealed_with(Sealer::new([1; 32])),
         offers: vec![full_offer(name("test-card"), Rate::FREE)],
         settings,
         link_key: LinkKey::new([1; 32]),

@@ -1,8 +1,12 @@
 //! What a clip can start from: a picture, characters, another clip, and what is not there any more.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use media::{Frame, Mp4Reader, ReadLimits, encode_png};
-use platform::{CharacterId, ClipSource, FileId, GenerationErrorCode, GenerationKind, GenerationState, VideoId};
+use platform::{
+    CharacterId, ClipSource, FileId, GenerationErrorCode, GenerationKind, GenerationState, Service, VideoId,
+};
 use store::{Character, File, Generation};
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +36,7 @@ async fn upload(bed: &Bed, bytes: Bytes, media_type: &str) -> FileId {
         purpose: "vision".into(),
         media_type: media_type.into(),
         size_bytes: bytes.len() as u64,
-        key: bed.app.objects.put_upload(&id, bytes).await.unwrap(),
+        key: bed.app.objects.put_upload(bed.subject(Service::Api), &id, bytes).await.unwrap(),
         created_at: bed.app.now(),
         expires_at: None,
     };
@@ -75,7 +79,8 @@ async fn a_clip_starts_with_a_picture_and_shows_characters() {
     let frame = upload(&bed, encode_png(&picture).unwrap().into(), "image/png").await;
     let someone = made(&bed, create(), 4, 4).await;
     let character = CharacterId::new(bed.app.now(), entropy());
-    let key = bed.app.objects.put_upload(&character, mp4(&bed, &someone).await).await.unwrap();
+    let (subject, clip) = (bed.subject(Service::Video), mp4(&bed, &someone).await);
+    let key = bed.app.objects.put_upload(subject, &character, clip).await.unwrap();
     let row = Character { id: character, project: bed.project, name: "Mika".into(), key, created_at: bed.app.now() };
     bed.app.store.create_character(&row).await.unwrap();
     let kind = GenerationKind::Create { first_frame: Some(frame), characters: vec![character] };
@@ -99,4 +104,20 @@ async fn what_it_starts_from_may_be_gone_or_unreadable() {
     check(GenerationKind::Edit { source: ClipSource::File(junk) }).await;
     check(GenerationKind::Create { first_frame: Some(junk), characters: vec![] }).await;
     assert_eq!(bed.money().await, (1000, 0));
+}
+
+#[tokio::test]
+async fn what_is_erased_is_no_source_and_what_was_begun_before_leaves_nothing() {
+    let bed = Bed::new().await;
+    let clip = made(&bed, create(), 4, 4).await.id;
+    let waiting = bed.accept(create()).await.id;
+    bed.clock.advance(Duration::from_secs(1));
+    bed.app.objects.destroy_key(bed.member.identity(), Service::Video, bed.app.now()).await.unwrap();
+    bed.worker(test_card()).work_once(&CancellationToken::new()).await.unwrap();
+    let late = bed.generation(waiting).await;
+    assert_eq!(late.error.unwrap().code, GenerationErrorCode::SourceUnavailable);
+    let edit = made(&bed, GenerationKind::Edit { source: ClipSource::Video(clip) }, 4, 4).await;
+    assert_eq!(edit.error.unwrap().code, GenerationErrorCode::SourceUnavailable);
+    // The first clip's.
+    assert_eq!(bed.app.objects.list("renders").await.unwrap().len(), 3);
 }

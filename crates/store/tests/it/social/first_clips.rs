@@ -69,8 +69,8 @@ async fn what_is_asked_for_and_posted_again_is_there_once(bed: Bed) {
 
     assert!(!store.ever_posted().await.unwrap());
     let id = PostId::derived(clip.bytes(), "first post");
-    let media = bed.objects.copy_for_post(id, generation.video.as_ref().unwrap()).await.unwrap();
-    let again = bed.objects.copy_for_post(id, generation.video.as_ref().unwrap()).await.unwrap();
+    let media = bed.objects.copy_for_post(bed.subject(), id, generation.video.as_ref().unwrap()).await.unwrap();
+    let again = bed.objects.copy_for_post(bed.subject(), id, generation.video.as_ref().unwrap()).await.unwrap();
     assert_eq!(media, again);
     for (token, there) in [(1, false), (2, true)] {
         let (link_token, edit) = (LinkToken::new([token; 16]), edit(Visibility::Public, "made here, remix me"));

@@ -42,7 +42,7 @@ impl Stage {
         bed.store.finish(&lease, &bed.outputs(clip.id, 1).await, bed.now).await.unwrap();
         let clip = bed.store.generation(bed.project, clip.id).await.unwrap();
         let first = PostId::new(bed.now, entropy());
-        let media = bed.objects.copy_for_post(first, clip.video.as_ref().unwrap()).await.unwrap();
+        let media = bed.objects.copy_for_post(bed.subject(), first, clip.video.as_ref().unwrap()).await.unwrap();
         Self { bed, clip, media }
     }
 
