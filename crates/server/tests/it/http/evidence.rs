@@ -74,7 +74,8 @@ async fn plant(site: &Site) -> Vec<String> {
     app.store.create_session(Token::new(TokenKind::Session, app.random()).hash(), &session).await.unwrap();
     app.store.change_project(project, OTPAUTH, "default").await.unwrap();
     let file = FileId::new(now, entropy());
-    let object = app.objects.put_upload(&file, "hello".into()).await.unwrap();
+    let subject = site.bed.subject(Service::Api);
+    let object = app.objects.put_upload(subject, &file, "hello".into()).await.unwrap();
     let row = File {
         id: file,
         project,
