@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use crate::database::{Row, Tx, Value, args};
 use crate::error::{StoreError, corrupt};
 use crate::generation::word;
-use crate::holdings::Held;
+use crate::holdings::{Held, Holding, RowObjects};
 use crate::membership::{from_row as membership_from_row, move_membership};
 use crate::social::leave;
 use crate::store::Store;
@@ -204,9 +204,6 @@ impl Store {
     /// [`StoreError::Database`].
     pub async fn erase_rows(&self, closure: &Closure, ghost: IdentityId, now: Timestamp) -> Result<Erased, StoreError> {
         let (identity, owner) = (closure.identity, closure.owner);
-        if owner == Owner::Account {
-            return Ok(Erased::Rows);
-        }
         if owner == Owner::Service(Service::Video) && !self.stop_making(identity, now).await? {
             return Ok(Erased::Later);
         }
@@ -216,7 +213,9 @@ impl Store {
             ask_deletion(&mut tx, closure, &prefixes, now).await?;
             tx.commit().await?;
         }
-        for holding in self.holdings_of(owner) {
+        // The rest of an account goes in one step with its end: until then it is there, to be ended.
+        let now_or_last = |holding: &&Holding| owner != Owner::Account || holding.objects != RowObjects::Nothing;
+        for holding in self.holdings_of(owner).filter(now_or_last) {
             let mut tx = self.database.begin().await?;
             let prefixes = holding.erase(&mut tx, identity).await?;
             ask_deletion(&mut tx, closure, &prefixes, now).await?;

@@ -61,6 +61,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/postgres/0007_closures.sql"),
     ),
     (
+        8,
+        "archives",
+        include_str!("../migrations/sqlite/0008_archives.sql"),
+        include_str!("../migrations/postgres/0008_archives.sql"),
+    ),
+    (
         9,
         "evidence",
         include_str!("../migrations/sqlite/0009_evidence.sql"),

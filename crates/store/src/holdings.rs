@@ -134,6 +134,18 @@ const API: &[Holding] = &[
 const ACCOUNT: &[Holding] = &[
     Holding::rows("sessions", "sessions", "identity = $1"),
     Holding::rows("sessions", "one_time_tokens", "identity = $1"),
+    Holding::rows("archives", "export_parts", "export IN (SELECT id FROM exports WHERE identity = $1)")
+        .with("size", RowObjects::FolderOf("object_key")),
+    Holding::rows("archives", "exports", "identity = $1"),
+    Holding::rows("brought", "import_parts", "import IN (SELECT id FROM imports WHERE identity = $1)")
+        .with("size", RowObjects::FolderOf("object_key")),
+    Holding::rows("brought", "imports", "identity = $1"),
+    Holding::rows(
+        "destinations",
+        "export_destination_files",
+        "destination IN (SELECT id FROM export_destinations WHERE identity = $1)",
+    ),
+    Holding::rows("destinations", "export_destinations", "identity = $1"),
     Holding::rows("letter_choices", "key_letters", "identity = $1"),
     Holding::rows("sign_in", "credentials", "identity = $1"),
     Holding::rows("sign_in", "second_factors", "identity = $1"),

@@ -57,6 +57,8 @@ enum Act {
 /// Which act belongs to which rule.
 const ACTS: &[(&str, Trigger, Act)] = &[
     ("sessions", Trigger::Expired, Act::Method),
+    ("archives", Trigger::Expired, Act::Housekeeping),
+    ("brought", Trigger::Expired, Act::Housekeeping),
     ("letters", Trigger::Made, Act::Rows("DELETE FROM letters WHERE written_at <= $1")),
     ("receipts", Trigger::Made, Act::Rows("DELETE FROM receipts WHERE written_at <= $1")),
     ("bans", Trigger::Closed, Act::Rows("DELETE FROM standing_limits WHERE left_at <= $1")),

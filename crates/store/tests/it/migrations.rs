@@ -18,6 +18,7 @@ const FIXTURES: &[(i64, &str)] = &[
     (5, include_str!("fixtures/0005.sql")),
     (6, include_str!("fixtures/0006.sql")),
     (7, include_str!("fixtures/0007.sql")),
+    (8, include_str!("fixtures/0008.sql")),
     (9, include_str!("fixtures/0009.sql")),
 ];
 
