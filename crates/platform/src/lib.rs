@@ -19,6 +19,7 @@ mod api_key;
 mod network;
 mod token;
 
+mod cut;
 mod generation;
 mod idempotency;
 mod model;
@@ -41,6 +42,7 @@ mod hex;
 
 pub use api_key::{ApiKey, ApiKeySecret, KeyRefusal, MalformedKey, OverlapTooLong, Scope, Scopes, VerifiedKey};
 pub use batch::{BatchEvent, BatchState, COMPLETION_WINDOW, MAX_INPUT_BYTES, MAX_LINES};
+pub use cut::Cut;
 pub use decision::{Decision, DecisionError, DecisionScope};
 pub use generation::{
     ClipSource, GenerationError, GenerationErrorCode, GenerationEvent, GenerationKind, GenerationState, Progress,

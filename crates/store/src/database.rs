@@ -54,6 +54,7 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/sqlite/0006_folders.sql"),
         include_str!("../migrations/postgres/0006_folders.sql"),
     ),
+    (10, "app", include_str!("../migrations/sqlite/0010_app.sql"), include_str!("../migrations/postgres/0010_app.sql")),
 ];
 
 /// Counts statements and transactions that may have written something.

@@ -8,15 +8,14 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use platform::{
-    ClipSource, GenerationKind, GenerationState, PostState, Service, Switches, TRASH_DAYS, TRASH_TIME, VideoId,
-    Visibility,
+    GenerationKind, GenerationState, PostState, Service, Switches, TRASH_DAYS, TRASH_TIME, VideoId, Visibility,
 };
 use store::Generation;
 
 use crate::app::App;
 use crate::http::auth::{KeyCaller, Person};
 use crate::http::content::{Variant, send};
-use crate::http::derived::{edit_video, extend_video};
+use crate::http::derived::{edit_video, extend_video, length_ms, trim_video};
 use crate::http::error::ApiError;
 use crate::http::events::Watch;
 use crate::http::form::{Field, Form};
@@ -39,6 +38,7 @@ pub(super) fn pages() -> Vec<Page> {
         post("/clips/{id}/delete", Viewer::Person, delete_clip),
         post("/clips/{id}/extend", Viewer::Person, extend_clip),
         post("/clips/{id}/edit", Viewer::Person, edit_clip),
+        post("/clips/{id}/trim", Viewer::Person, trim_clip),
     ]
 }
 
@@ -171,6 +171,8 @@ struct ClipPage {
     recipe: Vec<(String, String)>,
     seed: u64,
     source: Option<String>,
+    /// The clip's length in seconds.
+    length: f64,
     lengths: Vec<u32>,
     once: String,
     refused: Option<Refused>,
@@ -193,12 +195,6 @@ async fn clip_page(
     generation: &Generation,
     refused: Option<Refused>,
 ) -> Result<ClipPage, ApiError> {
-    let source = match &generation.kind {
-        GenerationKind::Remix { source }
-        | GenerationKind::Edit { source: ClipSource::Video(source) }
-        | GenerationKind::Extension { source: ClipSource::Video(source), .. } => Some(source.to_string()),
-        _ => None,
-    };
     let catalogue = app.catalogue();
     let lengths = catalogue.resolve(Some(generation.model.as_str())).map(|(_, offer)| offer.lengths().to_vec());
     let title: String = generation.prompt.chars().take(60).collect();
@@ -222,7 +218,8 @@ async fn clip_page(
         clip: ClipView::with_queue(app, visitor.words, generation).await?,
         recipe: recipe(generation),
         seed: generation.seed,
-        source,
+        source: generation.kind.source_video().map(|source| source.to_string()),
+        length: f64::from(length_ms(generation)) / 1000.0,
         lengths: lengths.unwrap_or_default().iter().map(|length| length.get()).collect(),
         once: once(app),
         refused,
@@ -340,7 +337,7 @@ async fn extend_clip(
     Id(id): Id<VideoId>,
     Fields(form): Fields,
 ) -> Result<Response, ApiError> {
-    derive(&app, &visitor, &person, id, form, true).await
+    derive(&app, &visitor, &person, id, form, Derived::Extension).await
 }
 
 async fn edit_clip(
@@ -350,7 +347,24 @@ async fn edit_clip(
     Id(id): Id<VideoId>,
     Fields(form): Fields,
 ) -> Result<Response, ApiError> {
-    derive(&app, &visitor, &person, id, form, false).await
+    derive(&app, &visitor, &person, id, form, Derived::Edit).await
+}
+
+async fn trim_clip(
+    State(app): State<App>,
+    visitor: Visitor,
+    person: Person,
+    Id(id): Id<VideoId>,
+    Fields(form): Fields,
+) -> Result<Response, ApiError> {
+    derive(&app, &visitor, &person, id, form, Derived::Part).await
+}
+
+/// What is made of a clip.
+enum Derived {
+    Extension,
+    Edit,
+    Part,
 }
 
 /// Makes a clip from a clip, or shows why not.
@@ -360,7 +374,7 @@ async fn derive(
     person: &Person,
     id: VideoId,
     mut form: Form,
-    extend: bool,
+    derived: Derived,
 ) -> Result<Response, ApiError> {
     person.membership(Service::Video).active()?;
     let generation = own(app, person, id).await?;
@@ -368,10 +382,15 @@ async fn derive(
     count(app, &caller.project).await?;
     let prompt = form.text("prompt")?.unwrap_or_default().to_owned();
     let headers = idempotency(&mut form);
-    form.set("video", Field::Text(id.to_string()));
-    let made = match extend {
-        true => extend_video(State(app.clone()), caller, Uri::from_static("/extend"), headers, form).await,
-        false => edit_video(State(app.clone()), caller, Uri::from_static("/edit"), headers, form).await,
+    if !matches!(derived, Derived::Part) {
+        form.set("video", Field::Text(id.to_string()));
+    }
+    let made = match derived {
+        Derived::Extension => {
+            extend_video(State(app.clone()), caller, Uri::from_static("/extend"), headers, form).await
+        }
+        Derived::Edit => edit_video(State(app.clone()), caller, Uri::from_static("/edit"), headers, form).await,
+        Derived::Part => trim_video(State(app.clone()), caller, Id(id), Uri::from_static("/trim"), headers, form).await,
     };
     match made {
         Ok(made) => Ok(go(&format!("/clips/{}", made.0.video.id()))),

@@ -183,7 +183,8 @@ async fn show_making(
         (Some(from), "prompt") => Some(from.prompt.clone()),
         (Some(from), "negative_prompt") => Some(from.negative_prompt.clone()),
         (Some(from), "shape") => Some(Shape::of(from.size).as_str().to_owned()),
-        (Some(from), "seconds") => Some(from.seconds.to_string()),
+        // A part of a clip was not asked for by its length.
+        (Some(from), "seconds") => Some(from.seconds.to_string()).filter(|_| from.seconds.get() > 0),
         (Some(from), "model") => Some(from.model.to_string()),
         (Some(from), "seed") => Some(from.seed.to_string()),
         _ => values.get(name).map(str::to_owned),

@@ -251,6 +251,14 @@ async function main() {
     await still.waitForURL(/\/clips\/video_/);
     await plain.close();
 
+    step("a part of the clip is a clip of its own");
+    await page.goto(base + clip);
+    await page.click("details:has(form[action$='/trim']) summary");
+    await page.fill("#trim-end", "1.5");
+    await page.click("form[action$='/trim'] button.act");
+    await page.waitForURL((url) => url.pathname.startsWith("/clips/") && url.pathname !== clip);
+    await page.waitForSelector(".player video", { timeout: 60_000 });
+
     step("the clip is published, after a profile");
     await page.goto(base + clip);
     await page.click("a[href^='/account/profile']");

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use platform::{
-    Act, ActiveMembership, Caption, ClipSource, DisplayName, Engagement, GenerationKind, GenerationState, Handle,
-    IdentityId, LinkToken, ModelName, NoticeKind, PlaceId, PostAddress, PostFacts, PostId, PostState, PromptVisibility,
-    Relation, Seconds, Size, Switches, Timestamp, VideoId, Viewer, Visibility, Way, hashtags, may, search_words, sees,
-    sees_prompt,
+    Act, ActiveMembership, Caption, DisplayName, Engagement, GenerationState, Handle, IdentityId, LinkToken, ModelName,
+    NoticeKind, PlaceId, PostAddress, PostFacts, PostId, PostState, PromptVisibility, Relation, Seconds, Size,
+    Switches, Timestamp, VideoId, Viewer, Visibility, Way, hashtags, may, search_words, sees, sees_prompt,
 };
 
 use super::notice::{Happening, notify, unnotify};
@@ -163,7 +162,7 @@ pub(super) fn columns() -> String {
 const TABLES: &str = "posts p JOIN profiles a ON a.identity = p.author";
 
 impl Store {
-    /// Makes a draft. If the generation is a remix, an edit or an extension of a clip that someone has posted, that post is its
+    /// Makes a draft. If the generation is a remix, an edit, an extension or a part of a clip that someone has posted, that post is its
     /// parent, and gets the credit.
     ///
     /// # Errors
@@ -186,17 +185,7 @@ impl Store {
         let mut tx = self.database.begin().await?;
         let profile = tx.first("SELECT handle FROM profiles WHERE identity = $1", args![me]).await?;
         profile.ok_or(StoreError::NotFound("profile"))?;
-        let source = match generation.kind {
-            GenerationKind::Remix { source } => Some(source),
-            GenerationKind::Edit { source: ClipSource::Video(source) }
-            | GenerationKind::Extension { source: ClipSource::Video(source), .. } => Some(source),
-            _ => None,
-        };
-        let sql = "SELECT id, root, depth FROM posts WHERE video = $1 AND place IS NOT NULL ORDER BY place LIMIT 1";
-        let parent = match source {
-            Some(source) => tx.first(sql, args![source]).await?,
-            None => None,
-        };
+        let parent = posted_source(&mut tx, generation).await?;
         let (mut parent_id, mut root, mut depth) = (None, None, 0);
         if let Some(row) = parent {
             let id = PostId::from_bytes(row.id("id")?);
@@ -539,6 +528,22 @@ impl Store {
         let rows = self.database.all(sql, args![viewer.identity(), id, before, limit]).await?;
         rows.iter().map(|row| Post::from_row(row, viewer.identity(), Way::Listed)).collect()
     }
+}
+
+/// The post that a generation owes credit to: of its source, or, if that was never posted, of what the source was made from.
+async fn posted_source(tx: &mut Tx, generation: &Generation) -> Result<Option<Row>, StoreError> {
+    let mut source = generation.kind.source_video();
+    for _ in 0..MAX_DEPTH {
+        let Some(video) = source else { break };
+        let sql = "SELECT id, root, depth FROM posts WHERE video = $1 AND place IS NOT NULL ORDER BY place LIMIT 1";
+        let post = tx.first(sql, args![video]).await?;
+        if post.is_some() {
+            return Ok(post);
+        }
+        let row = tx.first("SELECT source_video FROM generations WHERE id = $1", args![video]).await?;
+        source = row.map(|row| row.opt_id("source_video")).transpose()?.flatten().map(VideoId::from_bytes);
+    }
+    Ok(None)
 }
 
 fn not_in(state: PostState) -> StoreError {

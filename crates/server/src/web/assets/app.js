@@ -74,6 +74,25 @@ function watchProgress(place) {
   });
 }
 
+// A part of the clip on the page: its first and last frame as they are chosen, and the part alone on a press.
+function trimForm(form) {
+  const video = $(".player video");
+  if (!video) return;
+  const [start, end, preview] = [form.elements.start, form.elements.end, $("[data-preview]", form)];
+  const until = () => { if (video.currentTime >= Number(end.value)) { video.pause(); stop(); } };
+  const stop = () => video.removeEventListener("timeupdate", until);
+  for (const field of [start, end]) {
+    field.addEventListener("input", () => { stop(); video.pause(); video.currentTime = Number(field.value) || 0; });
+  }
+  preview.hidden = false;
+  preview.addEventListener("click", () => {
+    stop();
+    video.currentTime = Number(start.value) || 0;
+    video.addEventListener("timeupdate", until);
+    video.play().catch(() => {});
+  });
+}
+
 // A notice when it is done, only for whoever asks for one.
 function offerNotice(button) {
   if (!("Notification" in window) || Notification.permission !== "default") return;
@@ -319,6 +338,7 @@ function wake(root) {
   $$("form[data-read]", root).forEach(readNotices);
   $$("form[data-ask]", root).forEach(askBox);
   $$("[data-progress]", root).forEach(watchProgress);
+  $$("form[data-trim]", root).forEach(trimForm);
   $$("[data-notice]", root).forEach(offerNotice);
   $$(".clip[data-video]", root).forEach(hoverPlay);
   $$("[data-star]", root).forEach(star);

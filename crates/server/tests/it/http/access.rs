@@ -26,6 +26,7 @@ GET    /v1/videos/{id}/events                        videos:read     reads  vide
 POST   /v1/videos/{id}/remix                         videos:write    makes  video  own
 POST   /v1/videos/edits                              videos:write    makes  video
 POST   /v1/videos/extensions                         videos:write    makes  video
+POST   /v1/videos/{id}/trim                          videos:write    makes  video  own
 POST   /v1/videos/characters                         files:write     makes  video
 GET    /v1/videos/characters/{id}                    files:read      reads  video  own
 GET    /v1/models                                    videos:read     reads  api

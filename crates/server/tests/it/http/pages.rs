@@ -34,6 +34,7 @@ POST  /clips/{id}/favourite                      person  own
 POST  /clips/{id}/move                           person  own
 POST  /clips/{id}/extend                         person  own
 POST  /clips/{id}/edit                           person  own
+POST  /clips/{id}/trim                           person  own
 GET   /clips/{id}/credentials                    person  own
 GET   /library                                   person
 POST  /library/clips                             person
@@ -273,10 +274,12 @@ async fn a_newcomer_joins_makes_a_clip_and_has_it_for_themselves() {
         "{credentials}"
     );
 
-    // An extension and an edit are clips of their own.
-    for (what, fields) in
-        [("extend", &[("prompt", "it goes on"), ("seconds", "4")][..]), ("edit", &[("prompt", "a blue boat")][..])]
-    {
+    // An extension, an edit and a part are clips of their own.
+    for (what, fields) in [
+        ("extend", &[("prompt", "it goes on"), ("seconds", "4")][..]),
+        ("edit", &[("prompt", "a blue boat")]),
+        ("trim", &[("start", "0.5"), ("end", "4")]),
+    ] {
         let made = site.send("POST", &format!("{clip}/{what}"), As::Cookie(&mika), Sent::Fields(fields)).await;
         let made = made.goes_to();
         site.work().await;
