@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use platform::{
-    ApiKey, ApiKeyId, ApiKeySecret, IdentityId, Invite, MembershipEvent, ModelName, ProjectId, Quotas, Role, Scopes,
-    Service, Tier, Token, TokenKind,
+    ApiKey, ApiKeyId, ApiKeySecret, IdentityId, Invite, MembershipEvent, ModelName, Posting, PostingLimit, ProjectId,
+    Quotas, Role, Scopes, Service, Tier, Token, TokenKind,
 };
 use server::{Clock as _, Entropy as _, SystemClock, SystemEntropy};
 use store::{AuditEntry, Project, Store, StoreError, StoredInvite};
@@ -44,6 +44,8 @@ async fn act(store: &Store, command: &AdminCommand) -> Result<()> {
         AdminCommand::Jobs => jobs(store).await,
         AdminCommand::Models => models(store).await,
         AdminCommand::Model { alias, model } => set_model(store, alias, model).await,
+        AdminCommand::Limits => limits(store).await,
+        AdminCommand::Limit { what, per_hour, per_day } => set_limit(store, what, *per_hour, *per_day).await,
         AdminCommand::Audit => audit(store).await,
     }
 }
@@ -240,6 +242,22 @@ async fn set_model(store: &Store, alias: &str, model: &str) -> Result<()> {
     record(store, "model.alias", alias.as_str(), model.as_str()).await?;
     println!("{alias} means {model} from the next start on");
     Ok(())
+}
+
+async fn limits(store: &Store) -> Result<()> {
+    for what in Posting::ALL {
+        let limit = store.posting_limit(*what).await?;
+        println!("{}  {} an hour, {} a day", what.as_str(), limit.per_hour, limit.per_day);
+    }
+    Ok(())
+}
+
+async fn set_limit(store: &Store, what: &str, per_hour: u32, per_day: u32) -> Result<()> {
+    let known = || Posting::ALL.iter().map(|posting| posting.as_str()).collect::<Vec<_>>().join(", ");
+    let posting = Posting::from_word(what).with_context(|| format!("{what:?} is not counted: {}", known()))?;
+    store.set_posting_limit(posting, PostingLimit { per_hour, per_day }, SystemClock.now()).await?;
+    record(store, "limit.set", what, &format!("{per_hour} an hour, {per_day} a day")).await?;
+    limits(store).await
 }
 
 async fn audit(store: &Store) -> Result<()> {

@@ -176,6 +176,19 @@ pub(crate) enum AdminCommand {
         /// The model, such as paper-1-nano.
         model: String,
     },
+    /// How often people may post, comment, write, follow, like and report.
+    Limits,
+    /// Change one of these limits.
+    Limit {
+        /// post, comment, message, follow, like or report.
+        what: String,
+        /// How often in an hour.
+        #[arg(long)]
+        per_hour: u32,
+        /// How often in a day.
+        #[arg(long)]
+        per_day: u32,
+    },
     /// What operators did, newest first.
     Audit,
 }

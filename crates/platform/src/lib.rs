@@ -72,10 +72,11 @@ pub use sign_up::{Invite, SignUpMode, SignUpRefusal, sign_up_tier};
 pub use social::{
     Act, Attribute, Bio, Candidate, Caption, Cause, CommentText, ConversationFacts, Direction, DisplayName, Engagement,
     FEED_WEIGHTS, FeedRule, FolderName, Handle, HandleRefusal, Hashtag, LinkToken, MAX_FEED_RULES,
-    MAX_REQUEST_MESSAGES, MessageDelivery, MessageText, NoticeKind, ParseLinkTokenError, PostAddress, PostFacts,
-    PostState, PromptVisibility, RULE_WEIGHT, Ranked, ReadRules, Reason, Relation, ReportKind, ReportReason,
-    RuleSubject, RuleWords, Signal, Switches, TextRefusal, VARIETY_WEIGHT, Viewer, Visibility, Way, hashtags, may,
-    message_delivery, rank_feed, read_feed_rules, search_words, sees, sees_prompt, speaks_of,
+    MAX_REQUEST_MESSAGES, MessageDelivery, MessageText, NoticeKind, NoticeTopic, NoticeWays, POSTING_HOURS,
+    ParseLinkTokenError, PostAddress, PostFacts, PostState, Posting, PostingLimit, PromptVisibility, RULE_WEIGHT,
+    Ranked, ReadRules, Reason, Relation, ReportKind, ReportReason, RuleSubject, RuleWords, Signal, Switches,
+    TextRefusal, VARIETY_WEIGHT, Viewer, Visibility, Way, hashtags, may, message_delivery, posting_hour, posting_wait,
+    rank_feed, read_feed_rules, search_words, sees, sees_prompt, speaks_of,
 };
 pub use tier::{Quotas, Tier, Usage};
 pub use time::Timestamp;

@@ -100,6 +100,9 @@ pub enum MembershipRefusal {
     /// Stopped by a decision.
     #[error("your membership of the {0} service is suspended; your other services are not affected")]
     Suspended(Service),
+    /// The service itself has come to its end.
+    #[error("the {0} service has come to its end: nothing new can be made in it, what is there stays usable")]
+    Retired(Service),
     /// Ending or ended.
     #[error("your membership of the {0} service is closed; your other services are not affected")]
     Closed(Service),
@@ -269,6 +272,7 @@ impl MembershipRefusal {
             Self::NotMember(_) => "not_a_member",
             Self::Restricted(_) => "membership_restricted",
             Self::Suspended(_) => "membership_suspended",
+            Self::Retired(_) => "service_retired",
             Self::Closed(_) => "service_closed",
         }
     }

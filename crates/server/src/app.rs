@@ -73,6 +73,8 @@ pub struct Settings {
     pub first_clips: Option<FirstClips>,
     /// The tag of the language in which the installation says what it says by itself. Default `en`.
     pub language: String,
+    /// Whom to write to about a decision: a mail address, or the https address of a page. Default nobody.
+    pub contact: Option<String>,
     /// Bytes of bodies that may lie in memory at one time, of all requests together. Default 1 GB.
     pub upload_memory_bytes: u64,
     /// What `/metrics` asks for; without it, it answers this machine alone. Default nothing.
@@ -260,6 +262,7 @@ impl Settings {
             picture_wait: Duration::from_secs(120),
             first_clips: None,
             language: "en".into(),
+            contact: None,
             upload_memory_bytes: 1_000_000_000,
             metrics_token: None,
         }

@@ -71,6 +71,8 @@ pub struct Config {
     pub first_clips: bool,
     /// The language of what the installation says by itself: `en` or `ja`. Default `en`.
     pub language: String,
+    /// Whom to write to about a decision: a mail address, or an https address.
+    pub contact: Option<String>,
 }
 
 /// A configuration that cannot be, with the key and the variable that it is about.
@@ -113,6 +115,7 @@ struct Written {
     finish_within_seconds: Option<u32>,
     first_clips: Option<bool>,
     language: Option<String>,
+    contact: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -167,6 +170,7 @@ const KEYS: &[(&str, Form)] = &[
     ("finish_within_seconds", Form::Plain),
     ("first_clips", Form::Plain),
     ("language", Form::Text),
+    ("contact", Form::Text),
 ];
 
 /// Variables of this program that are not for the server.
@@ -207,6 +211,7 @@ impl Config {
             private_webhooks: self.allow_private_webhooks,
             behind_proxy: self.behind_proxy,
             language: self.language.clone(),
+            contact: self.contact.clone(),
             ..Settings::new(&self.public_url)
         }
     }
@@ -275,6 +280,12 @@ impl Written {
                     let known: Vec<_> = languages().collect();
                     return Err(wrong("language", &format!("it must be one of {}", known.join(", "))));
                 }
+            },
+            contact: match self.contact {
+                Some(contact) if !(contact.starts_with("https://") || contact.contains('@')) => {
+                    return Err(wrong("contact", "write a mail address, or an address that begins with https://"));
+                }
+                contact => contact,
             },
             data,
         })
@@ -489,6 +500,7 @@ mod tests {
                 ("upload_memory_bytes", _) => "300000000",
                 (_, Form::Pairs) => "sora-2=paper-1, sora-2-pro=paper-1",
                 ("language", _) => "ja",
+                ("contact", _) => "help@example.org",
                 ("mail_url", _) => "smtps://mail.example.org",
                 ("mail_from", _) => "Misora <misora@example.org>",
                 ("secrets_key", _) => "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=",

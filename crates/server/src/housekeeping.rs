@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::http::videos::purge_videos;
+use crate::web::write_notice_letters;
 
 /// How often dead workers are looked for.
 const EVERY: Duration = Duration::from_secs(5);
@@ -90,11 +91,17 @@ pub async fn tidy(app: &App) -> Result<Tidied, StoreError> {
     Ok(Tidied { jobs, media, trash, files, limits, prefixes })
 }
 
-/// What changes seldom: other nodes' aliases are read; old idempotency keys go, and the pictures that were kept for them, and old links.
-async fn refresh(app: &App) -> Result<(), StoreError> {
+/// What changes seldom: other nodes' aliases are read; old idempotency keys go, and the pictures that were kept for them, and old links and
+/// counts; letters of news are written.
+///
+/// # Errors
+/// [`StoreError`]; what was done stays done.
+pub async fn refresh(app: &App) -> Result<(), StoreError> {
     let now = app.now();
     app.store.forget_idempotency_keys(now).await?;
     app.store.delete_old_pictures(now - PICTURES, AT_ONCE, now).await?;
     app.store.forget_expired_tokens(now - LATE).await?;
+    app.store.forget_postings(now).await?;
+    write_notice_letters(app).await?;
     app.reload_catalogue().await
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use platform::{LetterId, Timestamp, next_delivery};
 
-use crate::database::{Row, args};
+use crate::database::{Row, Tx, args};
 use crate::error::{StoreError, corrupt};
 use crate::generation::number;
+use crate::sealer::Sealer;
 use crate::store::Store;
 
 /// A letter to one person: plain text.
@@ -43,11 +44,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn create_letter(&self, letter: &Letter) -> Result<(), StoreError> {
-        let sql =
-            "INSERT INTO letters (id, recipient, subject, body, written_at, next_at) VALUES ($1, $2, $3, $4, $5, $5)";
-        let body = self.sealer()?.seal(letter.body.as_bytes(), &purpose(letter.id));
-        let args = args![letter.id, letter.to.as_str(), letter.subject.as_str(), body, letter.at];
-        self.database.execute(sql, args).await.map(|_| ())
+        let mut tx = self.database.begin().await?;
+        insert_letter(&mut tx, self.sealer()?, letter).await?;
+        tx.commit().await
     }
 
     /// Takes letters that are due, the oldest first. Whoever does not answer within five minutes loses them to the next claim.
@@ -111,6 +110,13 @@ impl Store {
         };
         Ok(WaitingLetter { letter, failed_attempts: number(row, "failed_attempts")? })
     }
+}
+
+/// Keeps a letter to be sent at once, in a transaction with what it is about.
+pub(crate) async fn insert_letter(tx: &mut Tx, sealer: &Sealer, letter: &Letter) -> Result<(), StoreError> {
+    let sql = "INSERT INTO letters (id, recipient, subject, body, written_at, next_at) VALUES ($1, $2, $3, $4, $5, $5)";
+    let body = sealer.seal(letter.body.as_bytes(), &purpose(letter.id));
+    tx.execute(sql, args![letter.id, letter.to.as_str(), letter.subject.as_str(), body, letter.at]).await.map(|_| ())
 }
 
 fn purpose(id: LetterId) -> String {

@@ -27,6 +27,7 @@ mod second_factor;
 mod session;
 
 mod letter;
+mod notice_settings;
 mod sealer;
 
 mod api_key;
@@ -63,6 +64,7 @@ pub use letter::{Letter, WaitingLetter};
 pub use library::{LibraryFilter, LibraryPlace, LibraryState, Shape};
 pub use link::{LinkError, LinkKey, LinkSignature};
 pub use membership::AuditEntry;
+pub use notice_settings::NoticeLetter;
 pub use objects::{ByteRange, ObjectBytes, ObjectKey, Objects, ObjectsPlace, S3Place, StoredVideo};
 pub use passkey::Passkey;
 pub use project::Project;
@@ -72,8 +74,8 @@ pub use second_factor::{CodeOutcome, SecondFactor};
 pub use session::{OneTimeToken, Session, TokenState};
 pub use social::{
     AuthorCard, Comment, Conversation, FeedSettings, FollowState, Listing, Message, NewComment, NewMessage, NewPost,
-    NewProfile, NewReport, Notice, Post, PostEdit, PostMedia, Profile, RemixNode, Report, ReportSubject, SOCIAL_TABLES,
-    Suggested,
+    NewProfile, NewReport, Notice, Post, PostDecision, PostEdit, PostMedia, Profile, RemixNode, Report, ReportSubject,
+    SOCIAL_TABLES, Suggested,
 };
 pub use store::{Order, Page, Store};
 pub use tier::StoredInvite;

@@ -180,6 +180,8 @@ struct ClipPage {
     profile: bool,
     /// Where it is shown, if it is.
     posted: Option<String>,
+    /// Where it would be, if it is withheld: its author reads there why.
+    withheld: Option<String>,
     caption: String,
     visibilities: Vec<(&'static str, &'static str, bool)>,
     prompts: Vec<(&'static str, &'static str, bool)>,
@@ -208,8 +210,8 @@ async fn clip_page(
         Some(Ok(member)) => app.store.post_of_video(member, generation.id).await.ok(),
         _ => None,
     };
-    let posted =
-        post.as_ref().filter(|post| post.facts.state == PostState::Published).map(|post| format!("/p/{}", post.id));
+    let in_state = |state| post.as_ref().filter(|post| post.facts.state == state).map(|post| format!("/p/{}", post.id));
+    let (posted, withheld) = (in_state(PostState::Published), in_state(PostState::Withheld));
     let visibility = post.as_ref().map_or(Visibility::Public, |post| post.facts.visibility);
     let folders = app.store.folders(generation.identity).await?;
     let switches = post.as_ref().map_or_else(Switches::default, |post| post.facts.switches);
@@ -225,6 +227,7 @@ async fn clip_page(
         refused,
         profile,
         posted,
+        withheld,
         caption: post.as_ref().map_or_else(String::new, |post| post.caption.as_str().to_owned()),
         visibilities: visibilities(visitor.words, visibility),
         prompts: prompts(visitor.words, switches.prompt),

@@ -92,7 +92,9 @@ fn back_from(path: &str) -> String {
     let plain = path.split('?').next().unwrap_or("/");
     let kept: Vec<_> = plain.split('/').filter(|part| !part.is_empty()).take(2).collect();
     match kept.as_slice() {
-        ["account", part @ ("keys" | "webhooks" | "profile" | "feed" | "security")] => format!("/account/{part}"),
+        ["account", part @ ("keys" | "webhooks" | "profile" | "feed" | "security" | "notices")] => {
+            format!("/account/{part}")
+        }
         ["admin", part] => format!("/admin/{part}"),
         ["account", ..] => "/account".into(),
         _ => "/".into(),
@@ -137,6 +139,8 @@ struct ErrorPage {
     shell: Shell,
     status: u16,
     said: String,
+    /// Where to go on instead.
+    pointer: Option<String>,
     signed_in: bool,
 }
 
@@ -145,10 +149,11 @@ fn show_error(app: &App, visitor: &Visitor, error: &ApiError) -> Response {
         shell: Shell::new(app, visitor, "error.title", Here::Nowhere),
         status: error.status().as_u16(),
         said: visitor.words.error(error),
+        pointer: error.pointer().map(str::to_owned),
         signed_in: visitor.person.is_some(),
     };
     let mut response = html(&page);
-    *response.status_mut() = error.status();
+    error.mark(&mut response);
     secured(response)
 }
 

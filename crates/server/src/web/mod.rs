@@ -46,6 +46,7 @@ use crate::web::words::Words;
 pub(crate) use feed::FrontPages;
 pub use guard::Viewer;
 pub(crate) use guard::{nowhere, wants_page};
+pub(crate) use notices::write_letters as write_notice_letters;
 pub(crate) use setup::show_set_up;
 
 mod setup;

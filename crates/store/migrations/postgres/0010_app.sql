@@ -19,6 +19,10 @@ CREATE TABLE clips_seen (
     until BIGINT NOT NULL
 );
 
+-- What ended before this was counted is no news.
+INSERT INTO clips_seen (identity, until) SELECT identity, MAX(ended_at) FROM generations WHERE ended_at IS NOT NULL GROUP BY identity;
+CREATE INDEX generations_ended ON generations (identity, ended_at) WHERE ended_at IS NOT NULL;
+
 -- What the next letter to someone tells of.
 CREATE TABLE notice_letters (
     identity UUID NOT NULL REFERENCES identities (id),
@@ -27,6 +31,7 @@ CREATE TABLE notice_letters (
     first_at BIGINT NOT NULL,
     PRIMARY KEY (identity, topic)
 );
+CREATE INDEX batch_items_generation ON batch_items (generation) WHERE generation IS NOT NULL;
 CREATE INDEX notice_letters_due ON notice_letters (first_at);
 
 -- What someone did in `social` in an hour, counted in hours from 1970.

@@ -2,8 +2,10 @@
 //! filtered by [`LISTED`], single posts by `platform::sees`; a test holds the two together.
 
 mod comment;
+mod decision;
 mod feed;
 mod for_you;
+mod limit;
 mod message;
 mod notice;
 mod post;
@@ -13,6 +15,7 @@ mod report;
 mod search;
 
 pub use comment::{Comment, NewComment};
+pub use decision::PostDecision;
 pub use feed::Listing;
 pub use for_you::{FeedSettings, Suggested};
 pub use message::{Conversation, Message, NewMessage};

@@ -359,24 +359,13 @@ impl Store {
         Ok(rows.len())
     }
 
-    /// Keeps a post back by a decision, or lets it go again. The decision and its reasons are recorded by whoever calls.
+    /// Keeps a post back, or lets it go again; then no decision about it counts any more. [`Self::withhold_by`] keeps the reasons too.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
     pub async fn withhold_post(&self, id: PostId, withhold: bool, now: Timestamp) -> Result<(), StoreError> {
         let mut tx = self.database.begin().await?;
-        let sql = format!("SELECT state FROM posts WHERE id = $1{}", tx.for_update());
-        let row = tx.first(sql, args![id]).await?.ok_or(StoreError::NotFound("post"))?;
-        let state = word(&row, "state", PostState::from_word)?;
-        if withhold && state == PostState::Published {
-            hidden(&mut tx, id).await?;
-        }
-        let sql = "UPDATE posts SET withheld_at = $2, state = CASE WHEN deleted_at IS NOT NULL THEN 'deleted'
-                   WHEN $3 = 1 THEN 'withheld' WHEN place IS NOT NULL THEN 'published' ELSE 'draft' END WHERE id = $1";
-        tx.execute(sql, args![id, withhold.then_some(now), i64::from(withhold)]).await?;
-        if !withhold && state == PostState::Withheld {
-            shown_if_published(&mut tx, id).await?;
-        }
+        self::withhold(&mut tx, id, withhold, now).await?;
         tx.commit().await
     }
 
@@ -591,6 +580,27 @@ pub(super) async fn permit(
         return Err(StoreError::State { what: "post", state: "not open to this".into() });
     }
     Ok((id, IdentityId::from_bytes(row.id("author")?)))
+}
+
+/// Keeps a post back, or lets it go again.
+pub(super) async fn withhold(tx: &mut Tx, id: PostId, withhold: bool, now: Timestamp) -> Result<(), StoreError> {
+    let sql = format!("SELECT state FROM posts WHERE id = $1{}", tx.for_update());
+    let row = tx.first(sql, args![id]).await?.ok_or(StoreError::NotFound("post"))?;
+    let state = word(&row, "state", PostState::from_word)?;
+    if withhold && state == PostState::Published {
+        hidden(tx, id).await?;
+    }
+    let sql = "UPDATE posts SET withheld_at = $2, state = CASE WHEN deleted_at IS NOT NULL THEN 'deleted'
+               WHEN $3 = 1 THEN 'withheld' WHEN place IS NOT NULL THEN 'published' ELSE 'draft' END WHERE id = $1";
+    tx.execute(sql, args![id, withhold.then_some(now), i64::from(withhold)]).await?;
+    if !withhold {
+        let sql = "UPDATE post_decisions SET lifted_at = $2 WHERE post = $1 AND lifted_at IS NULL";
+        tx.execute(sql, args![id, now]).await?;
+        if state == PostState::Withheld {
+            shown_if_published(tx, id).await?;
+        }
+    }
+    Ok(())
 }
 
 /// A post has come into sight.

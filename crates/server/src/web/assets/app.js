@@ -177,7 +177,9 @@ function fragmentForm(form) {
       location.assign(form.dataset.then);
     } else {
       said.hidden = false;
-      said.textContent = (await answer.json()).error.message;
+      const { code, param, message } = (await answer.json()).error;
+      const words = form.dataset;
+      said.textContent = words[`${code}_${param}`] ?? words[code] ?? words.other ?? message;
     }
   });
 }
@@ -208,7 +210,7 @@ async function ceremony(place, path, run, more = {}) {
       location.assign(`/confirm-password?next=${encodeURIComponent(location.pathname)}`);
       return;
     }
-    said.textContent = place.dataset[error.code] ?? place.dataset[error.name.toLowerCase()] ?? error.message;
+    said.textContent = place.dataset[error.code] ?? place.dataset[error.name.toLowerCase()] ?? place.dataset.other ?? error.message;
     said.hidden = false;
   } finally {
     button.disabled = false;

@@ -83,6 +83,8 @@ POST  /messages/@{handle}/answer                 person
 POST  /messages/@{handle}/{message}/delete       person
 GET   /notices                                   person
 POST  /notices/read                              person
+GET   /account/notices                           person
+POST  /account/notices                           person
 GET   /report                                    person
 POST  /report                                    person
 GET   /moderation                                person  own
