@@ -189,8 +189,37 @@ pub(crate) enum AdminCommand {
         #[arg(long)]
         per_day: u32,
     },
+    /// The announced ends of models and services.
+    Sunsets,
+    /// Announce the end of a model or a service: at least 180 days away, else it waits for two administrators in the app.
+    Sunset(SunsetOptions),
+    /// Take an announced end back.
+    WithdrawSunset {
+        /// Its id, as `misora admin sunsets` has it.
+        id: String,
+    },
     /// What operators did, newest first.
     Audit,
+}
+
+/// `misora admin sunset`.
+#[derive(Debug, Args)]
+pub(crate) struct SunsetOptions {
+    /// The model that ends.
+    #[arg(long, conflicts_with = "service", required_unless_present = "service")]
+    pub model: Option<String>,
+    /// The service that ends: video, social, likeness, api or assistant.
+    #[arg(long)]
+    pub service: Option<String>,
+    /// In so many days.
+    #[arg(long, default_value_t = 181)]
+    pub days: u16,
+    /// Where people can go on instead: an https address, or words.
+    #[arg(long, default_value = "")]
+    pub successor: String,
+    /// Less than 180 days are meant.
+    #[arg(long)]
+    pub nearer: bool,
 }
 
 /// `misora admin tier`.

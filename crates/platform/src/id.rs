@@ -150,6 +150,8 @@ ids! {
     NoticeId = "ntc_", check false;
     /// A folder of a library.
     FolderId = "folder_", check false;
+    /// The announced end of a model or a service.
+    SunsetId = "sunset_", check false;
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod decision;
 mod membership;
 mod second_factor;
 mod sign_up;
+mod sunset;
 mod tier;
 
 mod api_key;
@@ -51,7 +52,7 @@ pub use generation::{
 pub use id::{
     ApiKeyId, BatchId, CharacterId, CommentId, ConversationId, DecisionId, EventId, FileId, FolderId, IdError,
     IdentityId, LedgerEntryId, LetterId, MessageId, NoticeId, PasskeyId, PlaceId, PostId, ProjectId, ReportId,
-    SessionId, VideoId, WebhookEndpointId,
+    SessionId, SunsetId, VideoId, WebhookEndpointId,
 };
 pub use idempotency::{Fingerprint, IdempotencyKey};
 pub use job::{AttemptFailure, HEARTBEAT, LEASE, MAX_ATTEMPTS, Place, Retry, Route, VirtualTime, after_failure, place};
@@ -78,6 +79,7 @@ pub use social::{
     TextRefusal, VARIETY_WEIGHT, Viewer, Visibility, Way, hashtags, may, message_delivery, posting_hour, posting_wait,
     rank_feed, read_feed_rules, search_words, sees, sees_prompt, speaks_of,
 };
+pub use sunset::{EXPORT_OPEN, NOTICE, Sunset, SunsetStep, SunsetSubject, sunset_step};
 pub use tier::{Quotas, Tier, Usage};
 pub use time::Timestamp;
 pub use token::{Token, TokenError, TokenHash, TokenKind};

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use platform::{Catalogue, CatalogueError, ModelName, Offer, ProjectId, Quotas, SignUpMode, Tier, Timestamp};
+use platform::{
+    Catalogue, CatalogueError, ModelName, Offer, ProjectId, Quotas, Service, SignUpMode, Sunset, SunsetSubject, Tier,
+    Timestamp,
+};
 use provenance::{SigningKey, TrustedRoots};
 use store::{LinkKey, Objects, Store, StoreError};
 
@@ -143,6 +146,7 @@ pub struct Shared {
     entropy: Arc<dyn Entropy>,
     offers: Vec<Offer>,
     catalogue: RwLock<Arc<Catalogue>>,
+    sunsets: RwLock<Arc<[Sunset]>>,
     pub(crate) signing_key: SigningKey,
     pub(crate) uploads: UploadMemory,
     pub(crate) keys: KeyCache,
@@ -173,6 +177,7 @@ impl App {
             entropy: parts.entropy,
             offers: parts.offers,
             catalogue: RwLock::new(Arc::new(catalogue)),
+            sunsets: RwLock::new(Arc::new([])),
             signing_key: parts.signing_key,
             uploads,
             keys: KeyCache::default(),
@@ -193,7 +198,39 @@ impl App {
             let tier = Tier { name: name.clone(), quotas: Quotas::DEFAULT, metered: false };
             self.store.set_tier(&tier).await?;
         }
+        self.reload_sunsets().await?;
         self.reload_catalogue().await
+    }
+
+    /// Reads the announced ends of models and services again.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub async fn reload_sunsets(&self) -> Result<(), StoreError> {
+        let announced = self.store.sunsets().await?.into_iter().filter(|sunset| sunset.announced_at.is_some());
+        let announced: Arc<[Sunset]> = announced.collect();
+        *self.sunsets.write().unwrap_or_else(std::sync::PoisonError::into_inner) = announced;
+        Ok(())
+    }
+
+    /// The announced end of a model.
+    pub fn model_sunset(&self, model: &ModelName) -> Option<Sunset> {
+        self.sunset(|subject| matches!(subject, SunsetSubject::Model(name) if name == model))
+    }
+
+    /// The announced end of a service.
+    pub fn service_sunset(&self, service: Service) -> Option<Sunset> {
+        self.sunset(|subject| *subject == SunsetSubject::Service(service))
+    }
+
+    fn sunset(&self, is_it: impl Fn(&SunsetSubject) -> bool) -> Option<Sunset> {
+        let sunsets = self.sunsets.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        sunsets.iter().find(|sunset| is_it(&sunset.subject)).cloned()
+    }
+
+    /// Whether a model has come to its end.
+    pub fn is_retired(&self, model: &ModelName) -> bool {
+        self.model_sunset(model).is_some_and(|sunset| sunset.has_come(self.now()))
     }
 
     /// Reads the owner's aliases again. An alias whose model is not installed here is left out.

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::http::videos::purge_videos;
+use crate::sunsets;
 use crate::web::write_notice_letters;
 
 /// How often dead workers are looked for.
@@ -103,5 +104,7 @@ pub async fn refresh(app: &App) -> Result<(), StoreError> {
     app.store.forget_expired_tokens(now - LATE).await?;
     app.store.forget_postings(now).await?;
     write_notice_letters(app).await?;
+    sunsets::write_letters(app).await?;
+    app.reload_sunsets().await?;
     app.reload_catalogue().await
 }

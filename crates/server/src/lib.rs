@@ -20,6 +20,7 @@ pub mod batch_runner;
 pub mod first_clips;
 pub mod housekeeping;
 pub mod letters;
+mod sunsets;
 pub mod webhooks;
 pub mod worker;
 

@@ -417,6 +417,7 @@ values! {
     Uuid: platform::MessageId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::ReportId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::FolderId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::SunsetId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::CommentId, value => Uuid::from_bytes(value.bytes());
     Bytes: platform::LinkToken, value => value.bytes().to_vec();
 }

@@ -38,6 +38,7 @@ mod batch;
 mod character;
 mod file;
 mod settings;
+mod sunset;
 mod webhook;
 
 mod social;
@@ -78,6 +79,7 @@ pub use social::{
     SOCIAL_TABLES, Suggested,
 };
 pub use store::{Order, Page, Store};
+pub use sunset::NewSunset;
 pub use tier::StoredInvite;
 pub use trash::Discarded;
 pub use webhook::{Delivery, WebhookEndpoint};

@@ -198,6 +198,11 @@ impl ApiError {
         error
     }
 
+    /// 410, what makes something anew of a model or a service that has come to its end.
+    pub(crate) fn retired(code: &'static str, message: impl Into<String>, pointer: &str) -> Self {
+        Self::new(StatusCode::GONE, Some(code), message).toward(pointer)
+    }
+
     /// 500; the cause is logged here and told to nobody.
     pub(crate) fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "a request failed");
@@ -222,6 +227,12 @@ impl ApiError {
     /// The same, about a field.
     pub(crate) fn about(mut self, param: impl Into<String>) -> Self {
         self.param = Some(param.into());
+        self
+    }
+
+    /// The same, with where to go on instead.
+    pub(crate) fn toward(mut self, pointer: &str) -> Self {
+        self.aside.get_or_insert_default().pointer = Some(pointer.to_owned()).filter(|pointer| !pointer.is_empty());
         self
     }
 

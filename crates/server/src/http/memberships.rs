@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::http::auth::{Access, Person};
+use crate::http::auth::{Access, Person, not_ended};
 use crate::http::endpoint::{BodyKind, Endpoint, post};
 use crate::http::error::ApiError;
 use crate::http::form::Form;
@@ -131,6 +131,9 @@ async fn change(
     event: MembershipEvent,
 ) -> Result<Json<ShownMembership>, ApiError> {
     let (identity, now) = (person.identity(), app.now());
+    if event == MembershipEvent::Join {
+        not_ended(app, service)?;
+    }
     if event == MembershipEvent::Close {
         let membership = app.store.membership(identity, service).await?.at(now);
         app.store.set_setting(&before(identity, service), &remembered(&membership), now).await?;

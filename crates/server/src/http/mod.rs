@@ -42,6 +42,7 @@ pub(crate) mod admin;
 mod decisions;
 mod links;
 pub(crate) mod setup;
+pub(crate) mod sunsets;
 
 mod health;
 
@@ -91,6 +92,7 @@ fn all_endpoints() -> Vec<Endpoint> {
         leaks::endpoints(),
         decisions::endpoints(),
         admin::endpoints(),
+        sunsets::endpoints(),
         setup::endpoints(),
         links::endpoints(),
         health::endpoints(),

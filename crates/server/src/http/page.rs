@@ -7,7 +7,7 @@ use axum::extract::{FromRequestParts, Query, RawPathParams};
 use axum::http::request::Parts;
 use platform::{
     ApiKeyId, BatchId, CharacterId, FileId, FolderId, IdError, IdentityId, LedgerEntryId, MessageId, PasskeyId,
-    ProjectId, ReportId, SessionId, VideoId, WebhookEndpointId,
+    ProjectId, ReportId, SessionId, SunsetId, VideoId, WebhookEndpointId,
 };
 use serde::Serialize;
 use store::{Order, Page};
@@ -53,7 +53,7 @@ macro_rules! path_ids {
 path_ids! {
     ApiKeyId = "API key", BatchId = "batch", CharacterId = "character", FileId = "file", FolderId = "folder", IdentityId = "identity",
     LedgerEntryId = "ledger entry", MessageId = "message", PasskeyId = "passkey", ProjectId = "project",
-    ReportId = "report", SessionId = "session", VideoId = "video",
+    ReportId = "report", SessionId = "session", SunsetId = "sunset", VideoId = "video",
     WebhookEndpointId = "webhook endpoint",
 }
 

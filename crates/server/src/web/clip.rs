@@ -63,10 +63,12 @@ pub(super) struct ClipView {
     pub(super) favourite: bool,
     /// When it goes for good, if it lies in the trash.
     pub(super) goes: Option<Moment>,
+    /// Whether its model has come to its end: it stays, and cannot be made again.
+    pub(super) legacy: bool,
 }
 
 impl ClipView {
-    pub(super) fn new(words: &Words, generation: &Generation) -> Self {
+    pub(super) fn new(app: &App, words: &Words, generation: &Generation) -> Self {
         let ready = generation.video.is_some();
         let state = match generation.state {
             GenerationState::Completed if !ready => "expired",
@@ -92,12 +94,13 @@ impl ClipView {
             label: generation.prompt.chars().take(60).collect(),
             favourite: generation.favourite,
             goes: generation.trashed_at.map(|at| Moment::of(at + TRASH_TIME)),
+            legacy: app.is_retired(&generation.model),
         }
     }
 
     /// The same, with the place in the queue while it waits.
     pub(super) async fn with_queue(app: &App, words: &Words, generation: &Generation) -> Result<Self, ApiError> {
-        let mut view = Self::new(words, generation);
+        let mut view = Self::new(app, words, generation);
         view.progress_words = progress(app, words, generation).await?;
         Ok(view)
     }

@@ -77,7 +77,8 @@ impl PromptBox {
     /// The box with what was chosen before.
     fn of(app: &App, said: impl Fn(&str) -> Option<String>) -> Self {
         let catalogue = app.catalogue();
-        let offers = catalogue.offers();
+        // A model that has come to its end is not offered.
+        let offers: Vec<_> = catalogue.offers().iter().filter(|offer| !app.is_retired(&offer.name)).collect();
         let lengths = offers.first().map(|offer| offer.lengths().iter().map(|length| length.get()).collect());
         let or = |name: &str, otherwise: &str| said(name).unwrap_or_else(|| otherwise.to_owned());
         Self {

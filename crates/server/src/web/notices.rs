@@ -107,7 +107,7 @@ async fn show_notices(
         shell: Shell::new(&app, &visitor, "notices.title", Here::Watch),
         requests: requests.iter().map(Who::of).collect(),
         newest: new_notice.max(new_clip).map(Timestamp::micros),
-        clips: clips.iter().map(|(clip, seen)| (ClipView::new(visitor.words, clip), !seen)).collect(),
+        clips: clips.iter().map(|(clip, seen)| (ClipView::new(&app, visitor.words, clip), !seen)).collect(),
         older: notices.last().filter(|_| full).map(|last| format!("/notices?{}", behind(last.at, last.id))),
         notices: notices.iter().map(|notice| NoticeView::new(visitor.words, notice)).collect(),
     }))

@@ -243,11 +243,14 @@ pub(super) struct DecisionView {
 
 impl DecisionView {
     pub(super) fn new(words: &Words, decision: &PostDecision) -> Self {
-        let by = if decision.decided_by.is_some() { "withheld.by_person" } else { "withheld.by_rule" };
+        let by = match decision.decided_by {
+            Some(_) => words.say("withheld.by_person"),
+            None => words.say("withheld.by_rule"),
+        };
         Self {
             ground: words.say(&format!("reason.{}", decision.ground.as_str())),
             rule: decision.rule.clone(),
-            by: words.say(by),
+            by,
             at: Moment::of(decision.decided_at),
         }
     }

@@ -157,6 +157,7 @@ mod tests {
             "shape.",
             "stage.",
             "state.",
+            "sunset.",
             "topic.",
             "vis.",
             "why.",

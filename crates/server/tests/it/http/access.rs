@@ -95,6 +95,10 @@ POST   /api/admin/projects/{id}/grant                administrator
 DELETE /api/admin/keys/{id}                          administrator
 GET    /api/admin/model-aliases                      administrator
 POST   /api/admin/model-aliases                      administrator
+GET    /api/admin/sunsets                            administrator
+POST   /api/admin/sunsets                            administrator
+POST   /api/admin/sunsets/{id}/confirm               administrator
+DELETE /api/admin/sunsets/{id}                       administrator
 GET    /api/admin/queue                              administrator
 GET    /api/admin/audit                              administrator
 POST   /api/account                                  open

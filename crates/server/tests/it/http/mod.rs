@@ -17,5 +17,6 @@ mod second_factor;
 mod security;
 mod shared;
 mod site;
+mod sunsets;
 mod videos;
 mod webhook_endpoints;

@@ -121,6 +121,10 @@ GET   /admin/tiers                               administrator
 POST  /admin/tiers                               administrator
 GET   /admin/models                              administrator
 POST  /admin/models                              administrator
+GET   /admin/sunsets                             administrator
+POST  /admin/sunsets                             administrator
+POST  /admin/sunsets/{id}/confirm                administrator
+POST  /admin/sunsets/{id}/withdraw               administrator
 GET   /static/{name}                             anyone
 GET   /manifest.webmanifest                      anyone
 GET   /worker.js                                 anyone
@@ -407,6 +411,7 @@ async fn pages_hold_no_script_or_style_and_load_nothing_from_outside() {
         "/admin/invites",
         "/admin/tiers",
         "/admin/models",
+        "/admin/sunsets",
         "/confirm-password",
         "/nowhere",
         clip.as_str(),
