@@ -383,7 +383,7 @@ async function main() {
       ["account", "/account"], ["keys", "/account/keys"], ["security", "/account/security"], ["confirm", "/confirm-password"],
     ]);
     await picture(browser, base, own, [
-      ["feed", "/"], ["post", post], ["profile", "/@mika"], ["own-profile", "/account/profile"], ["steer", "/account/feed"], ["notice-settings", "/account/notices"], ["notices", "/notices"], ["search", "/search?q=boat"],
+      ["feed", "/"], ["post", post], ["profile", "/@mika"], ["own-profile", "/account/profile"], ["steer", "/account/feed"], ["notice-settings", "/account/notices"], ["search", "/search?q=boat"],
       ["search-none", "/search?q=zebra"], ["messages", "/messages"], ["conversation", "/messages/@yuki"], ["notices", "/notices"],
     ]);
     await picture(browser, base, theirs, [["post-of-another", post], ["profile-of-another", "/@mika"], ["report", "/report?profile=mika"]]);

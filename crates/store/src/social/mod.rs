@@ -17,6 +17,7 @@ mod search;
 pub use comment::{Comment, NewComment};
 pub use decision::PostDecision;
 pub use feed::Listing;
+pub(crate) use for_you::PublicPostsCache;
 pub use for_you::{FeedSettings, Suggested};
 pub use message::{Conversation, Message, NewMessage};
 pub use notice::Notice;
