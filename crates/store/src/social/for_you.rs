@@ -74,6 +74,7 @@ impl Store {
             Some(_) if bonds.follows.contains(&author) => Relation::Follower,
             Some(_) => Relation::Stranger,
         };
+        let ruled = !settings.rules.is_empty();
         let mut candidates = Vec::with_capacity(public.posts.len());
         for PublicPost { post, words, tags, attributes } in &public.posts {
             let author = post.author.identity;
@@ -93,9 +94,10 @@ impl Store {
                 followed: relation == Relation::Follower,
                 author_likes: taste.of_author(author),
                 tag_likes: taste.of_tags(tags),
-                words: words.clone(),
-                tags: tags.clone(),
-                attributes: attributes.clone(),
+                // Only rules ask for these, and few people have any.
+                words: if ruled { words.clone() } else { String::new() },
+                tags: if ruled { tags.clone() } else { Vec::new() },
+                attributes: if ruled { attributes.clone() } else { Vec::new() },
             });
         }
         let mut followed_posts: HashMap<PostId, Post> = HashMap::new();
@@ -206,12 +208,12 @@ impl Store {
     }
 
     async fn settings_of(&self, identity: IdentityId) -> Result<FeedSettings, StoreError> {
-        let sql = "SELECT personalised FROM profiles WHERE identity = $1";
-        let row = self.database.first(sql, args![identity]).await?;
-        let personalised = row.map_or(Ok(1), |row| row.int("personalised"))? == 1;
-        let sql = "SELECT rule FROM feed_rules WHERE identity = $1 ORDER BY position";
+        let sql = "SELECT p.personalised, r.rule FROM profiles p LEFT JOIN feed_rules r ON r.identity = p.identity
+                   WHERE p.identity = $1 ORDER BY r.position";
         let rows = self.database.all(sql, args![identity]).await?;
-        let rules: Vec<String> = rows.iter().map(|row| row.text("rule")).collect::<Result<_, _>>()?;
+        let personalised = rows.first().map_or(Ok(1), |row| row.int("personalised"))? == 1;
+        let rules: Vec<String> =
+            rows.iter().filter_map(|row| row.opt_text("rule").transpose()).collect::<Result<_, _>>()?;
         Ok(FeedSettings { personalised, rules: read_feed_rules(&rules.join("\n")).rules })
     }
 

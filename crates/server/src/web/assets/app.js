@@ -314,6 +314,8 @@ function like(form) {
     const button = $("button", form);
     const on = button.getAttribute("aria-pressed") !== "true";
     const answer = await fetch(form.action, { method: "POST", headers: { accept: "application/json" }, body: new URLSearchParams({ on }) });
+    // The page that says why is the form's own answer.
+    if (answer.status === 429) { form.submit(); return; }
     if (!answer.ok || answer.redirected && answer.url.includes("/sign-in")) { location.assign(answer.url); return; }
     const now = await answer.json();
     button.setAttribute("aria-pressed", String(now.liked));
