@@ -3,16 +3,15 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::arguments::{AdminCommand, AdminOptions, AuditCommand, SunsetOptions, TierOptions};
+use crate::serve::{config, runtime};
 use anyhow::{Context, Result, bail};
 use platform::{
-    ApiKey, ApiKeyId, ApiKeySecret, IdentityId, Invite, MembershipEvent, ModelName, ProjectId, Quotas, Role, Scopes,
-    Service, Tier, Token, TokenKind,
+    ApiKey, ApiKeyId, ApiKeySecret, IdentityId, Invite, MembershipEvent, ModelName, Posting, PostingLimit, ProjectId,
+    Quotas, Role, Scopes, Service, SunsetId, SunsetSubject, Tier, Token, TokenKind,
 };
 use server::{Clock as _, Entropy as _, SystemClock, SystemEntropy, rfc3339};
-use store::{AuditBreak, AuditEntry, Project, Store, StoreError, StoredInvite};
-
-use crate::arguments::{AdminCommand, AdminOptions, AuditCommand, TierOptions};
-use crate::serve::{config, runtime};
+use store::{AuditBreak, AuditEntry, NewSunset, Project, Store, StoreError, StoredInvite};
 
 /// The tier that an installation starts with.
 const DEFAULT_TIER: &str = "default";
@@ -44,6 +43,11 @@ async fn act(store: &Store, command: &AdminCommand) -> Result<()> {
         AdminCommand::Jobs => jobs(store).await,
         AdminCommand::Models => models(store).await,
         AdminCommand::Model { alias, model } => set_model(store, alias, model).await,
+        AdminCommand::Limits => limits(store).await,
+        AdminCommand::Limit { what, per_hour, per_day } => set_limit(store, what, *per_hour, *per_day).await,
+        AdminCommand::Sunsets => sunsets(store).await,
+        AdminCommand::Sunset(options) => sunset(store, options).await,
+        AdminCommand::WithdrawSunset { id } => withdraw_sunset(store, id).await,
         AdminCommand::Audit { command: None } => audit(store).await,
         AdminCommand::Audit { command: Some(AuditCommand::Verify) } => verify_audit(store).await,
     }
@@ -241,6 +245,63 @@ async fn set_model(store: &Store, alias: &str, model: &str) -> Result<()> {
     store.set_model_alias(&alias, Some(&model), SystemClock.now()).await?;
     record(store, "model.alias", alias.as_str(), model.as_str()).await?;
     println!("{alias} means {model} from the next start on");
+    Ok(())
+}
+
+async fn limits(store: &Store) -> Result<()> {
+    for what in Posting::ALL {
+        let limit = store.posting_limit(*what).await?;
+        println!("{}  {} an hour, {} a day", what.as_str(), limit.per_hour, limit.per_day);
+    }
+    Ok(())
+}
+
+async fn set_limit(store: &Store, what: &str, per_hour: u32, per_day: u32) -> Result<()> {
+    let known = || Posting::ALL.iter().map(|posting| posting.as_str()).collect::<Vec<_>>().join(", ");
+    let posting = Posting::from_word(what).with_context(|| format!("{what:?} is not counted: {}", known()))?;
+    store.set_posting_limit(posting, PostingLimit { per_hour, per_day }, SystemClock.now()).await?;
+    record(store, "limit.set", what, &format!("{per_hour} an hour, {per_day} a day")).await?;
+    limits(store).await
+}
+
+async fn sunsets(store: &Store) -> Result<()> {
+    for sunset in store.sunsets().await? {
+        let state = match sunset.announced_at {
+            Some(_) if sunset.has_come(SystemClock.now()) => "over",
+            Some(_) => "announced",
+            None => "waits for two administrators",
+        };
+        let (kind, name) = (sunset.subject.kind(), sunset.subject.name());
+        println!("{}  {kind} {name}  ends at {}  {state}  {}", sunset.id, sunset.ends_at.seconds(), sunset.successor);
+    }
+    Ok(())
+}
+
+async fn sunset(store: &Store, options: &SunsetOptions) -> Result<()> {
+    let (kind, name) = match (&options.model, &options.service) {
+        (Some(model), _) => ("model", model.as_str()),
+        (None, Some(service)) => ("service", service.as_str()),
+        (None, None) => bail!("say which --model or --service ends"),
+    };
+    let subject = SunsetSubject::from_words(kind, name).with_context(|| format!("{name:?} is no name of a {kind}"))?;
+    let now = SystemClock.now();
+    let wish = NewSunset {
+        id: SunsetId::new(now, random()),
+        subject: &subject,
+        successor: &options.successor,
+        ends_at: now + day(options.days),
+        nearer: options.nearer,
+    };
+    let made = store.ask_sunset(&wish, None, now).await?;
+    record(store, "sunset.ask", &made.id.to_string(), &format!("{kind} {name} in {} days", options.days)).await?;
+    sunsets(store).await
+}
+
+async fn withdraw_sunset(store: &Store, id: &str) -> Result<()> {
+    let parsed = id.parse().ok().with_context(|| format!("{id:?} is no id of an end: `misora admin sunsets`"))?;
+    store.withdraw_sunset(parsed, SystemClock.now()).await?;
+    record(store, "sunset.withdraw", id, "").await?;
+    println!("{id} is taken back");
     Ok(())
 }
 

@@ -192,6 +192,28 @@ pub(crate) enum AdminCommand {
         /// The model, such as paper-1-nano.
         model: String,
     },
+    /// How often people may post, comment, write, follow, like and report.
+    Limits,
+    /// Change one of these limits.
+    Limit {
+        /// post, comment, message, follow, like or report.
+        what: String,
+        /// How often in an hour.
+        #[arg(long)]
+        per_hour: u32,
+        /// How often in a day.
+        #[arg(long)]
+        per_day: u32,
+    },
+    /// The announced ends of models and services.
+    Sunsets,
+    /// Announce the end of a model or a service: at least 180 days away, else it waits for two administrators in the app.
+    Sunset(SunsetOptions),
+    /// Take an announced end back.
+    WithdrawSunset {
+        /// Its id, as `misora admin sunsets` has it.
+        id: String,
+    },
     /// What operators did, newest first.
     Audit {
         #[command(subcommand)]
@@ -204,6 +226,26 @@ pub(crate) enum AdminCommand {
 pub(crate) enum AuditCommand {
     /// Say whether the audit log is as it was written, and the first line that is not.
     Verify,
+}
+
+/// `misora admin sunset`.
+#[derive(Debug, Args)]
+pub(crate) struct SunsetOptions {
+    /// The model that ends.
+    #[arg(long, conflicts_with = "service", required_unless_present = "service")]
+    pub model: Option<String>,
+    /// The service that ends: video, social, likeness, api or assistant.
+    #[arg(long)]
+    pub service: Option<String>,
+    /// In so many days.
+    #[arg(long, default_value_t = 181)]
+    pub days: u16,
+    /// Where people can go on instead: an https address, or words.
+    #[arg(long, default_value = "")]
+    pub successor: String,
+    /// Less than 180 days are meant.
+    #[arg(long)]
+    pub nearer: bool,
 }
 
 /// `misora admin tier`.

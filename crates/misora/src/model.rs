@@ -163,6 +163,7 @@ impl VideoModel for PaperVideoModel {
             source: request.source.name().into(),
             strength: request.source.strength(),
             references: request.references.len(),
+            frames: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! A generation: one accepted request for one clip, from its place in the queue to its end.
 
+use crate::cut::Cut;
 use crate::id::{CharacterId, FileId, VideoId};
 use crate::parameters::Seconds;
 use crate::refusal::{Refusal, RefusalCode};
@@ -30,6 +31,13 @@ pub enum GenerationKind {
         source: ClipSource,
         /// How many extensions are in it, this one included: 1 to 6.
         depth: u32,
+    },
+    /// A part of the source, frame by frame: nothing is drawn.
+    Trim {
+        /// What it is cut from.
+        source: VideoId,
+        /// Which part.
+        cut: Cut,
     },
     /// One picture.
     Image,
@@ -157,6 +165,17 @@ impl GenerationKind {
     /// The most extensions in one clip.
     pub const MAX_EXTENSIONS: u32 = 6;
 
+    /// The clip of this installation that it starts from.
+    pub fn source_video(&self) -> Option<VideoId> {
+        match self {
+            Self::Remix { source }
+            | Self::Edit { source: ClipSource::Video(source) }
+            | Self::Extension { source: ClipSource::Video(source), .. }
+            | Self::Trim { source, .. } => Some(*source),
+            Self::Create { .. } | Self::Edit { .. } | Self::Extension { .. } | Self::Image => None,
+        }
+    }
+
     /// Its word in rows.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -164,6 +183,7 @@ impl GenerationKind {
             Self::Remix { .. } => "remix",
             Self::Edit { .. } => "edit",
             Self::Extension { .. } => "extension",
+            Self::Trim { .. } => "trim",
             Self::Image => "image",
         }
     }

@@ -152,6 +152,8 @@ ids! {
     FolderId = "folder_", check false;
     /// A receipt of what was erased.
     ReceiptId = "receipt_", check false;
+    /// The announced end of a model or a service.
+    SunsetId = "sunset_", check false;
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod membership;
 mod retention;
 mod second_factor;
 mod sign_up;
+mod sunset;
 mod tier;
 
 mod api_key;
@@ -21,6 +22,7 @@ mod network;
 mod secrets;
 mod token;
 
+mod cut;
 mod generation;
 mod idempotency;
 mod model;
@@ -43,6 +45,7 @@ mod hex;
 
 pub use api_key::{ApiKey, ApiKeySecret, KeyRefusal, MalformedKey, OverlapTooLong, Scope, Scopes, VerifiedKey};
 pub use batch::{BatchEvent, BatchState, COMPLETION_WINDOW, MAX_INPUT_BYTES, MAX_LINES};
+pub use cut::Cut;
 pub use decision::{Decision, DecisionError, DecisionScope, IDENTITY_GROUNDS, ProposedDecision};
 pub use generation::{
     ClipSource, GenerationError, GenerationErrorCode, GenerationEvent, GenerationKind, GenerationState, Progress,
@@ -51,7 +54,7 @@ pub use generation::{
 pub use id::{
     ApiKeyId, BatchId, CharacterId, CommentId, ConversationId, DecisionId, EventId, FileId, FolderId, IdError,
     IdentityId, LedgerEntryId, LetterId, MessageId, NoticeId, PasskeyId, PlaceId, PostId, ProjectId, ReceiptId,
-    ReportId, SessionId, VideoId, WebhookEndpointId,
+    ReportId, SessionId, SunsetId, VideoId, WebhookEndpointId,
 };
 pub use idempotency::{Fingerprint, IdempotencyKey};
 pub use job::{AttemptFailure, HEARTBEAT, LEASE, MAX_ATTEMPTS, Place, Retry, Route, VirtualTime, after_failure, place};
@@ -74,11 +77,13 @@ pub use sign_up::{Invite, SignUpMode, SignUpRefusal, sign_up_tier};
 pub use social::{
     Act, Attribute, Bio, Candidate, Caption, Cause, CommentText, ConversationFacts, Direction, DisplayName, Engagement,
     FEED_WEIGHTS, FeedRule, FolderName, Handle, HandleRefusal, Hashtag, LinkToken, MAX_FEED_RULES,
-    MAX_REQUEST_MESSAGES, MessageDelivery, MessageText, NoticeKind, ParseLinkTokenError, PostAddress, PostFacts,
-    PostState, PromptVisibility, RULE_WEIGHT, Ranked, ReadRules, Reason, Relation, ReportKind, ReportReason,
-    RuleSubject, RuleWords, Signal, Switches, TextRefusal, VARIETY_WEIGHT, Viewer, Visibility, Way, hashtags, may,
-    message_delivery, rank_feed, read_feed_rules, search_words, sees, sees_prompt, speaks_of,
+    MAX_REQUEST_MESSAGES, MessageDelivery, MessageText, NoticeKind, NoticeTopic, NoticeWays, POSTING_HOURS,
+    ParseLinkTokenError, PostAddress, PostFacts, PostState, Posting, PostingLimit, PromptVisibility, RULE_WEIGHT,
+    Ranked, ReadRules, Reason, Relation, ReportKind, ReportReason, RuleSubject, RuleWords, Signal, Switches,
+    TextRefusal, VARIETY_WEIGHT, Viewer, Visibility, Way, hashtags, may, message_delivery, posting_hour, posting_wait,
+    rank_feed, read_feed_rules, search_words, sees, sees_prompt, speaks_of,
 };
+pub use sunset::{EXPORT_OPEN, NOTICE, Sunset, SunsetStep, SunsetSubject, sunset_step};
 pub use tier::{Quotas, Tier, Usage};
 pub use time::Timestamp;
 pub use token::{Token, TokenError, TokenHash, TokenKind};

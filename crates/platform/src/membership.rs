@@ -71,6 +71,8 @@ pub struct Membership {
     pub strikes: u32,
     /// When a restriction or suspension ends by itself; nothing if it does not, or if there is none.
     pub limited_until: Option<Timestamp>,
+    /// Whether the service itself has come to its end: nothing new can be made in it by anyone.
+    pub retired: bool,
 }
 
 /// Proof that a membership was active when it was checked. Only [`Membership::active`] makes one; it is a fact
@@ -100,6 +102,9 @@ pub enum MembershipRefusal {
     /// Stopped by a decision.
     #[error("your membership of the {0} service is suspended; your other services are not affected")]
     Suspended(Service),
+    /// The service itself has come to its end.
+    #[error("the {0} service has come to its end: nothing new can be made in it, what is there stays usable")]
+    Retired(Service),
     /// Ending or ended.
     #[error("your membership of the {0} service is closed; your other services are not affected")]
     Closed(Service),
@@ -187,7 +192,7 @@ impl Membership {
     /// The membership of someone who never joined.
     pub fn none(identity: IdentityId, service: Service) -> Self {
         let (state, role) = (MembershipState::None, Role::Member);
-        Self { identity, service, state, role, strikes: 0, limited_until: None }
+        Self { identity, service, state, role, strikes: 0, limited_until: None, retired: false }
     }
 
     /// The membership as it is at a moment: a restriction or suspension whose time is over counts no more, whether or not
@@ -216,9 +221,10 @@ impl Membership {
     pub fn active(&self) -> Result<ActiveMembership, MembershipRefusal> {
         match self.state {
             MembershipState::Restricted => Err(MembershipRefusal::Restricted(self.service)),
-            _ => self
-                .readable()
-                .map(|readable| ActiveMembership { identity: readable.identity, service: readable.service }),
+            _ => match self.readable()? {
+                _ if self.retired => Err(MembershipRefusal::Retired(self.service)),
+                ReadableMembership { identity, service } => Ok(ActiveMembership { identity, service }),
+            },
         }
     }
 
@@ -269,6 +275,7 @@ impl MembershipRefusal {
             Self::NotMember(_) => "not_a_member",
             Self::Restricted(_) => "membership_restricted",
             Self::Suspended(_) => "membership_suspended",
+            Self::Retired(_) => "service_retired",
             Self::Closed(_) => "service_closed",
         }
     }
@@ -311,6 +318,14 @@ mod tests {
         check(MembershipState::Suspended, "membership_suspended", "membership_suspended");
         check(MembershipState::Closing, "service_closed", "service_closed");
         check(MembershipState::Closed, "service_closed", "service_closed");
+    }
+
+    #[test]
+    fn in_a_service_that_has_ended_everything_can_be_read_and_nothing_made() {
+        let none = Membership::none(IdentityId::new(Timestamp::default(), [0; 8]), Service::Social);
+        let membership = Membership { state: MembershipState::Active, retired: true, ..none };
+        assert_eq!(membership.active(), Err(MembershipRefusal::Retired(Service::Social)));
+        assert!(membership.readable().is_ok());
     }
 
     #[test]

@@ -49,6 +49,22 @@ impl Refusal {
 }
 
 impl RefusalCode {
+    /// Every code.
+    pub const ALL: [Self; 12] = [
+        Self::InvalidValue,
+        Self::InvalidType,
+        Self::MissingRequiredParameter,
+        Self::EmptyString,
+        Self::StringAboveMaxLength,
+        Self::UnknownParameter,
+        Self::ModelNotFound,
+        Self::ModerationBlocked,
+        Self::RateLimitExceeded,
+        Self::InsufficientQuota,
+        Self::IdempotencyMismatch,
+        Self::InvalidState,
+    ];
+
     /// The word as answers carry it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -209,12 +209,18 @@ impl Report {
             Action::Created => "created",
             Action::Edited => "edited from another video",
             Action::Extended => "extended from another video",
+            Action::Trimmed => return Some(self.how_trimmed()),
         };
         Some(if self.generated {
             format!("{action} by a trained model, not recorded by a camera")
         } else {
             action.to_owned()
         })
+    }
+
+    fn how_trimmed(&self) -> String {
+        let drawn = if self.generated { ", which a trained model made" } else { "" };
+        format!("cut out of another video{drawn}")
     }
 }
 

@@ -99,8 +99,8 @@ fn signed(
     }
     match (provenance.action, provenance.parent) {
         (Action::Created, Some(_)) => return Err(SignError::ParentOfCreation),
-        (Action::Edited | Action::Extended, None) => return Err(SignError::ParentMissing),
-        (Action::Created, None) | (Action::Edited | Action::Extended, Some(_)) => {}
+        (Action::Edited | Action::Extended | Action::Trimmed, None) => return Err(SignError::ParentMissing),
+        (Action::Created, None) | (Action::Edited | Action::Extended | Action::Trimmed, Some(_)) => {}
     }
     let step = |step| move |source| SignError::C2pa { step, source: Box::new(source) };
 

@@ -8,6 +8,8 @@ mod model;
 mod recipe;
 mod render;
 
+mod trim;
+
 mod test_card;
 
 pub use model::{ModelError, Progress, Stage, VideoModel};
@@ -15,3 +17,4 @@ pub use recipe::Recipe;
 pub use render::{Parent, RenderError, RenderOptions, Rendered, render};
 pub use request::{ClipSeconds, OutputSize, Prompt, RequestError, Source, VideoRequest};
 pub use test_card::{SteppedTestCard, TestCard};
+pub use trim::trim;

@@ -25,11 +25,14 @@ pub struct Recipe {
     pub size: String,
     /// Seconds of the clip, or of what was added.
     pub seconds: u32,
-    /// `text`, `first_frame`, `extend` or `edit`.
+    /// `text`, `first_frame`, `extend` or `edit`; `trim` for a part of a clip that was made so.
     pub source: String,
     /// How far an edit may change its clip.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strength: Option<f32>,
     /// Number of reference pictures.
     pub references: usize,
+    /// Of a part of a clip: the first of the clip's frames in it, and the one that it stops before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frames: Option<(usize, usize)>,
 }

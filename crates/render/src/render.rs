@@ -165,7 +165,7 @@ pub fn render(
 }
 
 /// The prompt's first line, cut at 80 characters.
-fn title(prompt: &str) -> String {
+pub(crate) fn title(prompt: &str) -> String {
     let line = prompt.trim().lines().next().unwrap_or_default();
     let mut title: String = line.chars().take(80).collect();
     if title.len() < line.len() {

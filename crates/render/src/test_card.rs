@@ -83,6 +83,7 @@ impl VideoModel for TestCard {
             source: request.source.name().into(),
             strength: request.source.strength(),
             references: request.references.len(),
+            frames: None,
         }
     }
 

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use platform::{Catalogue, CatalogueError, ModelName, Offer, ProjectId, Quotas, Schedule, SignUpMode, Tier, Timestamp};
+use platform::{
+    Catalogue, CatalogueError, ModelName, Offer, ProjectId, Quotas, Schedule, Service, SignUpMode, Sunset,
+    SunsetSubject, Tier, Timestamp,
+};
 use provenance::{SigningKey, TrustedRoots};
 use store::{LinkKey, Objects, Store, StoreError};
 use tokio::sync::Semaphore;
@@ -75,6 +78,8 @@ pub struct Settings {
     pub first_clips: Option<FirstClips>,
     /// The tag of the language in which the installation says what it says by itself. Default `en`.
     pub language: String,
+    /// Whom to write to about a decision: a mail address, or the https address of a page. Default nobody.
+    pub contact: Option<String>,
     /// Bytes of bodies that may lie in memory at one time, of all requests together. Default 1 GB.
     pub upload_memory_bytes: u64,
     /// How long what is kept. Default [`store::DEFAULT_SCHEDULE`].
@@ -145,6 +150,7 @@ pub struct Shared {
     entropy: Arc<dyn Entropy>,
     offers: Vec<Offer>,
     catalogue: RwLock<Arc<Catalogue>>,
+    sunsets: RwLock<Arc<[Sunset]>>,
     pub(crate) signing_key: SigningKey,
     pub(crate) evidence: Arc<Semaphore>,
     pub(crate) uploads: UploadMemory,
@@ -176,6 +182,7 @@ impl App {
             entropy: parts.entropy,
             offers: parts.offers,
             catalogue: RwLock::new(Arc::new(catalogue)),
+            sunsets: RwLock::new(Arc::new([])),
             signing_key: parts.signing_key,
             evidence: Arc::new(Semaphore::new(evidence::AT_ONCE)),
             uploads,
@@ -197,7 +204,39 @@ impl App {
             let tier = Tier { name: name.clone(), quotas: Quotas::DEFAULT, metered: false };
             self.store.set_tier(&tier).await?;
         }
+        self.reload_sunsets().await?;
         self.reload_catalogue().await
+    }
+
+    /// Reads the announced ends of models and services again.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub async fn reload_sunsets(&self) -> Result<(), StoreError> {
+        let announced = self.store.sunsets().await?.into_iter().filter(|sunset| sunset.announced_at.is_some());
+        let announced: Arc<[Sunset]> = announced.collect();
+        *self.sunsets.write().unwrap_or_else(std::sync::PoisonError::into_inner) = announced;
+        Ok(())
+    }
+
+    /// The announced end of a model.
+    pub fn model_sunset(&self, model: &ModelName) -> Option<Sunset> {
+        self.sunset(|subject| matches!(subject, SunsetSubject::Model(name) if name == model))
+    }
+
+    /// The announced end of a service.
+    pub fn service_sunset(&self, service: Service) -> Option<Sunset> {
+        self.sunset(|subject| *subject == SunsetSubject::Service(service))
+    }
+
+    fn sunset(&self, is_it: impl Fn(&SunsetSubject) -> bool) -> Option<Sunset> {
+        let sunsets = self.sunsets.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        sunsets.iter().find(|sunset| is_it(&sunset.subject)).cloned()
+    }
+
+    /// Whether a model has come to its end.
+    pub fn is_retired(&self, model: &ModelName) -> bool {
+        self.model_sunset(model).is_some_and(|sunset| sunset.has_come(self.now()))
     }
 
     /// Reads the owner's aliases again. An alias whose model is not installed here is left out.
@@ -269,6 +308,7 @@ impl Settings {
             picture_wait: Duration::from_secs(120),
             first_clips: None,
             language: "en".into(),
+            contact: None,
             upload_memory_bytes: 1_000_000_000,
             schedule: store::read_schedule(store::DEFAULT_SCHEDULE).expect("the default schedule is one"),
             metrics_token: None,

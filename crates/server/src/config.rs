@@ -73,6 +73,8 @@ pub struct Config {
     pub schedule: Schedule,
     /// The language of what the installation says by itself: `en` or `ja`. Default `en`.
     pub language: String,
+    /// Whom to write to about a decision: a mail address, or an https address.
+    pub contact: Option<String>,
 }
 
 /// A configuration that cannot be, with the key and the variable that it is about.
@@ -116,6 +118,7 @@ struct Written {
     first_clips: Option<bool>,
     retention: Option<PathBuf>,
     language: Option<String>,
+    contact: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -171,6 +174,7 @@ const KEYS: &[(&str, Form)] = &[
     ("first_clips", Form::Plain),
     ("retention", Form::Text),
     ("language", Form::Text),
+    ("contact", Form::Text),
 ];
 
 /// Variables of this program that are not for the server.
@@ -212,6 +216,7 @@ impl Config {
             behind_proxy: self.behind_proxy,
             language: self.language.clone(),
             schedule: self.schedule.clone(),
+            contact: self.contact.clone(),
             ..Settings::new(&self.public_url)
         }
     }
@@ -288,6 +293,12 @@ impl Written {
                     let known: Vec<_> = languages().collect();
                     return Err(wrong("language", &format!("it must be one of {}", known.join(", "))));
                 }
+            },
+            contact: match self.contact {
+                Some(contact) if !(contact.starts_with("https://") || contact.contains('@')) => {
+                    return Err(wrong("contact", "write a mail address, or an address that begins with https://"));
+                }
+                contact => contact,
             },
             data,
         })
@@ -502,6 +513,7 @@ mod tests {
                 ("upload_memory_bytes", _) => "300000000",
                 (_, Form::Pairs) => "sora-2=paper-1, sora-2-pro=paper-1",
                 ("language", _) => "ja",
+                ("contact", _) => "help@example.org",
                 ("mail_url", _) => "smtps://mail.example.org",
                 ("mail_from", _) => "Misora <misora@example.org>",
                 ("secrets_key", _) => "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=",

@@ -11,6 +11,8 @@ use crate::app::App;
 use crate::closures;
 use crate::http::videos::purge_videos;
 use crate::key_letters;
+use crate::sunsets;
+use crate::web::write_notice_letters;
 
 /// How often dead workers are looked for.
 const EVERY: Duration = Duration::from_secs(5);
@@ -101,7 +103,15 @@ pub async fn tidy(app: &App) -> Result<Tidied, StoreError> {
     Ok(Tidied { jobs, trash, purged, closures, limits, prefixes })
 }
 
-/// What changes seldom: other nodes' aliases are read.
-async fn refresh(app: &App) -> Result<(), StoreError> {
+/// What changes seldom: other nodes' aliases are read, old counts go, letters of news are written.
+///
+/// # Errors
+/// [`StoreError`]; what was done stays done.
+pub async fn refresh(app: &App) -> Result<(), StoreError> {
+    let now = app.now();
+    app.store.forget_postings(now).await?;
+    write_notice_letters(app).await?;
+    sunsets::write_letters(app).await?;
+    app.reload_sunsets().await?;
     app.reload_catalogue().await
 }

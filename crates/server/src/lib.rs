@@ -23,6 +23,7 @@ pub mod first_clips;
 pub mod housekeeping;
 pub mod key_letters;
 pub mod letters;
+mod sunsets;
 pub mod webhooks;
 pub mod worker;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use platform::{
-    ActiveMembership, BatchId, ClipSource, Credits, Fingerprint, GenerationKind, IdempotencyKey, LedgerEntryId,
+    ActiveMembership, BatchId, ClipSource, Credits, Cut, Fingerprint, GenerationKind, IdempotencyKey, LedgerEntryId,
     ModelName, Parameters, ProjectId, Refusal, RefusalCode, Route, Seconds, Timestamp, Usage, VideoId, VirtualTime,
     place,
 };
@@ -237,6 +237,7 @@ async fn insert_generation(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let (mut source, mut first_frame, mut characters, mut depth) = (None, None, Vec::new(), 0);
+    let mut cut: Option<Cut> = None;
     match request.kind {
         GenerationKind::Create { first_frame: frame, characters: people } => {
             first_frame = *frame;
@@ -245,6 +246,10 @@ async fn insert_generation(
         GenerationKind::Remix { source: video } => source = Some(ClipSource::Video(*video)),
         GenerationKind::Edit { source: clip } => source = Some(*clip),
         GenerationKind::Extension { source: clip, depth: count } => (source, depth) = (Some(*clip), *count),
+        GenerationKind::Trim { source: video, cut: part } => {
+            source = Some(ClipSource::Video(*video));
+            cut = Some(*part);
+        }
         GenerationKind::Image => {}
     }
     let (source_video, source_file) = match source {
@@ -256,8 +261,8 @@ async fn insert_generation(
     let seed = i64::try_from(generation.seed).map_err(|_| corrupt("seed", generation.seed))?;
     let sql = "INSERT INTO generations (id, project, identity, kind, source_video, source_file, first_frame, characters, depth,
                prompt, negative_prompt, model_requested, model, width, height, seconds, total_seconds, seed, num_inference_steps,
-               guidance_scale, price, state, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-               $17, $18, $19, $20, $21, 'queued', $22)";
+               guidance_scale, price, state, created_at, trim_start_ms, trim_end_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
+               $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, 'queued', $22, $23, $24)";
     let args = args![
         generation.id,
         request.project,
@@ -281,6 +286,8 @@ async fn insert_generation(
         parameters.guidance_scale,
         request.price,
         now,
+        cut.map(Cut::start_ms),
+        cut.map(Cut::end_ms),
     ];
     tx.execute(sql, args).await.map(|_| ())
 }

@@ -9,7 +9,7 @@ use platform::{
 use crate::database::{Row, args};
 use crate::error::{StoreError, corrupt};
 use crate::generation::{moment, word};
-use crate::letter::Letter;
+use crate::letter::{Letter, insert_letter};
 use crate::store::Store;
 use crate::tier::token_hash;
 
@@ -122,7 +122,7 @@ impl Store {
         if tx.execute(sql, args![id, days]).await? == 0 {
             return Ok(false);
         }
-        self.post_letter(&mut tx, letter).await?;
+        insert_letter(&mut tx, self.sealer()?, letter).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -166,7 +166,7 @@ impl Store {
             return Ok(false);
         }
         if let Some(letter) = letter {
-            self.post_letter(&mut tx, letter).await?;
+            insert_letter(&mut tx, self.sealer()?, letter).await?;
         }
         tx.commit().await?;
         Ok(letter.is_some())

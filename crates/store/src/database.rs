@@ -72,6 +72,7 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/sqlite/0009_evidence.sql"),
         include_str!("../migrations/postgres/0009_evidence.sql"),
     ),
+    (10, "app", include_str!("../migrations/sqlite/0010_app.sql"), include_str!("../migrations/postgres/0010_app.sql")),
 ];
 
 /// Counts statements and transactions that may have written something.
@@ -435,6 +436,7 @@ values! {
     Uuid: platform::ReportId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::ReceiptId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::FolderId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::SunsetId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::CommentId, value => Uuid::from_bytes(value.bytes());
     Bytes: platform::LinkToken, value => value.bytes().to_vec();
 }

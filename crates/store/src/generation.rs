@@ -1,7 +1,7 @@
 //! Generations as they are remembered: reading, listing, cancelling, deleting.
 
 use platform::{
-    CharacterId, ClipSource, Credits, FileId, FolderId, GenerationError, GenerationErrorCode, GenerationKind,
+    CharacterId, ClipSource, Credits, Cut, FileId, FolderId, GenerationError, GenerationErrorCode, GenerationKind,
     GenerationState, IdentityId, ModelName, Progress, ProjectId, Seconds, Service, Size, Timestamp, VideoId,
 };
 
@@ -353,6 +353,11 @@ fn kind(row: &Row) -> Result<GenerationKind, StoreError> {
         ("remix", Some(ClipSource::Video(source))) => GenerationKind::Remix { source },
         ("edit", Some(source)) => GenerationKind::Edit { source },
         ("extension", Some(source)) => GenerationKind::Extension { source, depth: number(row, "depth")? },
+        ("trim", Some(ClipSource::Video(source))) => {
+            let (start_ms, end_ms) = (number(row, "trim_start_ms")?, number(row, "trim_end_ms")?);
+            let cut = Cut::between(start_ms, end_ms).ok_or_else(|| corrupt("trim_end_ms", end_ms))?;
+            GenerationKind::Trim { source, cut }
+        }
         ("image", None) => GenerationKind::Image,
         _ => return Err(corrupt("kind", word)),
     })

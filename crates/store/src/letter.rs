@@ -8,6 +8,7 @@ use platform::{LetterId, Timestamp, next_delivery};
 use crate::database::{Row, Tx, args};
 use crate::error::{StoreError, corrupt};
 use crate::generation::number;
+use crate::sealer::Sealer;
 use crate::store::Store;
 
 /// A letter to one person: plain text.
@@ -44,17 +45,8 @@ impl Store {
     /// [`StoreError::Database`].
     pub async fn create_letter(&self, letter: &Letter) -> Result<(), StoreError> {
         let mut tx = self.database.begin().await?;
-        self.post_letter(&mut tx, letter).await?;
+        insert_letter(&mut tx, self.sealer()?, letter).await?;
         tx.commit().await
-    }
-
-    /// The same within a transaction: the letter goes if what it tells of is so.
-    pub(crate) async fn post_letter(&self, tx: &mut Tx, letter: &Letter) -> Result<(), StoreError> {
-        let sql =
-            "INSERT INTO letters (id, recipient, subject, body, written_at, next_at) VALUES ($1, $2, $3, $4, $5, $5)";
-        let body = self.sealer()?.seal(letter.body.as_bytes(), &purpose(letter.id));
-        let args = args![letter.id, letter.to.as_str(), letter.subject.as_str(), body, letter.at];
-        tx.execute(sql, args).await.map(|_| ())
     }
 
     /// Takes letters that are due, the oldest first. Whoever does not answer within five minutes loses them to the next claim.
@@ -118,6 +110,13 @@ impl Store {
         };
         Ok(WaitingLetter { letter, failed_attempts: number(row, "failed_attempts")? })
     }
+}
+
+/// Keeps a letter to be sent at once, in a transaction with what it is about.
+pub(crate) async fn insert_letter(tx: &mut Tx, sealer: &Sealer, letter: &Letter) -> Result<(), StoreError> {
+    let sql = "INSERT INTO letters (id, recipient, subject, body, written_at, next_at) VALUES ($1, $2, $3, $4, $5, $5)";
+    let body = sealer.seal(letter.body.as_bytes(), &purpose(letter.id));
+    tx.execute(sql, args![letter.id, letter.to.as_str(), letter.subject.as_str(), body, letter.at]).await.map(|_| ())
 }
 
 fn purpose(id: LetterId) -> String {

@@ -28,6 +28,7 @@ mod second_factor;
 mod session;
 
 mod letter;
+mod notice_settings;
 mod sealer;
 
 mod api_key;
@@ -38,6 +39,7 @@ mod batch;
 mod character;
 mod file;
 mod settings;
+mod sunset;
 mod webhook;
 
 mod social;
@@ -72,6 +74,7 @@ pub use ledger::{Balance, LedgerEntry, UsageDay};
 pub use letter::{Letter, WaitingLetter};
 pub use library::{LibraryFilter, LibraryPlace, LibraryState, Shape};
 pub use link::{LinkError, LinkKey, LinkSignature};
+pub use notice_settings::NoticeLetter;
 pub use objects::{ByteRange, OBJECT_PREFIXES, ObjectBytes, ObjectKey, Objects, ObjectsPlace, S3Place, StoredVideo};
 pub use passkey::Passkey;
 pub use project::Project;
@@ -82,9 +85,11 @@ pub use second_factor::{CodeOutcome, SecondFactor};
 pub use session::{OneTimeToken, Session, TokenState};
 pub use social::{
     AuthorCard, Comment, Conversation, FeedSettings, FollowState, Listing, Message, NewComment, NewMessage, NewPost,
-    NewProfile, NewReport, Notice, Post, PostEdit, PostMedia, Profile, RemixNode, Report, ReportSubject, Suggested,
+    NewProfile, NewReport, Notice, Post, PostDecision, PostEdit, PostMedia, Profile, RemixNode, Report, ReportSubject,
+    Suggested,
 };
 pub use store::{Order, Page, Store};
+pub use sunset::NewSunset;
 pub use tier::StoredInvite;
 pub use trash::Discarded;
 pub use webhook::{Delivery, WebhookEndpoint};

@@ -293,5 +293,6 @@ pub(crate) fn from_row(row: &Row) -> Result<Membership, StoreError> {
         role: word(row, "role", Role::from_word)?,
         strikes: number(row, "strikes")?,
         limited_until: row.opt_int("limited_until")?.map(Timestamp::from_micros),
+        retired: false,
     })
 }

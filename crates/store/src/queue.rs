@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use platform::{
-    AttemptFailure, Event, EventType, GenerationError, GenerationErrorCode, GenerationEvent, GenerationState, LEASE,
-    LedgerEntryId, Progress, ProjectId, Retry, Route, Timestamp, VideoId, after_failure,
+    AttemptFailure, Event, EventType, GenerationError, GenerationErrorCode, GenerationEvent, GenerationState,
+    IdentityId, LEASE, LedgerEntryId, NoticeTopic, Progress, ProjectId, Retry, Route, Timestamp, VideoId,
+    after_failure,
 };
 
 use crate::database::{Tx, Value, args};
 use crate::error::{StoreError, corrupt};
 use crate::generation::{COLUMNS, Generation, TABLES, number, word};
+use crate::notice_settings::{tell_by_mail, wanted};
 use crate::objects::{ObjectKey, StoredVideo};
 use crate::outbox::tell;
 use crate::store::{Store, delete_objects};
@@ -175,8 +177,10 @@ impl Store {
             return Ok(ending);
         }
         advance(&mut tx, lease.id, GenerationEvent::Complete).await?;
-        let sql = "UPDATE generations SET ended_at = $2, expires_at = $3, video_key = $4, video_size = $5, video_etag = $6,
-                   thumbnail_key = $7, spritesheet_key = $8, recipe = $9 WHERE id = $1 RETURNING project, price, created_at";
+        let sql =
+            "UPDATE generations SET ended_at = $2, expires_at = $3, video_key = $4, video_size = $5, video_etag = $6,
+                   thumbnail_key = $7, spritesheet_key = $8, recipe = $9 WHERE id = $1
+                   RETURNING project, price, created_at, identity, kind";
         let args = args![
             lease.id,
             now,
@@ -203,6 +207,7 @@ impl Store {
             delete_objects(&mut tx, &ObjectKey::render_prefix(lease.id, attempt), now).await?;
         }
         tell(&mut tx, project, Event::of_video(lease.id, EventType::VideoCompleted, now)).await?;
+        tell_of_clip(&mut tx, lease.id, &row, now).await?;
         tx.commit().await?;
         Ok(Ending::Published)
     }
@@ -402,7 +407,7 @@ pub(crate) async fn end_unpublished(
     let event = if *state == GenerationState::Cancelled { GenerationEvent::Cancel } else { GenerationEvent::Fail };
     advance(tx, id, event).await?;
     let sql = "UPDATE generations SET ended_at = $2, error_code = $3, error_message = $4 WHERE id = $1
-               RETURNING project, price, seconds, created_at";
+               RETURNING project, price, seconds, created_at, identity, kind";
     let row = tx.first(sql, args![id, now, error.code.as_str(), error.message.as_str()]).await?;
     let row = row.ok_or(StoreError::NotFound("video"))?;
     let (project, price) = (ProjectId::from_bytes(row.id("project")?), row.int("price")?);
@@ -412,7 +417,21 @@ pub(crate) async fn end_unpublished(
     let sql = "UPDATE usage_days SET seconds = seconds - $3 WHERE project = $1 AND day = $2";
     tx.execute(sql, args![project, day, row.int("seconds")?]).await?;
     tx.execute("DELETE FROM jobs WHERE id = $1", args![id]).await?;
-    tell(tx, project, Event::of_video(id, EventType::VideoFailed, now)).await
+    tell(tx, project, Event::of_video(id, EventType::VideoFailed, now)).await?;
+    if *state == GenerationState::Failed { tell_of_clip(tx, id, &row, now).await } else { Ok(()) }
+}
+
+/// Tells whoever asked for a clip by mail that it has ended, if they want that. Pictures wait for nobody, and lines of batches are told of
+/// by webhooks.
+async fn tell_of_clip(tx: &mut Tx, id: VideoId, row: &crate::database::Row, now: Timestamp) -> Result<(), StoreError> {
+    let identity = IdentityId::from_bytes(row.id("identity")?);
+    if row.text("kind")? == "image" || !wanted(tx, identity, NoticeTopic::Clips).await?.by_mail {
+        return Ok(());
+    }
+    match tx.first("SELECT 1 AS one FROM batch_items WHERE generation = $1", args![id]).await? {
+        Some(_) => Ok(()),
+        None => tell_by_mail(tx, identity, NoticeTopic::Clips, now).await,
+    }
 }
 
 /// The one line of the ledger that ends a hold. A second one breaks a unique index, and with it the transaction.

@@ -79,6 +79,12 @@ const ACTS: &[(&str, Trigger, Act)] = &[
     ("idempotency", Trigger::Made, Act::Rows("DELETE FROM idempotency_keys WHERE created_at <= $1")),
     ("handles", Trigger::Closed, Act::Rows("DELETE FROM reserved_handles WHERE left_at <= $1")),
     ("posts", Trigger::Deleted, Act::Method),
+    (
+        "post_decisions",
+        Trigger::Ended,
+        Act::Rows("DELETE FROM post_decisions WHERE COALESCE(lifted_at, decided_at) <= $1"),
+    ),
+    ("act_counts", Trigger::Made, Act::Rows("DELETE FROM act_counts WHERE hour <= CAST($1 AS BIGINT) / 3600000000")),
     ("notices", Trigger::Made, Act::Rows("DELETE FROM notices WHERE at <= $1")),
     ("reports", Trigger::Ended, Act::Rows("DELETE FROM reports WHERE closed_at <= $1")),
     ("deletions", Trigger::Made, Act::Housekeeping),

@@ -6,11 +6,13 @@ use crate::database::{Database, args};
 use crate::error::StoreError;
 use crate::holdings::Keeper;
 use crate::sealer::Sealer;
+use crate::social::PublicPostsCache;
 
 /// All rows of an installation. Cheap to clone; its methods stand in the files of their subjects.
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) database: Database,
+    pub(crate) public_posts: PublicPostsCache,
     sealer: Option<Sealer>,
     pub(crate) neighbours: Vec<Keeper>,
 }
@@ -42,7 +44,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::DatabaseUrl`], or [`StoreError::Database`] if it does not answer.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        Ok(Self { database: Database::open(url).await?, sealer: None, neighbours: Vec::new() })
+        Ok(Self {
+            database: Database::open(url).await?,
+            public_posts: PublicPostsCache::default(),
+            sealer: None,
+            neighbours: Vec::new(),
+        })
     }
 
     /// The same store with the key that secrets in rows are sealed with. Without it they can be neither read nor written.

@@ -1,6 +1,7 @@
 //! The rules of the `social` service: names, posts and who sees them, hashtags, feeds and why something is in them.
 
 mod handle;
+mod limit;
 mod notice;
 mod post;
 mod rank;
@@ -9,7 +10,10 @@ mod rules;
 mod words;
 
 pub use handle::{Handle, HandleRefusal};
-pub use notice::{ConversationFacts, MAX_REQUEST_MESSAGES, MessageDelivery, NoticeKind, message_delivery};
+pub use limit::{POSTING_HOURS, Posting, PostingLimit, posting_hour, posting_wait};
+pub use notice::{
+    ConversationFacts, MAX_REQUEST_MESSAGES, MessageDelivery, NoticeKind, NoticeTopic, NoticeWays, message_delivery,
+};
 pub use post::{
     Act, LinkToken, ParseLinkTokenError, PostAddress, PostFacts, PostState, PromptVisibility, Relation, Switches,
     Viewer, Visibility, Way, may, sees, sees_prompt,

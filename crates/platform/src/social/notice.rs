@@ -28,6 +28,56 @@ words! {
     }
 }
 
+/// What someone can want to be told of, or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NoticeTopic {
+    /// Their posts are liked.
+    Likes,
+    /// Someone writes below their posts, or answers them.
+    Comments,
+    /// Someone follows them, asks to, or lets them follow.
+    Follows,
+    /// Something was made from their posts.
+    Remixes,
+    /// Someone writes to them.
+    Messages,
+    /// A clip of theirs is finished, or cannot be made.
+    Clips,
+}
+
+words! {
+    NoticeTopic {
+        Likes = "likes", Comments = "comments", Follows = "follows", Remixes = "remixes", Messages = "messages", Clips = "clips",
+    }
+}
+
+/// In which ways someone is told of something. At the start: in the app, and not by mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoticeWays {
+    /// In the app.
+    pub in_app: bool,
+    /// By mail, to an address that is confirmed.
+    pub by_mail: bool,
+}
+
+impl Default for NoticeWays {
+    fn default() -> Self {
+        Self { in_app: true, by_mail: false }
+    }
+}
+
+impl NoticeKind {
+    /// What it is one of.
+    pub fn topic(self) -> NoticeTopic {
+        match self {
+            Self::Liked => NoticeTopic::Likes,
+            Self::Commented | Self::Answered => NoticeTopic::Comments,
+            Self::Followed | Self::FollowAsked | Self::FollowAccepted => NoticeTopic::Follows,
+            Self::Remixed => NoticeTopic::Remixes,
+        }
+    }
+}
+
 /// What is known of a conversation when someone wants to write into it. Neither has blocked the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConversationFacts {

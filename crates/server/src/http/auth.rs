@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
@@ -13,13 +13,14 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use platform::{
     ActiveMembership, ApiKey, ApiKeyId, ApiKeySecret, IdentityId, IpRange, KeyRefusal, Membership, MembershipRefusal,
-    MembershipState, Role, Scope, Service, Tier, Timestamp, Token, TokenKind,
+    MembershipState, Role, Scope, Service, Sunset, Tier, Timestamp, Token, TokenKind,
 };
 use store::{Project, Session, StoreError};
 
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::http::rate::rate_headers;
+use crate::sunsets::sunset_headers;
 
 /// Who may use an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,14 @@ pub enum Needs {
     Active(Service),
 }
 
+impl Needs {
+    /// In which service.
+    fn service(self) -> Service {
+        let (Self::Readable(service) | Self::Active(service)) = self;
+        service
+    }
+}
+
 /// Whoever works in a project: came with a good key of it, or is its owner and signed in.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyCaller {
@@ -54,6 +63,8 @@ pub(crate) struct KeyCaller {
     pub(crate) project: Arc<Project>,
     needs: Needs,
     memberships: Arc<[Membership]>,
+    /// The end of a model that the request asks for, for the headers of its answer.
+    model_sunset: Arc<OnceLock<Sunset>>,
 }
 
 /// Whoever is signed in.
@@ -114,18 +125,20 @@ impl KeyCache {
 /// Lets a request through to its handler, or answers it.
 pub(crate) async fn enforce(State((app, access)): State<(App, Access)>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
+    let sunsets = sunsets_of(&app, access, parts.uri.path());
     let proved = match access {
         Access::Open => Ok(None),
         Access::Visitor => same_origin(&app, &parts).map(|()| None),
         Access::Key(scope, needs) => match key_caller(&app, &parts, scope, needs).await {
             Ok((caller, tier)) => {
-                return with_key(&app, caller, &tier, Request::from_parts(parts, body), next).await;
+                let request = Request::from_parts(parts, body);
+                return with_key(&app, caller, &tier, &sunsets, request, next).await;
             }
             Err(error) => Err(error),
         },
         Access::Person | Access::Moderator | Access::Administrator => person(&app, &parts, access).await.map(Some),
     };
-    match proved {
+    let mut response = match proved {
         Ok(person) => {
             if let Some(person) = person {
                 parts.extensions.insert(person);
@@ -133,11 +146,60 @@ pub(crate) async fn enforce(State((app, access)): State<(App, Access)>, request:
             next.run(Request::from_parts(parts, body)).await
         }
         Err(error) => error.into_response(),
+    };
+    sunset_headers(&sunsets, response.headers_mut());
+    response
+}
+
+/// The announced ends of the services that a route is of.
+fn sunsets_of(app: &App, access: Access, path: &str) -> Vec<Sunset> {
+    let services = match (access, path.split('/').collect::<Vec<_>>().as_slice()) {
+        (Access::Key(_, needs), _) => [Some(Service::Api), Some(needs.service())],
+        (_, ["", "api", "projects", ..]) => [Some(Service::Api), None],
+        (_, ["", "api", "memberships", service, ..]) => [Service::from_word(service), None],
+        (_, ["", "media", ..]) => [Some(Service::Video), None],
+        _ => [None, None],
+    };
+    services.into_iter().flatten().filter_map(|service| app.service_sunset(service)).collect()
+}
+
+/// Whether a request makes something: neither reads nor takes away.
+fn makes(request: &Parts) -> bool {
+    let reads = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    !reads && request.method != Method::DELETE && !request.uri.path().ends_with("/delete")
+}
+
+/// The memberships as they are now, for a request: in a service that has come to its end, what makes something finds no permission.
+fn as_of_now(app: &App, memberships: impl Iterator<Item = Membership>, request: &Parts) -> Arc<[Membership]> {
+    let (now, makes) = (app.now(), makes(request));
+    let ended = |service| app.service_sunset(service).is_some_and(|sunset| sunset.has_come(now));
+    let here = memberships.map(|membership| membership.at(now));
+    here.map(|membership| Membership { retired: makes && ended(membership.service), ..membership }).collect()
+}
+
+/// Refuses what makes something in a service that has come to its end, and says where to go on.
+pub(crate) fn not_ended(app: &App, service: Service) -> Result<(), ApiError> {
+    match app.service_sunset(service).filter(|sunset| sunset.has_come(app.now())) {
+        Some(sunset) => {
+            let mut message = format!("{}. Reading and export go on", MembershipRefusal::Retired(service));
+            if !sunset.successor.is_empty() {
+                message = format!("{message}; instead: {}", sunset.successor);
+            }
+            Err(ApiError::retired("service_retired", format!("{message}."), &sunset.successor))
+        }
+        None => Ok(()),
     }
 }
 
 /// Counts the request, then runs it.
-async fn with_key(app: &App, caller: KeyCaller, tier: &Tier, mut request: Request, next: Next) -> Response {
+async fn with_key(
+    app: &App,
+    caller: KeyCaller,
+    tier: &Tier,
+    sunsets: &[Sunset],
+    mut request: Request,
+    next: Next,
+) -> Response {
     let (project, limit, now) = (caller.project.id, tier.quotas.requests_per_minute, app.now());
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let decision = match reads {
@@ -147,12 +209,14 @@ async fn with_key(app: &App, caller: KeyCaller, tier: &Tier, mut request: Reques
             Err(error) => return ApiError::from(error).into_response(),
         },
     };
+    let model_sunset = Arc::clone(&caller.model_sunset);
     request.extensions_mut().insert(caller);
     let mut response = match decision.allowed {
         true => next.run(request).await,
         false => ApiError::too_many_requests(decision.retry_after).into_response(),
     };
     rate_headers(&decision, response.headers_mut());
+    sunset_headers(sunsets.iter().chain(model_sunset.get()), response.headers_mut());
     response
 }
 
@@ -182,9 +246,13 @@ async fn key_caller(
     if known.project.archived_at.is_some() {
         return Err(KeyRefusal::Revoked.into());
     }
-    let memberships = known.memberships.iter().map(|membership| membership.at(now)).collect();
-    let caller = KeyCaller { project: known.project, needs, memberships };
+    let memberships = as_of_now(app, known.memberships.iter().copied(), request);
+    let caller = KeyCaller { project: known.project, needs, memberships, model_sunset: Arc::default() };
     caller.membership(Service::Api).readable()?;
+    if let Needs::Active(service) = needs {
+        not_ended(app, Service::Api)?;
+        not_ended(app, service)?;
+    }
     match needs {
         Needs::Readable(service) => caller.membership(service).readable().map(|_| ())?,
         Needs::Active(service) => caller.membership(service).active().map(|_| ())?,
@@ -234,7 +302,7 @@ pub(crate) async fn visitor(app: &App, request: &Parts) -> Result<Option<Person>
         app.store.touch_session(session.id, now + app.settings.session_lifetime, now).await?;
     }
     let memberships = app.store.memberships(session.identity).await?;
-    let memberships = memberships.into_iter().map(|membership| membership.at(now)).collect();
+    let memberships = as_of_now(app, memberships.into_iter(), request);
     Ok(Some(Person { session, memberships }))
 }
 
@@ -304,8 +372,15 @@ impl KeyCaller {
 
     /// Permission to make something new, as the endpoint's access proved.
     pub(crate) fn active(&self) -> Result<ActiveMembership, MembershipRefusal> {
-        let (Needs::Active(service) | Needs::Readable(service)) = self.needs;
-        self.membership(service).active()
+        self.membership(self.needs.service()).active()
+    }
+
+    /// Tells in the answer's headers of the end of a model that the request asks for.
+    pub(crate) fn tell_of(&self, sunset: Option<Sunset>) {
+        if let Some(sunset) = sunset {
+            // Of several, the first: a request asks for one model.
+            let _ = self.model_sunset.set(sunset);
+        }
     }
 
     /// Whose key it is.
@@ -318,7 +393,7 @@ impl Person {
     /// What a key of one of their projects would be, for work of a service in it: each use asks the memberships of this request.
     pub(crate) fn caller(&self, project: Project, service: Service) -> KeyCaller {
         let (needs, memberships) = (Needs::Active(service), Arc::clone(&self.memberships));
-        KeyCaller { project: Arc::new(project), needs, memberships }
+        KeyCaller { project: Arc::new(project), needs, memberships, model_sunset: Arc::default() }
     }
 
     /// Who.

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::http::accounts::Done;
-use crate::http::auth::{Access, Person};
+use crate::http::auth::{Access, Person, not_ended};
 use crate::http::endpoint::{BodyKind, Endpoint, get, post};
 use crate::http::error::ApiError;
 use crate::http::form::Form;
@@ -304,6 +304,7 @@ pub(crate) async fn join_service(
     person: Person,
     ServiceInPath(service): ServiceInPath,
 ) -> Result<Json<ShownMembership>, ApiError> {
+    not_ended(&app, service)?;
     if app.store.closure(person.identity(), Owner::Account).await?.is_some() {
         return Err(ApiError::state("Your account is closing. Take that back first."));
     }

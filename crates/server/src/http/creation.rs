@@ -351,6 +351,12 @@ pub(crate) async fn accept(
     batch_line: Option<BatchLine>,
 ) -> Result<Vec<Generation>, ApiError> {
     let now = app.now();
+    if let Err(error) = still_makes(app, &creation) {
+        if let Some(file) = creation.kept {
+            app.store.delete_file(project, file, now).await?;
+        }
+        return Err(error);
+    }
     let generations = new_generations(app, &creation.parameters);
     let request = Accept {
         project,
@@ -371,6 +377,25 @@ pub(crate) async fn accept(
     app.worker_signal.job_accepted();
     match accepted {
         Accepted::New(generations) | Accepted::Repeated(generations) => Ok(generations),
+    }
+}
+
+/// Refuses what a model would draw that has come to its end. A part of a clip is drawn by none.
+fn still_makes(app: &App, creation: &Creation) -> Result<(), ApiError> {
+    if matches!(creation.kind, GenerationKind::Trim { .. }) {
+        return Ok(());
+    }
+    let model = &creation.model;
+    match app.model_sunset(model).filter(|sunset| sunset.has_come(app.now())) {
+        Some(sunset) => {
+            let instead = match sunset.successor.as_str() {
+                "" => String::new(),
+                successor => format!(" Instead: {successor}."),
+            };
+            let message = format!("The model {model} has come to its end and makes nothing new.{instead}");
+            Err(ApiError::retired("model_retired", message, &sunset.successor).about("model"))
+        }
+        None => Ok(()),
     }
 }
 

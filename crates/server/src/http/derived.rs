@@ -1,11 +1,11 @@
-//! Videos that start from a clip: remix, edit, extension.
+//! Videos that start from a clip: remix, edit, extension, a part of it.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use platform::{
-    ClipSource, FileId, GenerationKind, GenerationState, ModelName, Offer, Parameters, Seconds, Size, VideoId, Words,
-    extended,
+    ClipSource, Credits, Cut, FileId, GenerationKind, GenerationState, ModelName, Offer, Parameters, Seconds, Size,
+    VideoId, Words, extended,
 };
 use serde::Serialize;
 use store::Generation;
@@ -57,6 +57,11 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         post("/v1/videos/extensions", MAKE, extend_video)
             .says("Goes on from the end of a video; the answer is one stitched clip.")
             .reads::<Extension>(BodyKind::JsonOrForm)
+            .once()
+            .answers::<Made>(),
+        post("/v1/videos/{id}/trim", MAKE, trim_video)
+            .says("Cuts a part out of a video, to the frame, as a video of its own. It costs nothing.")
+            .reads::<Trim>(BodyKind::JsonOrForm)
             .once()
             .answers::<Made>(),
     ]
@@ -118,6 +123,17 @@ pub(crate) struct Extension {
     model: Option<String>,
     #[serde(flatten)]
     recipe: Recipe,
+}
+
+/// A part of a video.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Trim {
+    /// Where the part begins, in seconds; with the video if it is not said.
+    #[schema(minimum = 0)]
+    start: Option<f64>,
+    /// Where the part ends, in seconds; with the video if it is not said.
+    #[schema(minimum = 0)]
+    end: Option<f64>,
 }
 
 fn video_or_file() -> Schema {
@@ -219,6 +235,49 @@ pub(crate) async fn extend_video(
     let mut creation = creation(&app, &caller, &form, Source { seconds: added, ..source }, kind).await?;
     creation.total_seconds = total;
     make(&app, member, &caller, creation, idempotency).await
+}
+
+pub(crate) async fn trim_video(
+    State(app): State<App>,
+    caller: KeyCaller,
+    Id(id): Id<VideoId>,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Json<Made>, ApiError> {
+    let member = caller.active()?;
+    form.knows(&["start", "end", "user", "metadata"])?;
+    let idempotency = idempotency(&headers, uri.path(), &form)?;
+    let source = finished(video(&app, &caller, id).await?)?;
+    let cut = Cut::parse(form.number("start")?, form.number("end")?, length_ms(&source))?;
+    let words = Words { prompt: Some(&source.prompt), ..Words::default() };
+    // Its recipe is that of the whole; nothing is drawn, so no second of video is counted.
+    let parameters = Parameters {
+        seed: Some(source.seed),
+        negative_prompt: source.negative_prompt,
+        num_inference_steps: source.num_inference_steps,
+        guidance_scale: source.guidance_scale,
+        ..Parameters::of_source(&words, source.model_requested, source.size, Seconds::STILL)?
+    };
+    let creation = Creation {
+        parameters,
+        kind: GenerationKind::Trim { source: id, cut },
+        model: source.model,
+        total_seconds: cut.seconds(),
+        price: Credits::ZERO,
+        kept: None,
+    };
+    make(&app, member, &caller, creation, idempotency).await
+}
+
+/// How long a clip is, in milliseconds: of a part as it was cut, of an edited upload as much as it may be.
+pub(crate) fn length_ms(generation: &Generation) -> u32 {
+    let seconds = generation.total_seconds.get() * 1000;
+    match generation.kind {
+        GenerationKind::Trim { cut, .. } => cut.length_ms(),
+        GenerationKind::Edit { source: ClipSource::File(_) } => seconds + 500,
+        _ => seconds,
+    }
 }
 
 /// Refuses a prompt before a clip is uploaded and kept for it.

@@ -1,7 +1,7 @@
 //! The only table from what went wrong to what a client sees: status, type, code, message.
 
 use axum::Json;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use platform::{KeyRefusal, MembershipRefusal, Refusal, RefusalCode, SignUpRefusal};
 use serde::Serialize;
@@ -17,6 +17,16 @@ pub(crate) struct ApiError {
     param: Option<String>,
     message: String,
     retry_after_ms: Option<u64>,
+    aside: Option<Box<Aside>>,
+}
+
+/// What few errors have, apart so that all are small.
+#[derive(Clone, Debug, Default)]
+struct Aside {
+    /// What it is about where `param` says nothing, for the words of pages.
+    topic: Option<String>,
+    /// Where to go on instead.
+    pointer: Option<String>,
 }
 
 /// The body of every error.
@@ -44,7 +54,8 @@ const INVALID: &str = "invalid_request_error";
 impl ApiError {
     fn new(status: StatusCode, code: Option<&'static str>, message: impl Into<String>) -> Self {
         let kind = if status.is_server_error() { "server_error" } else { INVALID };
-        Self { status, kind, code, param: None, message: message.into(), retry_after_ms: None }
+        let message = message.into();
+        Self { status, kind, code, param: None, message, retry_after_ms: None, aside: None }
     }
 
     /// 400, about a field.
@@ -182,6 +193,21 @@ impl ApiError {
         error
     }
 
+    /// 429, so much of what others see in so short a time.
+    pub(crate) fn posting_limit(what: platform::Posting, retry_after: std::time::Duration) -> Self {
+        let minutes = retry_after.as_secs().div_ceil(60);
+        let message = format!("You did this very often lately. Try again in {minutes} minutes.");
+        let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, Some("posting_limit"), message).on(what.as_str());
+        error.kind = "requests";
+        error.retry_after_ms = Some(u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX).max(1));
+        error
+    }
+
+    /// 410, what makes something anew of a model or a service that has come to its end.
+    pub(crate) fn retired(code: &'static str, message: impl Into<String>, pointer: &str) -> Self {
+        Self::new(StatusCode::GONE, Some(code), message).toward(pointer)
+    }
+
     /// 500; the cause is logged here and told to nobody.
     pub(crate) fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "a request failed");
@@ -209,6 +235,38 @@ impl ApiError {
         self
     }
 
+    /// The same, with where to go on instead.
+    pub(crate) fn toward(mut self, pointer: &str) -> Self {
+        self.aside.get_or_insert_default().pointer = Some(pointer.to_owned()).filter(|pointer| !pointer.is_empty());
+        self
+    }
+
+    /// The same, for pages that have words for this topic.
+    pub(crate) fn on(mut self, topic: impl Into<String>) -> Self {
+        self.aside.get_or_insert_default().topic = Some(topic.into());
+        self
+    }
+
+    /// The field it is about.
+    pub(crate) fn param(&self) -> Option<&str> {
+        self.param.as_deref()
+    }
+
+    /// What it is about where no field says it.
+    pub(crate) fn topic(&self) -> Option<&str> {
+        self.aside.as_ref()?.topic.as_deref()
+    }
+
+    /// Where to go on instead.
+    pub(crate) fn pointer(&self) -> Option<&str> {
+        self.aside.as_ref()?.pointer.as_deref()
+    }
+
+    /// How long to wait before trying again.
+    pub(crate) fn retry_after(&self) -> Option<std::time::Duration> {
+        self.retry_after_ms.map(std::time::Duration::from_millis)
+    }
+
     /// The object under `error`, as lines of a batch keep it.
     pub(crate) fn object(&self) -> serde_json::Value {
         serde_json::json!({ "message": self.message, "type": self.kind, "param": self.param, "code": self.code })
@@ -224,6 +282,12 @@ impl ApiError {
         self.code
     }
 
+    /// What a page that shows this error says of it beside its words: the status, and how long to wait.
+    pub(crate) fn mark(&self, response: &mut Response) {
+        *response.status_mut() = self.status;
+        retry_headers(self.retry_after_ms, response.headers_mut());
+    }
+
     /// The sentence for people.
     pub(crate) fn message(&self) -> &str {
         &self.message
@@ -237,12 +301,16 @@ impl IntoResponse for ApiError {
         let error = ErrorObject { message: self.message, r#type: self.kind, param: self.param, code: self.code };
         let mut response = (self.status, Json(ErrorBody { error })).into_response();
         response.extensions_mut().insert(kept);
-        let headers = response.headers_mut();
-        if let Some(millis) = self.retry_after_ms {
-            headers.insert(HeaderName::from_static("retry-after-ms"), HeaderValue::from(millis));
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(millis.div_ceil(1000)));
-        }
+        retry_headers(self.retry_after_ms, response.headers_mut());
         response
+    }
+}
+
+/// Says in headers how long to wait.
+fn retry_headers(millis: Option<u64>, headers: &mut HeaderMap) {
+    if let Some(millis) = millis {
+        headers.insert(HeaderName::from_static("retry-after-ms"), HeaderValue::from(millis));
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(millis.div_ceil(1000)));
     }
 }
 
@@ -280,7 +348,8 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::NotFound(what) => Self::not_found(what),
             StoreError::Refused(refusal) => refusal.into(),
-            StoreError::Exists(_) | StoreError::State { .. } => Self::state(sentence(&error.to_string())),
+            StoreError::Exists(what) => Self::state(sentence(&error.to_string())).on(format!("exists {what}")),
+            StoreError::State { what, .. } => Self::state(sentence(&error.to_string())).on(what),
             StoreError::Range { size_bytes } => Self::range(size_bytes),
             StoreError::Erased => Self::erased(),
             StoreError::Database(_)
@@ -302,7 +371,7 @@ impl From<StoreError> for ApiError {
 impl From<MembershipRefusal> for ApiError {
     fn from(refusal: MembershipRefusal) -> Self {
         let status = match refusal {
-            MembershipRefusal::Closed(_) => StatusCode::GONE,
+            MembershipRefusal::Closed(_) | MembershipRefusal::Retired(_) => StatusCode::GONE,
             MembershipRefusal::NotMember(_) | MembershipRefusal::Restricted(_) | MembershipRefusal::Suspended(_) => {
                 StatusCode::FORBIDDEN
             }

@@ -139,6 +139,7 @@ async fn create_image(
             let project = caller.project.id;
             // Pictures are kept only for whoever may ask for the same again: housekeeping takes them away with the key.
             let again = idempotency.is_some();
+            caller.tell_of(app.model_sunset(&creation.model));
             let generations = accept(&app, member, project, creation, idempotency, None).await?;
             let ids: Vec<_> = generations.iter().map(|generation| generation.id).collect();
             if ids.is_empty() {

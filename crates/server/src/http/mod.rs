@@ -44,6 +44,7 @@ pub(crate) mod admin;
 mod decisions;
 mod links;
 pub(crate) mod setup;
+pub(crate) mod sunsets;
 
 mod health;
 
@@ -94,6 +95,7 @@ fn all_endpoints() -> Vec<Endpoint> {
         leaks::endpoints(),
         decisions::endpoints(),
         admin::endpoints(),
+        sunsets::endpoints(),
         setup::endpoints(),
         links::endpoints(),
         health::endpoints(),

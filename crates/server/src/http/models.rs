@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::extract::State;
 use axum::http::request::Parts;
-use platform::{Catalogue, ModelName, Scope, Service};
+use platform::{Catalogue, ModelName, Scope, Service, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -47,6 +47,12 @@ pub(crate) struct Model {
     model: String,
     /// Sizes on offer, the default first.
     sizes: Vec<String>,
+    /// Unix seconds at which its end was announced; null if it has none.
+    deprecated_at: Option<i64>,
+    /// Unix seconds at which it makes nothing new any more; null if it has no end.
+    sunset_at: Option<i64>,
+    /// Where to go on instead.
+    successor: Option<String>,
 }
 
 struct NameInPath(String);
@@ -59,24 +65,31 @@ impl<S: Send + Sync> FromRequestParts<S> for NameInPath {
     }
 }
 
-async fn list_models(State(app): State<App>, _: KeyCaller) -> Json<Models> {
+async fn list_models(State(app): State<App>, caller: KeyCaller) -> Json<Models> {
     let catalogue = app.catalogue();
-    let models = catalogue.names().filter_map(|name| show(&catalogue, name.as_str()));
+    let sunsets = catalogue.offers().iter().filter_map(|offer| app.model_sunset(&offer.name));
+    caller.tell_of(sunsets.min_by_key(|sunset| sunset.ends_at));
+    let models = catalogue.names().filter_map(|name| show(&app, &catalogue, name.as_str()));
     Json(Models { object: "list", data: models.collect() })
 }
 
 async fn retrieve_model(
     State(app): State<App>,
-    _: KeyCaller,
+    caller: KeyCaller,
     NameInPath(name): NameInPath,
 ) -> Result<Json<Model>, ApiError> {
     let shown: String = name.chars().take(80).collect();
     let missing = || ApiError::no_model(&shown);
-    show(&app.catalogue(), &name).map(Json).ok_or_else(missing)
+    let catalogue = app.catalogue();
+    if let Ok((_, offer)) = catalogue.resolve(Some(&name)) {
+        caller.tell_of(app.model_sunset(&offer.name));
+    }
+    show(&app, &catalogue, &name).map(Json).ok_or_else(missing)
 }
 
-fn show(catalogue: &Catalogue, name: &str) -> Option<Model> {
+fn show(app: &App, catalogue: &Catalogue, name: &str) -> Option<Model> {
     let (name, offer): (ModelName, _) = catalogue.resolve(Some(name)).ok()?;
+    let sunset = app.model_sunset(&offer.name);
     Some(Model {
         id: name.to_string(),
         object: "model",
@@ -84,5 +97,8 @@ fn show(catalogue: &Catalogue, name: &str) -> Option<Model> {
         owned_by: "misora",
         model: offer.name.to_string(),
         sizes: offer.sizes().iter().map(ToString::to_string).collect(),
+        deprecated_at: sunset.as_ref().and_then(|sunset| sunset.announced_at).map(Timestamp::seconds),
+        sunset_at: sunset.as_ref().map(|sunset| sunset.ends_at.seconds()),
+        successor: sunset.map(|sunset| sunset.successor).filter(|successor| !successor.is_empty()),
     })
 }

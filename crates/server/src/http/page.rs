@@ -7,7 +7,7 @@ use axum::extract::{FromRequestParts, Query, RawPathParams};
 use axum::http::request::Parts;
 use platform::{
     ApiKeyId, BatchId, CharacterId, DecisionId, FileId, FolderId, IdError, IdentityId, LedgerEntryId, MessageId,
-    PasskeyId, ProjectId, ReceiptId, ReportId, SessionId, VideoId, WebhookEndpointId,
+    PasskeyId, ProjectId, ReceiptId, ReportId, SessionId, SunsetId, VideoId, WebhookEndpointId,
 };
 use serde::Serialize;
 use store::{Order, Page};
@@ -53,7 +53,7 @@ macro_rules! path_ids {
 path_ids! {
     ApiKeyId = "API key", BatchId = "batch", CharacterId = "character", DecisionId = "decision", FileId = "file", FolderId = "folder", IdentityId = "identity",
     LedgerEntryId = "ledger entry", MessageId = "message", PasskeyId = "passkey", ProjectId = "project",
-    ReceiptId = "receipt", ReportId = "report", SessionId = "session", VideoId = "video",
+    ReceiptId = "receipt", ReportId = "report", SessionId = "session", SunsetId = "sunset", VideoId = "video",
     WebhookEndpointId = "webhook endpoint",
 }
 

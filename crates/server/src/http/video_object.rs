@@ -33,7 +33,7 @@ pub(crate) struct Video {
     size: String,
     /// The length of the clip, a whole number as a string.
     seconds: String,
-    /// What it was remixed or edited from.
+    /// What it was remixed, edited or cut from.
     remixed_from_video_id: Option<String>,
     /// Why there is no clip.
     error: Option<VideoError>,
@@ -75,9 +75,9 @@ impl Deleted {
 impl From<&Generation> for Video {
     fn from(generation: &Generation) -> Self {
         let remixed_from = match &generation.kind {
-            GenerationKind::Remix { source } | GenerationKind::Edit { source: ClipSource::Video(source) } => {
-                Some(source)
-            }
+            GenerationKind::Remix { source }
+            | GenerationKind::Edit { source: ClipSource::Video(source) }
+            | GenerationKind::Trim { source, .. } => Some(source),
             _ => None,
         };
         let completed = generation.state == GenerationState::Completed;

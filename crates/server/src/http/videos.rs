@@ -176,6 +176,7 @@ pub(crate) async fn make(
     creation: Creation,
     idempotency: Option<(IdempotencyKey, platform::Fingerprint)>,
 ) -> Result<Json<Made>, ApiError> {
+    caller.tell_of(app.model_sunset(&creation.model));
     let generations = accept(app, member, caller.project.id, creation, idempotency, None).await?;
     let videos: Vec<_> = generations.iter().map(Video::from).collect();
     let Some(video) = videos.first().cloned() else {
@@ -284,6 +285,7 @@ pub(crate) async fn quote_video(
     form.knows(&CREATION_FIELDS)?;
     let (parameters, offer) = read_parameters(&app, &form)?;
     refuse_blocked(parameters.prompt.as_str())?;
+    caller.tell_of(app.model_sunset(&offer.name));
     let project = caller.project.id;
     let clips = parameters.n.get();
     let each = offer.rate.quote(parameters.size, parameters.seconds);

@@ -6,14 +6,16 @@ use askama::Template;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
-use platform::{IdentityId, Role, Service};
+use platform::{IdentityId, NOTICE, Role, Service, Sunset, SunsetId};
 use store::{Figures, Identity};
 
 use crate::app::App;
 use crate::http::admin::{InviteInPath, change_role, create_invite, revoke_invite, set_alias, set_tier};
 use crate::http::auth::Person;
 use crate::http::error::ApiError;
+use crate::http::form::Field;
 use crate::http::page::{Id, Values};
+use crate::http::sunsets::{confirm_sunset, create_sunset, withdraw_sunset};
 use crate::web::account::megabytes;
 use crate::web::guard::{Visitor, is_guards};
 use crate::web::shell::{Here, Moment, Shell, html, html_refused};
@@ -33,6 +35,10 @@ pub(super) fn pages() -> Vec<Page> {
         post("/admin/tiers", ADMIN, keep_tier),
         get("/admin/models", ADMIN, show_models),
         post("/admin/models", ADMIN, map_alias),
+        get("/admin/sunsets", ADMIN, show_sunsets),
+        post("/admin/sunsets", ADMIN, new_sunset),
+        post("/admin/sunsets/{id}/confirm", ADMIN, confirm_end),
+        post("/admin/sunsets/{id}/withdraw", ADMIN, withdraw_end),
     ]
 }
 
@@ -298,4 +304,116 @@ async fn map_alias(
             Ok(html_refused(&ModelsPage { said, ..models_page(&app, &visitor).await? }, &error))
         }
     }
+}
+
+struct SunsetView {
+    id: String,
+    what: String,
+    successor: String,
+    ends: Moment,
+    export: Moment,
+    waits: bool,
+    over: bool,
+    confirmations: usize,
+}
+
+#[derive(Template)]
+#[template(path = "admin/sunsets.html")]
+struct SunsetsPage {
+    shell: Shell,
+    sunsets: Vec<SunsetView>,
+    /// Kind, name, what to call it.
+    subjects: Vec<(&'static str, String, String)>,
+    /// The first day that an end can have without a second administrator.
+    earliest: String,
+    said: Option<String>,
+}
+
+async fn sunsets_page(app: &App, visitor: &Visitor) -> Result<SunsetsPage, ApiError> {
+    let (words, now) = (visitor.words, app.now());
+    let called = |kind: &str, name: &str| words.fill(&format!("sunset.of_{kind}"), &[&name]);
+    let show = |sunset: &Sunset| SunsetView {
+        id: sunset.id.to_string(),
+        what: called(sunset.subject.kind(), sunset.subject.name()),
+        successor: sunset.successor.clone(),
+        ends: Moment::of(sunset.ends_at),
+        export: Moment::of(sunset.export_until()),
+        waits: sunset.announced_at.is_none(),
+        over: sunset.has_come(now),
+        confirmations: sunset.confirmed_by.len(),
+    };
+    let models = app.catalogue().offers().iter().map(|offer| ("model", offer.name.to_string())).collect::<Vec<_>>();
+    let services = Service::ALL.map(|service| ("service", service.as_str().to_owned()));
+    let subjects = models.into_iter().chain(services).map(|(kind, name)| {
+        let words = called(kind, &name);
+        (kind, name, words)
+    });
+    Ok(SunsetsPage {
+        shell: Shell::new(app, visitor, "sunset.title", Here::Admin),
+        sunsets: app.store.sunsets().await?.iter().map(show).collect(),
+        subjects: subjects.collect(),
+        earliest: Moment::of(now + NOTICE + DAY).machine.chars().take(10).collect(),
+        said: None,
+    })
+}
+
+async fn show_sunsets(State(app): State<App>, visitor: Visitor) -> Result<Response, ApiError> {
+    Ok(html(&sunsets_page(&app, &visitor).await?))
+}
+
+/// The form names a subject as `kind name`, and a day, which ends it as it begins in UTC.
+async fn new_sunset(
+    State(app): State<App>,
+    visitor: Visitor,
+    person: Person,
+    Fields(mut form): Fields,
+) -> Result<Response, ApiError> {
+    if let Some((kind, name)) = form.text("subject")?.and_then(|text| text.split_once(' ')) {
+        let (kind, name) = (kind.to_owned(), name.to_owned());
+        form.set("kind", Field::Text(kind));
+        form.set("name", Field::Text(name));
+    }
+    if let Some(day) = form.text("day")?.and_then(seconds_of) {
+        form.set("ends_at", Field::Text(day.to_string()));
+    }
+    let made = create_sunset(State(app.clone()), person, form).await;
+    ends(&app, &visitor, made).await
+}
+
+/// Unix seconds at which a day `YYYY-MM-DD` begins in UTC.
+fn seconds_of(day: &str) -> Option<i64> {
+    let format = time::macros::format_description!("[year]-[month]-[day]");
+    Some(time::Date::parse(day, format).ok()?.midnight().assume_utc().unix_timestamp())
+}
+
+/// Goes back to the ends, or shows them with what went wrong.
+async fn ends<T>(app: &App, visitor: &Visitor, result: Result<T, ApiError>) -> Result<Response, ApiError> {
+    match result {
+        Ok(_) => Ok(go("/admin/sunsets")),
+        Err(error) if is_guards(&error) => Err(error),
+        Err(error) => {
+            let said = Some(visitor.words.error(&error));
+            Ok(html_refused(&SunsetsPage { said, ..sunsets_page(app, visitor).await? }, &error))
+        }
+    }
+}
+
+async fn confirm_end(
+    State(app): State<App>,
+    visitor: Visitor,
+    person: Person,
+    id: Id<SunsetId>,
+) -> Result<Response, ApiError> {
+    let confirmed = confirm_sunset(State(app.clone()), person, id).await;
+    ends(&app, &visitor, confirmed).await
+}
+
+async fn withdraw_end(
+    State(app): State<App>,
+    visitor: Visitor,
+    person: Person,
+    id: Id<SunsetId>,
+) -> Result<Response, ApiError> {
+    let withdrawn = withdraw_sunset(State(app.clone()), person, id).await;
+    ends(&app, &visitor, withdrawn).await
 }

@@ -8,15 +8,14 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use platform::{
-    ClipSource, GenerationKind, GenerationState, PostState, Service, Switches, TRASH_DAYS, TRASH_TIME, VideoId,
-    Visibility,
+    GenerationKind, GenerationState, PostState, Service, Switches, TRASH_DAYS, TRASH_TIME, VideoId, Visibility,
 };
 use store::Generation;
 
 use crate::app::App;
 use crate::http::auth::{KeyCaller, Person};
 use crate::http::content::{Variant, send};
-use crate::http::derived::{edit_video, extend_video};
+use crate::http::derived::{edit_video, extend_video, length_ms, trim_video};
 use crate::http::error::ApiError;
 use crate::http::events::Watch;
 use crate::http::form::{Field, Form};
@@ -39,6 +38,7 @@ pub(super) fn pages() -> Vec<Page> {
         post("/clips/{id}/delete", Viewer::Person, delete_clip),
         post("/clips/{id}/extend", Viewer::Person, extend_clip),
         post("/clips/{id}/edit", Viewer::Person, edit_clip),
+        post("/clips/{id}/trim", Viewer::Person, trim_clip),
     ]
 }
 
@@ -63,10 +63,12 @@ pub(super) struct ClipView {
     pub(super) favourite: bool,
     /// When it goes for good, if it lies in the trash.
     pub(super) goes: Option<Moment>,
+    /// Whether its model has come to its end: it stays, and cannot be made again.
+    pub(super) legacy: bool,
 }
 
 impl ClipView {
-    pub(super) fn new(words: &Words, generation: &Generation) -> Self {
+    pub(super) fn new(app: &App, words: &Words, generation: &Generation) -> Self {
         let ready = generation.video.is_some();
         let state = match generation.state {
             GenerationState::Completed if !ready => "expired",
@@ -92,12 +94,13 @@ impl ClipView {
             label: generation.prompt.chars().take(60).collect(),
             favourite: generation.favourite,
             goes: generation.trashed_at.map(|at| Moment::of(at + TRASH_TIME)),
+            legacy: app.is_retired(&generation.model),
         }
     }
 
     /// The same, with the place in the queue while it waits.
     pub(super) async fn with_queue(app: &App, words: &Words, generation: &Generation) -> Result<Self, ApiError> {
-        let mut view = Self::new(words, generation);
+        let mut view = Self::new(app, words, generation);
         view.progress_words = progress(app, words, generation).await?;
         Ok(view)
     }
@@ -171,6 +174,8 @@ struct ClipPage {
     recipe: Vec<(String, String)>,
     seed: u64,
     source: Option<String>,
+    /// The clip's length in seconds.
+    length: f64,
     lengths: Vec<u32>,
     once: String,
     refused: Option<Refused>,
@@ -178,6 +183,8 @@ struct ClipPage {
     profile: bool,
     /// Where it is shown, if it is.
     posted: Option<String>,
+    /// Where it would be, if it is withheld: its author reads there why.
+    withheld: Option<String>,
     caption: String,
     visibilities: Vec<(&'static str, &'static str, bool)>,
     prompts: Vec<(&'static str, &'static str, bool)>,
@@ -193,12 +200,6 @@ async fn clip_page(
     generation: &Generation,
     refused: Option<Refused>,
 ) -> Result<ClipPage, ApiError> {
-    let source = match &generation.kind {
-        GenerationKind::Remix { source }
-        | GenerationKind::Edit { source: ClipSource::Video(source) }
-        | GenerationKind::Extension { source: ClipSource::Video(source), .. } => Some(source.to_string()),
-        _ => None,
-    };
     let catalogue = app.catalogue();
     let lengths = catalogue.resolve(Some(generation.model.as_str())).map(|(_, offer)| offer.lengths().to_vec());
     let title: String = generation.prompt.chars().take(60).collect();
@@ -212,8 +213,8 @@ async fn clip_page(
         Some(Ok(member)) => app.store.post_of_video(member, generation.id).await.ok(),
         _ => None,
     };
-    let posted =
-        post.as_ref().filter(|post| post.facts.state == PostState::Published).map(|post| format!("/p/{}", post.id));
+    let in_state = |state| post.as_ref().filter(|post| post.facts.state == state).map(|post| format!("/p/{}", post.id));
+    let (posted, withheld) = (in_state(PostState::Published), in_state(PostState::Withheld));
     let visibility = post.as_ref().map_or(Visibility::Public, |post| post.facts.visibility);
     let folders = app.store.folders(generation.identity).await?;
     let switches = post.as_ref().map_or_else(Switches::default, |post| post.facts.switches);
@@ -222,12 +223,14 @@ async fn clip_page(
         clip: ClipView::with_queue(app, visitor.words, generation).await?,
         recipe: recipe(generation),
         seed: generation.seed,
-        source,
+        source: generation.kind.source_video().map(|source| source.to_string()),
+        length: f64::from(length_ms(generation)) / 1000.0,
         lengths: lengths.unwrap_or_default().iter().map(|length| length.get()).collect(),
         once: once(app),
         refused,
         profile,
         posted,
+        withheld,
         caption: post.as_ref().map_or_else(String::new, |post| post.caption.as_str().to_owned()),
         visibilities: visibilities(visitor.words, visibility),
         prompts: prompts(visitor.words, switches.prompt),
@@ -340,7 +343,7 @@ async fn extend_clip(
     Id(id): Id<VideoId>,
     Fields(form): Fields,
 ) -> Result<Response, ApiError> {
-    derive(&app, &visitor, &person, id, form, true).await
+    derive(&app, &visitor, &person, id, form, Derived::Extension).await
 }
 
 async fn edit_clip(
@@ -350,7 +353,24 @@ async fn edit_clip(
     Id(id): Id<VideoId>,
     Fields(form): Fields,
 ) -> Result<Response, ApiError> {
-    derive(&app, &visitor, &person, id, form, false).await
+    derive(&app, &visitor, &person, id, form, Derived::Edit).await
+}
+
+async fn trim_clip(
+    State(app): State<App>,
+    visitor: Visitor,
+    person: Person,
+    Id(id): Id<VideoId>,
+    Fields(form): Fields,
+) -> Result<Response, ApiError> {
+    derive(&app, &visitor, &person, id, form, Derived::Part).await
+}
+
+/// What is made of a clip.
+enum Derived {
+    Extension,
+    Edit,
+    Part,
 }
 
 /// Makes a clip from a clip, or shows why not.
@@ -360,7 +380,7 @@ async fn derive(
     person: &Person,
     id: VideoId,
     mut form: Form,
-    extend: bool,
+    derived: Derived,
 ) -> Result<Response, ApiError> {
     person.membership(Service::Video).active()?;
     let generation = own(app, person, id).await?;
@@ -368,10 +388,15 @@ async fn derive(
     count(app, &caller.project).await?;
     let prompt = form.text("prompt")?.unwrap_or_default().to_owned();
     let headers = idempotency(&mut form);
-    form.set("video", Field::Text(id.to_string()));
-    let made = match extend {
-        true => extend_video(State(app.clone()), caller, Uri::from_static("/extend"), headers, form).await,
-        false => edit_video(State(app.clone()), caller, Uri::from_static("/edit"), headers, form).await,
+    if !matches!(derived, Derived::Part) {
+        form.set("video", Field::Text(id.to_string()));
+    }
+    let made = match derived {
+        Derived::Extension => {
+            extend_video(State(app.clone()), caller, Uri::from_static("/extend"), headers, form).await
+        }
+        Derived::Edit => edit_video(State(app.clone()), caller, Uri::from_static("/edit"), headers, form).await,
+        Derived::Part => trim_video(State(app.clone()), caller, Id(id), Uri::from_static("/trim"), headers, form).await,
     };
     match made {
         Ok(made) => Ok(go(&format!("/clips/{}", made.0.video.id()))),

@@ -47,9 +47,11 @@ struct FeedPage {
     news: News,
 }
 
-/// What waits for a member of `social`.
+/// What waits for whoever is signed in.
 #[derive(Default)]
 struct News {
+    signed_in: bool,
+    /// Whether they are a member of `social`.
     member: bool,
     notices: u64,
     messages: bool,
@@ -151,14 +153,16 @@ async fn feed_page(app: &App, visitor: &Visitor, values: &Values) -> Result<Resp
     }
     let tabs = Tab::ALL.into_iter().filter(|tab| *tab != Tab::Following || looks.identity().is_some());
     let tabs = tabs.map(|tab| (tab.as_str(), words.say(&format!("feed.{}", tab.as_str())), tab == chosen)).collect();
-    let news = match visitor.person.as_ref().and_then(|person| member(person).ok()) {
-        Some(member) => News {
-            member: true,
-            notices: app.store.unread_notices(member).await?,
-            messages: app.store.has_unread_messages(member).await?,
-        },
-        None => News::default(),
-    };
+    let mut news = News::default();
+    if let Some(person) = &visitor.person {
+        news.signed_in = true;
+        news.notices = app.store.unseen_clips(person.identity()).await?;
+        if let Ok(member) = member(person) {
+            news.member = true;
+            news.notices += app.store.unread_notices(member).await?;
+            news.messages = app.store.has_unread_messages(member).await?;
+        }
+    }
     let shell = Shell::new(app, visitor, "feed.title", Here::Watch);
     Ok(html(&FeedPage { shell, posts, tabs, more, news }))
 }

@@ -8,11 +8,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use platform::{Role, Service};
+use platform::{Role, Service, Sunset};
 
 use crate::app::App;
 use crate::http::auth::{Person, visitor};
 use crate::http::error::ApiError;
+use crate::sunsets::sunset_headers;
 use crate::web::go;
 use crate::web::shell::{Here, Shell, html};
 use crate::web::words::Words;
@@ -58,6 +59,22 @@ pub(super) async fn guard(State((app, viewer)): State<(App, Viewer)>, mut reques
     if let Some(error) = refusal {
         return show_error(&app, &visitor, &error);
     }
+    let sunset = service_of(&visitor.path).and_then(|service| app.service_sunset(service));
+    let mut response = guarded(&app, viewer, visitor, unsafe_method, sunset.as_ref(), request, next).await;
+    sunset_headers(&sunset, response.headers_mut());
+    response
+}
+
+/// Runs a page for whoever may look at it, or says why not.
+async fn guarded(
+    app: &App,
+    viewer: Viewer,
+    visitor: Visitor,
+    unsafe_method: bool,
+    sunset: Option<&Sunset>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     match (viewer, &visitor.person) {
         (Viewer::Person | Viewer::Administrator, None) => {
             let next = if unsafe_method { "/" } else { &visitor.path };
@@ -65,7 +82,7 @@ pub(super) async fn guard(State((app, viewer)): State<(App, Viewer)>, mut reques
         }
         (Viewer::Administrator, Some(person)) if !administers(person) => {
             // Whoever does not administer does not learn what there is to administer.
-            return show_error(&app, &visitor, &ApiError::not_found("page"));
+            return show_error(app, &visitor, &ApiError::not_found("page"));
         }
         _ => {}
     }
@@ -82,8 +99,27 @@ pub(super) async fn guard(State((app, viewer)): State<(App, Viewer)>, mut reques
             let back: String = form_urlencoded::byte_serialize(back_from(&visitor.path).as_bytes()).collect();
             secured(go(&format!("/confirm-password?next={back}")))
         }
-        Some(error) => show_error(&app, &visitor, &error),
+        Some(error) => match sunset.filter(|_| error.code() == Some("service_retired")) {
+            Some(sunset) => show_error(app, &visitor, &error.toward(&sunset.successor)),
+            None => show_error(app, &visitor, &error),
+        },
         None => secured(response),
+    }
+}
+
+/// The service that a page is of.
+fn service_of(path: &str) -> Option<Service> {
+    let plain = path.split('?').next().unwrap_or("/");
+    let parts: Vec<_> = plain.split('/').filter(|part| !part.is_empty()).collect();
+    match parts.as_slice() {
+        ["make" | "clips" | "library", ..] => Some(Service::Video),
+        ["account", "profile" | "feed" | "unblock", ..] => Some(Service::Social),
+        ["p" | "tags" | "search" | "messages" | "report" | "moderation" | "oembed" | "latest.atom", ..] => {
+            Some(Service::Social)
+        }
+        [handle, ..] if handle.starts_with('@') => Some(Service::Social),
+        ["account", "keys" | "projects" | "webhooks", ..] => Some(Service::Api),
+        _ => None,
     }
 }
 
@@ -92,7 +128,9 @@ fn back_from(path: &str) -> String {
     let plain = path.split('?').next().unwrap_or("/");
     let kept: Vec<_> = plain.split('/').filter(|part| !part.is_empty()).take(2).collect();
     match kept.as_slice() {
-        ["account", part @ ("keys" | "webhooks" | "profile" | "feed" | "security")] => format!("/account/{part}"),
+        ["account", part @ ("keys" | "webhooks" | "profile" | "feed" | "security" | "notices")] => {
+            format!("/account/{part}")
+        }
         ["admin", part] => format!("/admin/{part}"),
         ["account", "close" | "erase"] => "/account/close".into(),
         ["account", "services"] => {
@@ -110,7 +148,7 @@ fn sign_in_first(next: &str) -> String {
 
 /// Whether an error is for the guard: it asks for the password, or shows a page of its own. A form shows all others beside what was written.
 pub(super) fn is_guards(error: &ApiError) -> bool {
-    error.code() == Some("reauth_required") || error.status().is_server_error()
+    matches!(error.code(), Some("reauth_required" | "service_retired")) || error.status().is_server_error()
 }
 
 /// Whether someone administers the installation.
@@ -141,6 +179,8 @@ struct ErrorPage {
     shell: Shell,
     status: u16,
     said: String,
+    /// Where to go on instead.
+    pointer: Option<String>,
     signed_in: bool,
 }
 
@@ -149,10 +189,11 @@ fn show_error(app: &App, visitor: &Visitor, error: &ApiError) -> Response {
         shell: Shell::new(app, visitor, "error.title", Here::Nowhere),
         status: error.status().as_u16(),
         said: visitor.words.error(error),
+        pointer: error.pointer().map(str::to_owned),
         signed_in: visitor.person.is_some(),
     };
     let mut response = html(&page);
-    *response.status_mut() = error.status();
+    error.mark(&mut response);
     secured(response)
 }
 

@@ -215,7 +215,7 @@ async fn show_library(
         } else {
             Shell::new(&app, &visitor, "library.title", Here::Library)
         },
-        clips: page.generations.iter().map(|generation| ClipView::new(words, generation)).collect(),
+        clips: page.generations.iter().map(|generation| ClipView::new(&app, words, generation)).collect(),
         words: asked.words.clone().unwrap_or_default(),
         states: states.into(),
         shapes: shapes.into(),

@@ -77,7 +77,8 @@ impl PromptBox {
     /// The box with what was chosen before.
     fn of(app: &App, said: impl Fn(&str) -> Option<String>) -> Self {
         let catalogue = app.catalogue();
-        let offers = catalogue.offers();
+        // A model that has come to its end is not offered.
+        let offers: Vec<_> = catalogue.offers().iter().filter(|offer| !app.is_retired(&offer.name)).collect();
         let lengths = offers.first().map(|offer| offer.lengths().iter().map(|length| length.get()).collect());
         let or = |name: &str, otherwise: &str| said(name).unwrap_or_else(|| otherwise.to_owned());
         Self {
@@ -183,7 +184,8 @@ async fn show_making(
         (Some(from), "prompt") => Some(from.prompt.clone()),
         (Some(from), "negative_prompt") => Some(from.negative_prompt.clone()),
         (Some(from), "shape") => Some(Shape::of(from.size).as_str().to_owned()),
-        (Some(from), "seconds") => Some(from.seconds.to_string()),
+        // A part of a clip was not asked for by its length.
+        (Some(from), "seconds") => Some(from.seconds.to_string()).filter(|_| from.seconds.get() > 0),
         (Some(from), "model") => Some(from.model.to_string()),
         (Some(from), "seed") => Some(from.seed.to_string()),
         _ => values.get(name).map(str::to_owned),

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use platform::{ConversationId, MessageId, MessageText, Timestamp};
+use platform::{ConversationId, MessageId, MessageText, Posting, Timestamp};
 use store::{Conversation, Message, NewMessage};
 
 use crate::app::App;
@@ -11,7 +11,7 @@ use crate::http::auth::Person;
 use crate::http::error::ApiError;
 use crate::http::page::{Id, Values};
 use crate::web::guard::{Visitor, is_guards};
-use crate::web::post::{member, said};
+use crate::web::post::{count_posting, member, said};
 use crate::web::profile::{HandleInPath, Who, whom};
 use crate::web::shell::{Here, Moment, Shell, html, html_refused};
 use crate::web::{Fields, Page, Viewer, get, go, post};
@@ -170,6 +170,7 @@ async fn send(
     let sent = async {
         let text = MessageText::parse(&written).map_err(said("text"))?;
         crate::http::creation::refuse_blocked(text.as_str())?;
+        count_posting(&app, member, Posting::Message).await?;
         let now = app.now();
         let id = MessageId::new(now, app.random());
         let conversation = ConversationId::new(now, app.random());

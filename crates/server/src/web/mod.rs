@@ -38,6 +38,8 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
+use platform::Sunset;
+
 use crate::app::App;
 use crate::http::count_body;
 use crate::http::error::ApiError;
@@ -47,6 +49,7 @@ use crate::web::words::Words;
 pub(crate) use feed::FrontPages;
 pub use guard::Viewer;
 pub(crate) use guard::{nowhere, wants_page};
+pub(crate) use notices::write_letters as write_notice_letters;
 pub(crate) use setup::show_set_up;
 
 mod setup;
@@ -148,6 +151,23 @@ pub(crate) struct OwnWords {
     pub(crate) caption: &'static str,
     /// Of itself.
     pub(crate) bio: &'static str,
+}
+
+/// The letter that tells of an end, so many days before it: subject and text.
+pub(crate) fn sunset_letter(app: &App, sunset: &Sunset, days: u32) -> (String, String) {
+    let words = Words::of(&app.settings.language).unwrap_or_else(Words::first);
+    let what = words.fill(&format!("sunset.of_{}", sunset.subject.kind()), &[&sunset.subject.name()]);
+    let day = |at| shell::Moment::of(at).plain;
+    let mut lines = vec![
+        words.fill("sunset.letter", &[&what, &day(sunset.ends_at), &days]),
+        words.say(&format!("sunset.means_{}", sunset.subject.kind())).to_owned(),
+        words.fill("sunset.export", &[&day(sunset.export_until())]),
+    ];
+    if !sunset.successor.is_empty() {
+        lines.push(words.fill("sunset.instead", &[&sunset.successor]));
+    }
+    lines.push(format!("{}/library", app.settings.base_url));
+    (words.fill("sunset.subject", &[&what]), lines.join("\n\n") + "\n")
 }
 
 /// What the installation says by itself in the language of a tag.

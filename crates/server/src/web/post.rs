@@ -7,8 +7,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use platform::{
-    Act, ActiveMembership, Caption, CommentId, CommentText, LinkToken, PlaceId, PostAddress, PostId, PromptVisibility,
-    Service, Switches, TextRefusal, VideoId, Visibility, hashtags, may,
+    Act, ActiveMembership, Caption, CommentId, CommentText, LinkToken, PlaceId, PostAddress, PostId, PostState,
+    Posting, PromptVisibility, Service, Switches, TextRefusal, VideoId, Visibility, hashtags, may,
 };
 use store::{Comment, NewComment, NewPost, Post, PostEdit, Shape, Subject};
 
@@ -22,6 +22,7 @@ use crate::web::clip::{as_attachment, own};
 use crate::web::credentials::{CredentialsPage, read_file};
 use crate::web::guard::Visitor;
 use crate::web::profile::Who;
+use crate::web::report::{DecisionView, contact};
 use crate::web::shell::{Here, Moment, Shell, html};
 use crate::web::words::Words;
 use crate::web::{Fields, Page, Viewer, get, go, post, wants_json};
@@ -205,6 +206,12 @@ struct PostPage {
     switches: Switches,
     base: String,
     member: bool,
+    /// Whether it is withheld, which its author alone learns.
+    withheld: bool,
+    /// Why, if that was decided about this post.
+    decision: Option<DecisionView>,
+    /// Where to contest that.
+    contact: Option<(String, String)>,
 }
 
 async fn show_post(
@@ -248,6 +255,12 @@ async fn show_post(
         (node.open.then(|| format!("/p/{}", node.id)), handle)
     });
     let remixes = app.store.remixes(looks, post.id, None, 12).await?;
+    let withheld = mine && post.facts.state == PostState::Withheld;
+    let author = visitor.person.as_ref().map(|person| person.identity()).filter(|_| withheld);
+    let decision = match author {
+        Some(author) => app.store.post_decision(author, post.id).await?,
+        None => None,
+    };
     let view = PostView::new(&app, words, &post, address);
     let page = PostPage {
         shell: Shell::titled(&app, &visitor, view.label.clone(), Here::Watch),
@@ -260,6 +273,9 @@ async fn show_post(
         switches: post.facts.switches,
         base: app.settings.base_url.clone(),
         member: me.is_some(),
+        withheld,
+        decision: decision.map(|decision| DecisionView::new(words, &decision)),
+        contact: contact(&app).filter(|_| withheld),
         post: view,
     };
     Ok(html(&page))
@@ -351,6 +367,14 @@ pub(super) fn member(person: &Person) -> Result<ActiveMembership, ApiError> {
     Ok(person.membership(Service::Social).active()?)
 }
 
+/// Counts what others see or hear of; refuses too much of it.
+pub(super) async fn count_posting(app: &App, member: ActiveMembership, what: Posting) -> Result<(), ApiError> {
+    match app.store.count_posting(member, what, app.now()).await? {
+        None => Ok(()),
+        Some(wait) => Err(ApiError::posting_limit(what, wait)),
+    }
+}
+
 pub(super) fn said(param: &'static str) -> impl Fn(TextRefusal) -> ApiError {
     move |refusal| ApiError::invalid(param, format!("{refusal}."))
 }
@@ -386,6 +410,7 @@ async fn publish(
     let edit = read_edit(&form)?;
     // What strangers read is asked of the same rules as prompts are.
     crate::http::creation::refuse_blocked(edit.caption.as_str())?;
+    count_posting(&app, member, Posting::Post).await?;
     let now = app.now();
     let post = match app.store.post_of_video(member, id).await {
         Ok(post) => {
@@ -394,7 +419,10 @@ async fn publish(
         }
         Err(store::StoreError::NotFound(_)) => {
             let post = PostId::new(now, app.random());
-            let video = generation.video.as_ref().ok_or_else(|| ApiError::state("There is no clip to publish yet."))?;
+            let video = generation
+                .video
+                .as_ref()
+                .ok_or_else(|| ApiError::state("There is no clip to publish yet.").on("video"))?;
             let subject = Subject { identity: member.identity(), service: Service::Social, since: now };
             let media = app.objects.copy_for_post(subject, post, video).await?;
             let link_token = LinkToken::new(app.random());
@@ -415,8 +443,11 @@ async fn like(
     headers: HeaderMap,
     Fields(form): Fields,
 ) -> Result<Response, ApiError> {
-    let liked = form.flag("on")?.unwrap_or(true);
-    let likes = app.store.set_like(member(&person)?, address, liked, app.now()).await?;
+    let (member, liked) = (member(&person)?, form.flag("on")?.unwrap_or(true));
+    if liked {
+        count_posting(&app, member, Posting::Like).await?;
+    }
+    let likes = app.store.set_like(member, address, liked, app.now()).await?;
     if wants_json(&headers) {
         return Ok(Json(serde_json::json!({ "liked": liked, "likes": likes })).into_response());
     }
@@ -432,6 +463,7 @@ async fn comment(
     let member = member(&person)?;
     let text = CommentText::parse(form.text("text")?.unwrap_or_default()).map_err(said("text"))?;
     crate::http::creation::refuse_blocked(text.as_str())?;
+    count_posting(&app, member, Posting::Comment).await?;
     let parent: Option<CommentId> = form.text("parent")?.and_then(|text| text.parse().ok());
     let now = app.now();
     let new = NewComment { id: CommentId::new(now, app.random()), post: address, parent, text: &text };

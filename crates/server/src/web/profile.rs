@@ -5,7 +5,9 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::response::Response;
-use platform::{ActiveMembership, Bio, DisplayName, FileId, Handle, MembershipEvent, MembershipState, Service};
+use platform::{
+    ActiveMembership, Bio, DisplayName, FileId, Handle, MembershipEvent, MembershipState, Posting, Service,
+};
 use store::{AuthorCard, FollowState, Listing, NewProfile, ObjectKey, Profile, Subject};
 
 use crate::app::App;
@@ -17,7 +19,7 @@ use crate::http::page::{Values, path_texts};
 use crate::web::feed::{atom, before, full_page};
 use crate::web::guard::{Visitor, is_guards};
 use crate::web::making::fitted;
-use crate::web::post::{PostView, member, viewer};
+use crate::web::post::{PostView, count_posting, member, viewer};
 use crate::web::shell::{Here, Shell, html, html_refused};
 use crate::web::{Fields, Page, Viewer, get, go, post};
 
@@ -185,6 +187,7 @@ impl Other {
 }
 
 async fn follow(State(app): State<App>, other: Other) -> Result<Response, ApiError> {
+    count_posting(&app, other.member, Posting::Follow).await?;
     app.store.follow(other.member, other.profile.identity, app.now()).await?;
     Ok(other.shown())
 }

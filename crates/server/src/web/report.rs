@@ -3,17 +3,19 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use platform::{Handle, PostId, ReportId, ReportKind, ReportReason, Role, Service};
-use store::{AuditEntry, NewReport, Report, ReportSubject};
+use platform::{DecisionId, Handle, PostId, Posting, ReportId, ReportKind, ReportReason, Role, Service};
+use store::{AuditEntry, NewReport, PostDecision, Report, ReportSubject};
 
 use crate::app::App;
 use crate::http::auth::Person;
 use crate::http::error::ApiError;
 use crate::http::page::{Id, Values};
+use crate::letters;
 use crate::web::guard::{Visitor, is_guards};
-use crate::web::post::member;
+use crate::web::post::{count_posting, member};
 use crate::web::profile::whom;
 use crate::web::shell::{Here, Moment, Shell, html, html_refused};
+use crate::web::words::Words;
 use crate::web::{Fields, Page, Viewer, get, go, post};
 
 pub(super) fn pages() -> Vec<Page> {
@@ -119,6 +121,7 @@ async fn report(
     let reason = form.text("reason")?.and_then(ReportReason::from_word);
     let sent = async {
         let reason = reason.ok_or_else(|| ApiError::missing("reason"))?;
+        count_posting(&app, member, Posting::Report).await?;
         let now = app.now();
         let report = NewReport { id: ReportId::new(now, app.random()), subject, reason, note };
         Ok::<_, ApiError>(app.store.report(member, &report, now).await?)
@@ -201,18 +204,83 @@ async fn decide(
 ) -> Result<Response, ApiError> {
     let moderator = moderator(&person)?;
     let now = app.now();
+    let mut decided = None;
     if let Some(post) = form.text("withhold")? {
         let post: PostId = post.parse().map_err(|_| ApiError::not_found("post"))?;
-        app.store.withhold_post(post, true, now).await?;
+        let ground = app.store.open_report(moderator, id).await?.reason;
+        let decision = PostDecision {
+            id: DecisionId::new(now, app.random()),
+            post,
+            ground,
+            rule: form.text("rule")?.unwrap_or_default().to_owned(),
+            decided_by: Some(person.identity()),
+            decided_at: now,
+        };
+        let author = app.store.withhold_by(moderator, &decision).await?;
+        decided = Some(decision.id);
         let entry = AuditEntry {
             at: now,
             actor: Some(person.identity()),
             action: "post.withhold".into(),
             subject: post.to_string(),
-            detail: id.to_string(),
+            detail: format!("{} {id}", decision.id),
         };
         app.store.record_audit(&entry).await?;
+        let (subject, body) = decision_letter(&app, &decision);
+        letters::post(&app, &app.store.identity(author).await?.email, &subject, body).await?;
     }
-    app.store.close_report(moderator, id, None, now).await?;
+    app.store.close_report(moderator, id, decided, now).await?;
     Ok(go("/moderation"))
+}
+
+/// A decision as the post's author reads it.
+pub(super) struct DecisionView {
+    pub(super) ground: &'static str,
+    pub(super) rule: String,
+    pub(super) by: &'static str,
+    pub(super) at: Moment,
+}
+
+impl DecisionView {
+    pub(super) fn new(words: &Words, decision: &PostDecision) -> Self {
+        let by = match decision.decided_by {
+            Some(_) => words.say("withheld.by_person"),
+            None => words.say("withheld.by_rule"),
+        };
+        Self {
+            ground: words.say(&format!("reason.{}", decision.ground.as_str())),
+            rule: decision.rule.clone(),
+            by,
+            at: Moment::of(decision.decided_at),
+        }
+    }
+}
+
+/// Where a decision is contested: as an address for links and as people read it.
+pub(super) fn contact(app: &App) -> Option<(String, String)> {
+    let contact = app.settings.contact.clone()?;
+    let address = if contact.starts_with("https://") { contact.clone() } else { format!("mailto:{contact}") };
+    Some((address, contact))
+}
+
+/// The letter that tells an author of a decision, with its reasons.
+fn decision_letter(app: &App, decision: &PostDecision) -> (String, String) {
+    let words = Words::of(&app.settings.language).unwrap_or_else(Words::first);
+    let view = DecisionView::new(words, decision);
+    let mut lines = vec![
+        words.say("withheld.title").to_owned(),
+        format!("{}/p/{}", app.settings.base_url, decision.post),
+        String::new(),
+        format!("{}: {}", words.say("withheld.ground"), view.ground),
+    ];
+    if !view.rule.is_empty() {
+        lines.push(format!("{}: {}", words.say("withheld.rule"), view.rule));
+    }
+    lines.push(format!("{}: {}", words.say("withheld.when"), view.at.plain));
+    lines.push(format!("{}: {}", words.say("withheld.by"), view.by));
+    lines.push(match contact(app) {
+        Some((_, contact)) => format!("{}: {contact}", words.say("withheld.contest")),
+        None => words.say("withheld.contest_nobody").to_owned(),
+    });
+    (words.say("withheld.title").to_owned(), lines.join("\n") + "\n")
 }

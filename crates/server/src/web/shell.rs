@@ -130,7 +130,7 @@ pub(super) fn html(page: &impl Template) -> Response {
 /// Writes a page that shows why a form was refused.
 pub(super) fn html_refused(page: &impl Template, error: &ApiError) -> Response {
     let mut response = html(page);
-    *response.status_mut() = error.status();
+    error.mark(&mut response);
     response
 }
 

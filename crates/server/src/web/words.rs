@@ -79,13 +79,20 @@ impl Words {
         text
     }
 
-    /// What went wrong. Errors whose message names things are shown as they are; the others have words of their own.
+    /// What went wrong: the words for its code and its field or topic, else those for its code. In them `{field}` is the field's name,
+    /// `{wait}` the minutes to wait, and `{message}` the API's own sentence, which is English.
     pub(super) fn error(&self, error: &ApiError) -> String {
-        let code = error.code().unwrap_or("");
-        match self.messages.get(format!("error.{code}").as_str()) {
-            Some(words) => (*words).to_owned(),
-            None => error.message().to_owned(),
-        }
+        let code = error.code().unwrap_or("bad_request");
+        let about = [error.param(), error.topic()];
+        let finer = about.iter().flatten().map(|about| format!("error.{code}.{about}"));
+        let mut keys = finer.chain([format!("error.{code}"), "error.other".to_owned()]);
+        let words = keys.find_map(|key| self.messages.get(key.as_str()).copied()).unwrap_or("{message}");
+        let field = error.param().and_then(|param| self.messages.get(format!("field.{param}").as_str()).copied());
+        let minutes = error.retry_after().map_or(1, |wait| wait.as_secs().div_ceil(60));
+        words
+            .replace("{field}", field.unwrap_or_else(|| self.say("field.other")))
+            .replace("{wait}", &minutes.to_string())
+            .replace("{message}", error.message())
     }
 }
 
@@ -140,6 +147,7 @@ mod tests {
             "error.",
             "feed.",
             "keeps.",
+            "field.",
             "kind.",
             "notice.",
             "notices.",
@@ -151,6 +159,8 @@ mod tests {
             "shape.",
             "stage.",
             "state.",
+            "sunset.",
+            "topic.",
             "vis.",
             "why.",
         ];
@@ -173,6 +183,105 @@ mod tests {
             let japanese = LANGUAGES[1].messages.get(key).copied().unwrap_or_default();
             assert_eq!(english.matches("{}").count(), japanese.matches("{}").count(), "{key}");
         }
+    }
+
+    /// Every code that an error can have: of the rules, and those that stand in the sources.
+    fn codes() -> BTreeSet<String> {
+        use platform::{
+            GenerationErrorCode, KeyRefusal, MembershipRefusal, RefusalCode, Scope, Service, SignUpRefusal,
+        };
+        let mut codes: BTreeSet<String> = RefusalCode::ALL.iter().map(|code| code.as_str().to_owned()).collect();
+        codes.extend(GenerationErrorCode::ALL.map(|code| code.as_str().to_owned()));
+        let service = Service::Video;
+        let memberships = [
+            MembershipRefusal::NotMember(service),
+            MembershipRefusal::Restricted(service),
+            MembershipRefusal::Suspended(service),
+            MembershipRefusal::Closed(service),
+            MembershipRefusal::Retired(service),
+        ];
+        codes.extend(memberships.map(|refusal| refusal.code().to_owned()));
+        let keys = [KeyRefusal::Unknown, KeyRefusal::Address, KeyRefusal::Scope(Scope::VideosRead)];
+        codes.extend(keys.map(|refusal| refusal.code().to_owned()));
+        let sign_ups = [
+            SignUpRefusal::Closed,
+            SignUpRefusal::InviteNeeded,
+            SignUpRefusal::InviteUnknown,
+            SignUpRefusal::InviteExpired,
+            SignUpRefusal::InviteUsedUp,
+        ];
+        codes.extend(sign_ups.map(|refusal| ApiError::from(refusal).code().unwrap().to_owned()));
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for folder in ["src/http", "src/web"] {
+            for file in std::fs::read_dir(root.join(folder)).unwrap() {
+                let path = file.unwrap().path();
+                if !path.is_file() {
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap();
+                let mut starts = vec!["ApiError::forbidden(", "ApiError::token(", "ApiError::retired("];
+                if path.ends_with("error.rs") {
+                    starts.extend(["StatusCode::UNAUTHORIZED, Some(", "StatusCode::BAD_REQUEST, Some("]);
+                    starts.extend(["StatusCode::NOT_FOUND, Some(", "StatusCode::TOO_MANY_REQUESTS, Some("]);
+                    starts.extend(["StatusCode::PAYLOAD_TOO_LARGE, Some(", "StatusCode::RANGE_NOT_SATISFIABLE, Some("]);
+                    starts
+                        .extend(["StatusCode::INTERNAL_SERVER_ERROR, Some(", "StatusCode::METHOD_NOT_ALLOWED, Some("]);
+                    starts.push("StatusCode::SERVICE_UNAVAILABLE, Some(");
+                }
+                for start in starts {
+                    for rest in text.split(start).skip(1) {
+                        if let Some(rest) = rest.trim_start().strip_prefix('"') {
+                            codes.insert(rest.split('"').next().unwrap().to_owned());
+                        }
+                    }
+                }
+            }
+        }
+        codes
+    }
+
+    #[test]
+    fn no_error_is_told_in_english_to_whoever_reads_another_language() {
+        let codes = codes();
+        assert!(codes.len() > 45, "{codes:?}");
+        for words in LANGUAGES.iter().skip(1) {
+            let missing: Vec<_> =
+                codes.iter().filter(|code| !words.messages.contains_key(format!("error.{code}").as_str())).collect();
+            assert!(missing.is_empty(), "{}: {missing:?}", words.tag);
+            for (key, message) in &words.messages {
+                assert!(!message.contains("{message}"), "{}: {key} hands on the English sentence", words.tag);
+            }
+            // Whatever it is about, and however it came to be.
+            let sentence = "An English sentence.";
+            for error in [
+                ApiError::invalid("seconds", sentence),
+                ApiError::invalid("never heard of", sentence),
+                ApiError::wrong_type("n", "a number"),
+                ApiError::bad_request(sentence),
+                ApiError::state(sentence),
+                ApiError::state(sentence).on("exists handle"),
+                ApiError::forbidden("never heard of", sentence),
+                ApiError::unavailable(sentence),
+                ApiError::posting_limit(platform::Posting::Like, std::time::Duration::from_secs(90)),
+                store::StoreError::State { what: "conversation", state: "waiting".into() }.into(),
+            ] {
+                let told = words.error(&error);
+                assert!(!told.contains('{') && !told.contains(error.message()), "{told}");
+                assert!(!told.contains("sentence"), "{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_is_told_as_precisely_as_the_language_can() {
+        let [english, japanese] = &*LANGUAGES;
+        let error = ApiError::invalid("seconds", "Allowed: 4, 8.");
+        assert_eq!(english.error(&error), "Allowed: 4, 8.");
+        assert_eq!(japanese.error(&error), "「長さ」の値が使えません。");
+        let error = ApiError::posting_limit(platform::Posting::Like, std::time::Duration::from_secs(90));
+        assert!(english.error(&error).contains("in 2 minutes") && japanese.error(&error).contains("2分後"));
+        let taken = ApiError::from(store::StoreError::Exists("handle"));
+        assert_ne!(japanese.error(&taken), japanese.error(&ApiError::state("Something else.")));
     }
 
     #[test]

@@ -4,9 +4,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use platform::{GenerationErrorCode, GenerationKind, Progress};
+use media::{FrameRate, Mp4Info};
+use platform::{Cut, GenerationErrorCode, GenerationKind, Progress, VideoId};
 use provenance::{SigningKey, TrainingChoice};
-use render::{ClipSeconds, OutputSize, RenderOptions, Rendered, VideoModel, VideoRequest, render};
+use render::{ClipSeconds, OutputSize, Recipe, RenderOptions, Rendered, VideoModel, VideoRequest, render, trim};
 use store::{Generation, Lease, Objects, Outputs, Store};
 use time::OffsetDateTime;
 
@@ -15,7 +16,7 @@ use crate::worker::engine::{Engine, Models};
 use crate::worker::failure::Failure;
 use crate::worker::outputs::Made;
 use crate::worker::progress::Control;
-use crate::worker::sources::Sources;
+use crate::worker::sources::{Original, Sources};
 use crate::worker::still::Still;
 
 /// What every attempt of a worker needs.
@@ -83,6 +84,9 @@ struct Job {
 
 impl Job {
     fn run(&self, models: &Models) -> Result<Made, Failure> {
+        if let (GenerationKind::Trim { cut, .. }, Some(original)) = (&self.generation.kind, self.sources.original()) {
+            return Made::video(self.trim(*cut, original)?);
+        }
         let name = &self.generation.model;
         let model = models.find(name).ok_or_else(|| {
             Failure::permanent(GenerationErrorCode::ModelFailed, format!("The model {name} is not installed any more."))
@@ -94,14 +98,27 @@ impl Job {
         Made::video(self.render(model)?)
     }
 
+    /// A part of a clip, which takes no model.
+    fn trim(&self, cut: Cut, original: &Original) -> Result<Rendered, Failure> {
+        let recipe: Recipe = serde_json::from_str(&original.recipe)
+            .map_err(|error| Failure::source(format!("The recipe of the clip cannot be read: {error}.")))?;
+        let part = |info: &Mp4Info| {
+            let FrameRate { numerator, denominator } = info.frame_rate;
+            cut.frames(numerator, denominator, info.frame_count)
+        };
+        Ok(trim(&original.file, part, recipe, &self.key, &self.options, &mut |step| self.step(step))?)
+    }
+
+    /// Tells how far it is, and whether to go on.
+    fn step(&self, progress: render::Progress) -> ControlFlow<()> {
+        self.control.done(progress);
+        if self.control.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
     fn render(&self, model: &dyn VideoModel) -> Result<Rendered, Failure> {
         let request = self.request(model)?;
-        let mut progress = |progress| {
-            self.control.done(progress);
-            if self.control.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
         let parent = self.sources.parent(model.frame_rate(), request.size.size())?;
-        Ok(render(model, &request, parent, &self.key, &self.options, &mut progress)?)
+        Ok(render(model, &request, parent, &self.key, &self.options, &mut |step| self.step(step))?)
     }
 
     /// The accepted request in the model's terms.
@@ -125,7 +142,7 @@ impl Job {
                 let fits = |length: &ClipSeconds| length.get() >= generation.seconds.get();
                 ClipSeconds::ALL.into_iter().find(fits).unwrap_or(ClipSeconds::ALL[4])
             }
-            GenerationKind::Create { .. } | GenerationKind::Extension { .. } => {
+            GenerationKind::Create { .. } | GenerationKind::Extension { .. } | GenerationKind::Trim { .. } => {
                 let seconds = generation.seconds.to_string();
                 seconds.parse().map_err(|_| refused(format!("clips of {seconds} seconds")))?
             }

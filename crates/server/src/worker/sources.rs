@@ -24,6 +24,13 @@ enum Start {
     FirstFrame(Bytes),
     Extend(Bytes),
     Edit(Bytes),
+    Trim(Original),
+}
+
+/// A clip that a part is cut out of, with its recipe as JSON.
+pub(crate) struct Original {
+    pub(crate) file: Bytes,
+    pub(crate) recipe: String,
 }
 
 impl Sources {
@@ -46,8 +53,12 @@ impl Sources {
             GenerationKind::Remix { source } => {
                 // Whoever accepted it asked whether it may be remixed: it may be of another's project.
                 let source = store.any_generation(*source).await?;
-                let video = source.video.ok_or_else(|| Failure::source("The clip that it starts from has gone."))?;
+                let video = source.video.ok_or_else(gone)?;
                 Start::Edit(objects.get_all(&video.key).await?)
+            }
+            GenerationKind::Trim { source, .. } => {
+                let video = store.any_generation(*source).await?.video.ok_or_else(gone)?;
+                Start::Trim(Original { file: objects.get_all(&video.key).await?, recipe: video.recipe })
             }
             GenerationKind::Edit { source } => Start::Edit(clip(store, objects, project, *source).await?),
             GenerationKind::Extension { source, .. } => Start::Extend(clip(store, objects, project, *source).await?),
@@ -64,15 +75,23 @@ impl Sources {
                 Some(Parent { file: bytes, lead: Box::new(lead) })
             }
             Start::Edit(bytes) => Some(Parent::from(&bytes[..])),
-            Start::Nothing | Start::FirstFrame(_) => None,
+            Start::Nothing | Start::FirstFrame(_) | Start::Trim(_) => None,
         })
+    }
+
+    /// The clip that a part is cut out of, if it is that kind of work.
+    pub(crate) fn original(&self) -> Option<&Original> {
+        match &self.start {
+            Start::Trim(original) => Some(original),
+            _ => None,
+        }
     }
 
     /// The pictures and clips, at the model's rate and the finished clip's size, of a clip that goes on the last seconds alone; then one
     /// picture of each character.
     pub(crate) fn decode(&self, rate: FrameRate, size: Size) -> Result<(Source, Vec<Frame>), Failure> {
         let source = match &self.start {
-            Start::Nothing => Source::Text,
+            Start::Nothing | Start::Trim(_) => Source::Text,
             Start::FirstFrame(bytes) => {
                 let frame = read_picture(bytes, &PictureLimits::default())
                     .map_err(|error| Failure::source(format!("The first frame cannot be read: {error}.")))?;
@@ -84,6 +103,10 @@ impl Sources {
         let references = self.characters.iter().map(|bytes| middle_frame(bytes)).collect::<Result<_, _>>()?;
         Ok((source, references))
     }
+}
+
+fn gone() -> Failure {
+    Failure::source("The clip that it starts from has gone.")
 }
 
 async fn clip(store: &Store, objects: &Objects, project: ProjectId, source: ClipSource) -> Result<Bytes, Failure> {

@@ -251,6 +251,14 @@ async function main() {
     await still.waitForURL(/\/clips\/video_/);
     await plain.close();
 
+    step("a part of the clip is a clip of its own");
+    await page.goto(base + clip);
+    await page.click("details:has(form[action$='/trim']) summary");
+    await page.fill("#trim-end", "1.5");
+    await page.click("form[action$='/trim'] button.act");
+    await page.waitForURL((url) => url.pathname.startsWith("/clips/") && url.pathname !== clip);
+    await page.waitForSelector(".player video", { timeout: 60_000 });
+
     step("the clip is published, after a profile");
     await page.goto(base + clip);
     await page.click("a[href^='/account/profile']");
@@ -375,7 +383,7 @@ async function main() {
       ["account", "/account"], ["keys", "/account/keys"], ["security", "/account/security"], ["confirm", "/confirm-password"],
     ]);
     await picture(browser, base, own, [
-      ["feed", "/"], ["post", post], ["profile", "/@mika"], ["own-profile", "/account/profile"], ["steer", "/account/feed"], ["search", "/search?q=boat"],
+      ["feed", "/"], ["post", post], ["profile", "/@mika"], ["own-profile", "/account/profile"], ["steer", "/account/feed"], ["notice-settings", "/account/notices"], ["search", "/search?q=boat"],
       ["search-none", "/search?q=zebra"], ["messages", "/messages"], ["conversation", "/messages/@yuki"], ["notices", "/notices"],
     ]);
     await picture(browser, base, theirs, [["post-of-another", post], ["profile-of-another", "/@mika"], ["report", "/report?profile=mika"]]);
@@ -383,7 +391,7 @@ async function main() {
     await picture(browser, base, administrator, [
       ["moderation", "/moderation"],
       ["library-empty", "/library"], ["admin", "/admin"], ["admin-people", "/admin/people"], ["admin-invites", "/admin/invites"],
-      ["admin-tiers", "/admin/tiers"], ["admin-models", "/admin/models"],
+      ["admin-tiers", "/admin/tiers"], ["admin-models", "/admin/models"], ["admin-sunsets", "/admin/sunsets"],
     ]);
     await picture(browser, base, own, [
       ["make-ja", "/make"], ["feed-ja", "/"], ["post-ja", post], ["account-ja", "/account"], ["security-ja", "/account/security"],

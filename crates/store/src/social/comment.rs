@@ -96,12 +96,15 @@ impl Store {
             let sql = "UPDATE posts SET comment_count = comment_count + 1 WHERE id = $1";
             tx.execute(sql, args![post]).await?;
             warm(&mut tx, post).await?;
-            if let Some(parent) = parent_author.filter(|parent| *parent != author) {
-                let answered = Happening { to: parent, kind: NoticeKind::Answered, subject: thread.bytes(), by: me };
-                notify(&mut tx, answered, now).await?;
+            let mut told = vec![Happening { to: author, kind: NoticeKind::Commented, subject: post.bytes(), by: me }];
+            if let Some(to) = parent_author.filter(|parent| *parent != author) {
+                told.push(Happening { to, kind: NoticeKind::Answered, subject: thread.bytes(), by: me });
             }
-            let commented = Happening { to: author, kind: NoticeKind::Commented, subject: post.bytes(), by: me };
-            notify(&mut tx, commented, now).await?;
+            // In one order, whoever is whose author: two that wait for each other would both be lost.
+            told.sort_by_key(|happening| happening.to);
+            for happening in told {
+                notify(&mut tx, happening, now).await?;
+            }
         }
         tx.commit().await?;
         Ok(held)

@@ -1,19 +1,18 @@
 //! *For you*: the warmest, the newest and the followed posts, ordered by `platform::rank_feed`, with the reasons.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use platform::{
-    ActiveMembership, Attribute, Candidate, FeedRule, IdentityId, MAX_FEED_RULES, PlaceId, PostId, PromptVisibility,
-    Reason, Timestamp, Viewer, Way, hashtags, rank_feed, read_feed_rules,
+    ActiveMembership, Attribute, Candidate, Engagement, FeedRule, Hashtag, IdentityId, MAX_FEED_RULES, PlaceId, PostId,
+    PromptVisibility, Ranked, Reason, Relation, Timestamp, Viewer, Way, hashtags, rank_feed, read_feed_rules, sees,
 };
 
-use super::feed::NOT_MUTED;
-use super::post::{Post, columns, engagement};
-use super::profile::handle;
-use super::{listed, person};
+use super::person;
+use super::post::{Post, columns};
 use crate::database::{Row, Value, args};
 use crate::error::StoreError;
-use crate::generation::{number, word};
 use crate::store::Store;
 
 /// What someone decided about their feed.
@@ -63,53 +62,141 @@ impl Store {
             _ => Taste::default(),
         };
         let until = PlaceId::new(as_of, [255; 8]);
+        let public = self.public_posts(as_of).await?;
+        let bonds = match viewer.identity() {
+            Some(identity) => self.bonds(identity, &public).await?,
+            None => Bonds::default(),
+        };
+        let relation = |author: IdentityId| match viewer.identity() {
+            None => Relation::SignedOut,
+            Some(identity) if identity == author => Relation::Author,
+            Some(_) if bonds.blocks.contains(&author) => Relation::Blocked,
+            Some(_) if bonds.follows.contains(&author) => Relation::Follower,
+            Some(_) => Relation::Stranger,
+        };
+        let ruled = !settings.rules.is_empty();
+        let mut candidates = Vec::with_capacity(public.posts.len());
+        for PublicPost { post, words, tags, attributes } in &public.posts {
+            let author = post.author.identity;
+            let relation = relation(author);
+            let (Some(place), Some(published_at)) = (post.place, post.published_at) else { continue };
+            let shown = place <= until && sees(relation, post.facts, Way::Listed) && !bonds.mutes.contains(&author);
+            if !shown || relation == Relation::Author {
+                continue;
+            }
+            candidates.push(Candidate {
+                post: post.id,
+                place,
+                author,
+                handle: post.author.handle.clone(),
+                published_at,
+                engagement: engagement(post),
+                followed: relation == Relation::Follower,
+                author_likes: taste.of_author(author),
+                tag_likes: taste.of_tags(tags),
+                // Only rules ask for these, and few people have any.
+                words: if ruled { words.clone() } else { String::new() },
+                tags: if ruled { tags.clone() } else { Vec::new() },
+                attributes: if ruled { attributes.clone() } else { Vec::new() },
+            });
+        }
+        let mut followed_posts: HashMap<PostId, Post> = HashMap::new();
+        if let Some(identity) = viewer.identity().filter(|_| settings.personalised) {
+            for post in self.posts_of_followed(identity, until, FOLLOWED).await? {
+                if post.relation != Relation::Author && candidates.iter().all(|candidate| candidate.post != post.id) {
+                    candidates.extend(followed(&post, &taste));
+                    followed_posts.insert(post.id, post);
+                }
+            }
+        }
+        let ranked = rank_feed(&candidates, &settings.rules, settings.personalised, as_of);
+        let page: Vec<_> = ranked.into_iter().skip(skip).take(usize::try_from(limit).unwrap_or(usize::MAX)).collect();
+        let liked = match viewer.identity() {
+            Some(identity) => self.likes_among(identity, &page).await?,
+            None => HashSet::new(),
+        };
+        let suggested = page.into_iter().filter_map(|ranked| {
+            let post = followed_posts.remove(&ranked.post).or_else(|| {
+                let shared = public.posts.iter().find(|shared| shared.post.id == ranked.post)?;
+                Some(Post { relation: relation(shared.post.author.identity), ..shared.post.clone() })
+            })?;
+            Some(Suggested { post: Post { liked: liked.contains(&post.id), ..post }, reasons: ranked.reasons })
+        });
+        Ok(suggested.collect())
+    }
+
+    /// The warmest and the newest public posts as of a moment, as whoever is signed out sees them. Most who look within two seconds
+    /// look at the same, so they are kept that long, until this process writes anything.
+    async fn public_posts(&self, as_of: Timestamp) -> Result<Arc<PublicPosts>, StoreError> {
+        if let Some(kept) = self.public_posts.find(Self::writes(), as_of) {
+            return Ok(kept);
+        }
+        // One gathers, the others wait for it: what it finds is as good for them.
+        let _turn = self.public_posts.0.gathering.lock().await;
+        let writes = Self::writes();
+        if let Some(kept) = self.public_posts.find(writes, as_of) {
+            return Ok(kept);
+        }
+        let until = PlaceId::new(as_of, [255; 8]);
         let sql = format!(
             "WITH public (id) AS (
                  SELECT id FROM (SELECT id FROM posts WHERE state = 'published' AND visibility = 'public' ORDER BY heat DESC LIMIT $3) AS w
                  UNION SELECT id FROM (SELECT id FROM posts WHERE state = 'published' AND visibility = 'public' AND place <= $2
                      ORDER BY place DESC LIMIT $4) AS n)
-             SELECT p.*, a.handle,
-             CAST(CASE WHEN EXISTS (SELECT 1 FROM follows f WHERE f.follower = $1 AND f.followed = p.author
-                 AND f.accepted_at IS NOT NULL) THEN 1 ELSE 0 END AS BIGINT) AS follows
-             FROM public c JOIN posts p ON p.id = c.id JOIN profiles a ON a.identity = p.author
-             WHERE p.place <= $2 AND {} AND {NOT_MUTED}",
-            listed()
+             SELECT {} FROM public c JOIN posts p ON p.id = c.id JOIN profiles a ON a.identity = p.author WHERE p.place <= $2",
+            columns()
         );
-        let rows = self.database.all(sql, args![viewer.identity(), until, WARMEST, NEWEST]).await?;
-        let mut candidates: Vec<Candidate> = rows.iter().map(|row| candidate(row, &taste)).collect::<Result<_, _>>()?;
-        if viewer.identity().is_some() && settings.personalised {
-            for post in self.posts(viewer, super::Listing::Following, Some(until), FOLLOWED).await? {
-                if candidates.iter().all(|candidate| candidate.post != post.id) {
-                    candidates.extend(followed(&post, &taste));
-                }
-            }
+        let nobody = None::<IdentityId>;
+        let rows = self.database.all(sql, args![nobody, until, WARMEST, NEWEST]).await?;
+        let posts = rows.iter().map(PublicPost::from_row).collect::<Result<_, _>>()?;
+        let gathered = Arc::new(PublicPosts { writes, at: as_of, posts });
+        let sql =
+            "SELECT 1 AS one FROM posts WHERE state = 'published' AND visibility = 'public' AND place > $1 LIMIT 1";
+        // What was published later would be missing for whoever asks as of a later moment.
+        if self.database.first(sql, args![until]).await?.is_none() {
+            self.public_posts.keep(Arc::clone(&gathered));
         }
-        candidates.retain(|candidate| Some(candidate.author) != viewer.identity());
-        let ranked = rank_feed(&candidates, &settings.rules, settings.personalised, as_of);
-        let page: Vec<_> = ranked.into_iter().skip(skip).take(usize::try_from(limit).unwrap_or(usize::MAX)).collect();
-        if page.is_empty() {
-            return Ok(Vec::new());
+        Ok(gathered)
+    }
+
+    /// Whom of these authors someone follows, has blocked or is blocked by, and has muted.
+    async fn bonds(&self, identity: IdentityId, public: &PublicPosts) -> Result<Bonds, StoreError> {
+        let authors: BTreeSet<_> = public.posts.iter().map(|shared| shared.post.author.identity).collect();
+        if authors.is_empty() {
+            return Ok(Bonds::default());
         }
-        let mut args: Vec<Value> = args![viewer.identity()].to_vec();
-        let list: Vec<String> = (0..page.len()).map(|at| format!("${}", at + 2)).collect();
-        args.extend(page.iter().map(|ranked| Value::from(ranked.post)));
+        let mut args: Vec<Value> = args![identity].to_vec();
+        args.extend(authors.iter().map(|author| Value::from(*author)));
+        let list = (2..=args.len()).map(|at| format!("${at}")).collect::<Vec<_>>().join(", ");
         let sql = format!(
-            "SELECT {} FROM posts p JOIN profiles a ON a.identity = p.author WHERE p.id IN ({})",
-            columns(),
-            list.join(", ")
+            "SELECT 'follow' AS bond, followed AS who FROM follows
+             WHERE follower = $1 AND accepted_at IS NOT NULL AND followed IN ({list})
+             UNION ALL SELECT 'block', blocked FROM blocks WHERE blocker = $1 AND blocked IN ({list})
+             UNION ALL SELECT 'block', blocker FROM blocks WHERE blocked = $1 AND blocker IN ({list})
+             UNION ALL SELECT 'mute', muted FROM mutes WHERE muter = $1 AND muted IN ({list})"
         );
-        let mut posts: HashMap<PostId, Post> = HashMap::new();
+        let mut bonds = Bonds::default();
         for row in self.database.all(sql, &args).await? {
-            let post = Post::from_row(&row, viewer.identity(), Way::Listed)?;
-            // It may have been hidden since the first look.
-            if platform::sees(post.relation, post.facts, Way::Listed) {
-                posts.insert(post.id, post);
-            }
+            let who = IdentityId::from_bytes(row.id("who")?);
+            match row.text("bond")?.as_str() {
+                "follow" => bonds.follows.insert(who),
+                "block" => bonds.blocks.insert(who),
+                _ => bonds.mutes.insert(who),
+            };
         }
-        let suggested = page
-            .into_iter()
-            .filter_map(|ranked| posts.remove(&ranked.post).map(|post| Suggested { post, reasons: ranked.reasons }));
-        Ok(suggested.collect())
+        Ok(bonds)
+    }
+
+    /// Which posts of a page someone likes.
+    async fn likes_among(&self, identity: IdentityId, page: &[Ranked]) -> Result<HashSet<PostId>, StoreError> {
+        if page.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let mut args: Vec<Value> = args![identity].to_vec();
+        args.extend(page.iter().map(|ranked| Value::from(ranked.post)));
+        let list = (2..=args.len()).map(|at| format!("${at}")).collect::<Vec<_>>().join(", ");
+        let sql = format!("SELECT post FROM likes WHERE identity = $1 AND post IN ({list})");
+        self.database.all(sql, &args).await?.iter().map(|row| Ok(PostId::from_bytes(row.id("post")?))).collect()
     }
 
     /// What someone decided about their feed.
@@ -121,12 +208,12 @@ impl Store {
     }
 
     async fn settings_of(&self, identity: IdentityId) -> Result<FeedSettings, StoreError> {
-        let sql = "SELECT personalised FROM profiles WHERE identity = $1";
-        let row = self.database.first(sql, args![identity]).await?;
-        let personalised = row.map_or(Ok(1), |row| row.int("personalised"))? == 1;
-        let sql = "SELECT rule FROM feed_rules WHERE identity = $1 ORDER BY position";
+        let sql = "SELECT p.personalised, r.rule FROM profiles p LEFT JOIN feed_rules r ON r.identity = p.identity
+                   WHERE p.identity = $1 ORDER BY r.position";
         let rows = self.database.all(sql, args![identity]).await?;
-        let rules: Vec<String> = rows.iter().map(|row| row.text("rule")).collect::<Result<_, _>>()?;
+        let personalised = rows.first().map_or(Ok(1), |row| row.int("personalised"))? == 1;
+        let rules: Vec<String> =
+            rows.iter().filter_map(|row| row.opt_text("rule").transpose()).collect::<Result<_, _>>()?;
         Ok(FeedSettings { personalised, rules: read_feed_rules(&rules.join("\n")).rules })
     }
 
@@ -183,48 +270,96 @@ impl Taste {
     }
 }
 
-fn candidate(row: &Row, taste: &Taste) -> Result<Candidate, StoreError> {
-    let author = IdentityId::from_bytes(row.id("author")?);
-    let mut words = row.text("caption")?;
-    let tags = hashtags(&words);
-    if word(row, "prompt_visibility", PromptVisibility::from_word)? != PromptVisibility::Hidden {
-        words.push('\n');
-        words.push_str(&row.text("prompt")?);
+/// What a viewer is to the authors of public posts.
+#[derive(Default)]
+struct Bonds {
+    follows: HashSet<IdentityId>,
+    blocks: HashSet<IdentityId>,
+    mutes: HashSet<IdentityId>,
+}
+
+/// Public posts as of a moment, when this process had written so often.
+#[derive(Debug)]
+struct PublicPosts {
+    writes: u64,
+    at: Timestamp,
+    posts: Vec<PublicPost>,
+}
+
+/// A public post with what ranking asks of it, the same for every viewer.
+#[derive(Debug)]
+struct PublicPost {
+    post: Post,
+    /// Caption and, if others read it, prompt.
+    words: String,
+    tags: Vec<Hashtag>,
+    attributes: Vec<Attribute>,
+}
+
+impl PublicPost {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        let post = Post::from_row(row, None, Way::Listed)?;
+        let mut words = post.caption.as_str().to_owned();
+        let tags = hashtags(&words);
+        if post.facts.switches.prompt != PromptVisibility::Hidden {
+            words.push('\n');
+            words.push_str(&row.text("prompt")?);
+        }
+        let attributes = attributes(&post);
+        Ok(Self { post, words, tags, attributes })
     }
-    let is_remix = row.opt_id("parent")?.is_some();
-    Ok(Candidate {
-        post: PostId::from_bytes(row.id("id")?),
-        place: PlaceId::from_bytes(row.id("place")?),
-        author,
-        handle: handle(row, "handle")?,
-        published_at: Timestamp::from_micros(row.int("published_at")?),
-        engagement: engagement(row)?,
-        followed: row.int("follows")? == 1,
-        author_likes: taste.of_author(author),
-        tag_likes: taste.of_tags(&tags),
-        words,
-        tags,
-        attributes: Attribute::of(number(row, "seconds")?, number(row, "width")?, number(row, "height")?, is_remix),
-    })
+}
+
+/// How long public posts are kept: other processes write too.
+const KEPT: Duration = Duration::from_secs(2);
+
+/// The public posts that were gathered last, and the turn of whoever gathers them anew.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PublicPostsCache(Arc<CacheInner>);
+
+#[derive(Debug, Default)]
+struct CacheInner {
+    kept: Mutex<Option<Arc<PublicPosts>>>,
+    gathering: tokio::sync::Mutex<()>,
+}
+
+impl PublicPostsCache {
+    fn find(&self, writes: u64, as_of: Timestamp) -> Option<Arc<PublicPosts>> {
+        let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let good = |kept: &&Arc<PublicPosts>| kept.writes == writes && kept.at <= as_of && as_of.since(kept.at) < KEPT;
+        kept.as_ref().filter(good).cloned()
+    }
+
+    fn keep(&self, gathered: Arc<PublicPosts>) {
+        *self.0.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(gathered);
+    }
+}
+
+fn engagement(post: &Post) -> Engagement {
+    Engagement { likes: post.likes, comments: post.comments, remixes: post.remixes }
+}
+
+fn attributes(post: &Post) -> Vec<Attribute> {
+    let (width, height) = (u32::from(post.size.width()), u32::from(post.size.height()));
+    Attribute::of(post.seconds.get(), width, height, post.parent.is_some())
 }
 
 /// The same of a post that was read for *Following*.
 fn followed(post: &Post, taste: &Taste) -> Option<Candidate> {
     let tags = hashtags(post.caption.as_str());
     let prompt = post.prompt.as_deref().unwrap_or_default();
-    let (width, height) = (u32::from(post.size.width()), u32::from(post.size.height()));
     Some(Candidate {
         post: post.id,
         place: post.place?,
         author: post.author.identity,
         handle: post.author.handle.clone(),
         published_at: post.published_at?,
-        engagement: platform::Engagement { likes: post.likes, comments: post.comments, remixes: post.remixes },
-        followed: post.relation == platform::Relation::Follower,
+        engagement: engagement(post),
+        followed: post.relation == Relation::Follower,
         author_likes: taste.of_author(post.author.identity),
         tag_likes: taste.of_tags(&tags),
         words: format!("{}\n{prompt}", post.caption.as_str()),
         tags,
-        attributes: Attribute::of(post.seconds.get(), width, height, post.parent.is_some()),
+        attributes: attributes(post),
     })
 }

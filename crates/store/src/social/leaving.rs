@@ -23,6 +23,7 @@ pub(crate) const LEAVING: &[Holding] = &[
     Holding::rows("mutes", "mutes", "muter = $1 OR muted = $1"),
     Holding::rows("notices", "notices", "identity = $1"),
     Holding::rows("messages", "messages", "sender = $1"),
+    Holding::rows("act_counts", "act_counts", "identity = $1"),
     Holding::rows("profile", "feed_rules", "identity = $1"),
     Holding::rows("profile", "hidden_words", "identity = $1"),
     Holding::rows("profile", "profile_words", "identity = $1"),

@@ -1,8 +1,8 @@
 //! Messages between two people. The first words of a stranger wait until they are answered or accepted.
 
 use platform::{
-    ActiveMembership, ConversationFacts, ConversationId, IdentityId, MessageDelivery, MessageId, MessageText, PostId,
-    Timestamp, message_delivery,
+    ActiveMembership, ConversationFacts, ConversationId, IdentityId, MessageDelivery, MessageId, MessageText,
+    NoticeTopic, PostId, Timestamp, message_delivery,
 };
 
 use super::post::{AuthorCard, card};
@@ -11,6 +11,7 @@ use super::{is_present, no_block, person};
 use crate::database::{Row, Tx, args};
 use crate::error::{StoreError, corrupt};
 use crate::generation::moment;
+use crate::notice_settings::{tell_by_mail, wanted};
 use crate::store::Store;
 
 /// A conversation, as one of the two sees it.
@@ -108,6 +109,12 @@ impl Store {
         let mine = if me == low { "low_read_at" } else { "high_read_at" };
         let sql = format!("UPDATE conversations SET last_at = $2, last_sender = $3, {mine} = $2 WHERE id = $1");
         tx.execute(sql, args![conversation, now, me]).await?;
+        let muted = "SELECT 1 AS one FROM mutes WHERE muter = $1 AND muted = $2";
+        if wanted(&mut tx, *to, NoticeTopic::Messages).await?.by_mail
+            && tx.first(muted, args![*to, me]).await?.is_none()
+        {
+            tell_by_mail(&mut tx, *to, NoticeTopic::Messages, now).await?;
+        }
         tx.commit().await?;
         Ok(conversation)
     }
@@ -174,7 +181,7 @@ impl Store {
         row.map(|row| conversation_from(&row, me)).transpose()
     }
 
-    /// Whether someone has messages or requests that they have not read.
+    /// Whether someone has messages or requests that they have not read, and wants to know.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -188,7 +195,12 @@ impl Store {
                 is_present(&format!("c.{other}"))
             )
         };
-        let sql = format!("SELECT 1 AS one WHERE {} OR {}", half("low", "high"), half("high", "low"));
+        let sql = format!(
+            "SELECT 1 AS one WHERE ({} OR {}) AND NOT EXISTS (
+                 SELECT 1 FROM notice_settings n WHERE n.identity = $1 AND n.topic = 'messages' AND n.in_app = 0)",
+            half("low", "high"),
+            half("high", "low")
+        );
         Ok(self.database.first(sql, args![me]).await?.is_some())
     }
 

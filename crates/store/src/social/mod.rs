@@ -2,9 +2,11 @@
 //! filtered by [`LISTED`], single posts by `platform::sees`; a test holds the two together.
 
 mod comment;
+mod decision;
 mod feed;
 mod for_you;
 mod leaving;
+mod limit;
 mod message;
 mod notice;
 mod post;
@@ -14,7 +16,9 @@ mod report;
 mod search;
 
 pub use comment::{Comment, NewComment};
+pub use decision::PostDecision;
 pub use feed::Listing;
+pub(crate) use for_you::PublicPostsCache;
 pub use for_you::{FeedSettings, Suggested};
 pub(crate) use leaving::{LEAVING, leave};
 pub use message::{Conversation, Message, NewMessage};

@@ -7,6 +7,7 @@ use super::{is_present, no_block, person};
 use crate::database::{Row, Tx, args};
 use crate::error::StoreError;
 use crate::generation::{moment, word};
+use crate::notice_settings::{tell_by_mail, wanted};
 use crate::store::Store;
 
 /// A notice.
@@ -93,11 +94,18 @@ pub(super) struct Happening {
     pub(super) by: IdentityId,
 }
 
-/// Tells someone; not of what they did themselves, nor of what someone does whom they muted.
+/// Tells someone, in the ways that they want; not of what they did themselves, nor of what someone does whom they muted.
 pub(super) async fn notify(tx: &mut Tx, what: Happening, now: Timestamp) -> Result<(), StoreError> {
     let Happening { to, kind, subject, by } = what;
     let muted = tx.first("SELECT 1 AS one FROM mutes WHERE muter = $1 AND muted = $2", args![to, by]).await?;
     if to == by || muted.is_some() {
+        return Ok(());
+    }
+    let wanted = wanted(tx, to, kind.topic()).await?;
+    if wanted.by_mail {
+        tell_by_mail(tx, to, kind.topic(), now).await?;
+    }
+    if !wanted.in_app {
         return Ok(());
     }
     let subject = uuid::Uuid::from_bytes(subject);

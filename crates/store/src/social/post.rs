@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use platform::{
-    Act, ActiveMembership, Caption, ClipSource, DisplayName, Engagement, GenerationKind, GenerationState, Handle,
-    IdentityId, LinkToken, ModelName, NoticeKind, PlaceId, PostAddress, PostFacts, PostId, PostState, PromptVisibility,
-    Relation, Seconds, Size, Switches, Timestamp, VideoId, Viewer, Visibility, Way, hashtags, may, search_words, sees,
-    sees_prompt,
+    Act, ActiveMembership, Caption, DisplayName, Engagement, GenerationState, Handle, IdentityId, LinkToken, ModelName,
+    NoticeKind, PlaceId, PostAddress, PostFacts, PostId, PostState, PromptVisibility, Relation, Seconds, Size,
+    Switches, Timestamp, VideoId, Viewer, Visibility, Way, hashtags, may, search_words, sees, sees_prompt,
 };
 
 use super::notice::{Happening, notify, unnotify};
@@ -163,7 +162,7 @@ pub(super) fn columns() -> String {
 const TABLES: &str = "posts p JOIN profiles a ON a.identity = p.author";
 
 impl Store {
-    /// Makes a draft. If the generation is a remix, an edit or an extension of a clip that someone has posted, that post is its
+    /// Makes a draft. If the generation is a remix, an edit, an extension or a part of a clip that someone has posted, that post is its
     /// parent, and gets the credit.
     ///
     /// # Errors
@@ -186,17 +185,7 @@ impl Store {
         let mut tx = self.database.begin().await?;
         let profile = tx.first("SELECT handle FROM profiles WHERE identity = $1", args![me]).await?;
         profile.ok_or(StoreError::NotFound("profile"))?;
-        let source = match generation.kind {
-            GenerationKind::Remix { source } => Some(source),
-            GenerationKind::Edit { source: ClipSource::Video(source) }
-            | GenerationKind::Extension { source: ClipSource::Video(source), .. } => Some(source),
-            _ => None,
-        };
-        let sql = "SELECT id, root, depth FROM posts WHERE video = $1 AND place IS NOT NULL ORDER BY place LIMIT 1";
-        let parent = match source {
-            Some(source) => tx.first(sql, args![source]).await?,
-            None => None,
-        };
+        let parent = posted_source(&mut tx, generation).await?;
         let (mut parent_id, mut root, mut depth) = (None, None, 0);
         if let Some(row) = parent {
             let id = PostId::from_bytes(row.id("id")?);
@@ -370,24 +359,13 @@ impl Store {
         Ok(rows.len())
     }
 
-    /// Keeps a post back by a decision, or lets it go again. The decision and its reasons are recorded by whoever calls.
+    /// Keeps a post back, or lets it go again; then no decision about it counts any more. [`Self::withhold_by`] keeps the reasons too.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
     pub async fn withhold_post(&self, id: PostId, withhold: bool, now: Timestamp) -> Result<(), StoreError> {
         let mut tx = self.database.begin().await?;
-        let sql = format!("SELECT state FROM posts WHERE id = $1{}", tx.for_update());
-        let row = tx.first(sql, args![id]).await?.ok_or(StoreError::NotFound("post"))?;
-        let state = word(&row, "state", PostState::from_word)?;
-        if withhold && state == PostState::Published {
-            hidden(&mut tx, id).await?;
-        }
-        let sql = "UPDATE posts SET withheld_at = $2, state = CASE WHEN deleted_at IS NOT NULL THEN 'deleted'
-                   WHEN $3 = 1 THEN 'withheld' WHEN place IS NOT NULL THEN 'published' ELSE 'draft' END WHERE id = $1";
-        tx.execute(sql, args![id, withhold.then_some(now), i64::from(withhold)]).await?;
-        if !withhold && state == PostState::Withheld {
-            shown_if_published(&mut tx, id).await?;
-        }
+        self::withhold(&mut tx, id, withhold, now).await?;
         tx.commit().await
     }
 
@@ -541,6 +519,22 @@ impl Store {
     }
 }
 
+/// The post that a generation owes credit to: of its source, or, if that was never posted, of what the source was made from.
+async fn posted_source(tx: &mut Tx, generation: &Generation) -> Result<Option<Row>, StoreError> {
+    let mut source = generation.kind.source_video();
+    for _ in 0..MAX_DEPTH {
+        let Some(video) = source else { break };
+        let sql = "SELECT id, root, depth FROM posts WHERE video = $1 AND place IS NOT NULL ORDER BY place LIMIT 1";
+        let post = tx.first(sql, args![video]).await?;
+        if post.is_some() {
+            return Ok(post);
+        }
+        let row = tx.first("SELECT source_video FROM generations WHERE id = $1", args![video]).await?;
+        source = row.map(|row| row.opt_id("source_video")).transpose()?.flatten().map(VideoId::from_bytes);
+    }
+    Ok(None)
+}
+
 fn not_in(state: PostState) -> StoreError {
     StoreError::State { what: "post", state: state.as_str().into() }
 }
@@ -586,6 +580,27 @@ pub(super) async fn permit(
         return Err(StoreError::State { what: "post", state: "not open to this".into() });
     }
     Ok((id, IdentityId::from_bytes(row.id("author")?)))
+}
+
+/// Keeps a post back, or lets it go again.
+pub(super) async fn withhold(tx: &mut Tx, id: PostId, withhold: bool, now: Timestamp) -> Result<(), StoreError> {
+    let sql = format!("SELECT state FROM posts WHERE id = $1{}", tx.for_update());
+    let row = tx.first(sql, args![id]).await?.ok_or(StoreError::NotFound("post"))?;
+    let state = word(&row, "state", PostState::from_word)?;
+    if withhold && state == PostState::Published {
+        hidden(tx, id).await?;
+    }
+    let sql = "UPDATE posts SET withheld_at = $2, state = CASE WHEN deleted_at IS NOT NULL THEN 'deleted'
+               WHEN $3 = 1 THEN 'withheld' WHEN place IS NOT NULL THEN 'published' ELSE 'draft' END WHERE id = $1";
+    tx.execute(sql, args![id, withhold.then_some(now), i64::from(withhold)]).await?;
+    if !withhold {
+        let sql = "UPDATE post_decisions SET lifted_at = $2 WHERE post = $1 AND lifted_at IS NULL";
+        tx.execute(sql, args![id, now]).await?;
+        if state == PostState::Withheld {
+            shown_if_published(tx, id).await?;
+        }
+    }
+    Ok(())
 }
 
 /// A post has come into sight.

@@ -125,6 +125,16 @@ impl Store {
         self.database.all(sql, args![after, limit]).await?.iter().map(from_row).collect()
     }
 
+    /// A report in the queue.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if it is not there, and for anyone but moderators.
+    pub async fn open_report(&self, moderator: Role, id: ReportId) -> Result<Report, StoreError> {
+        may_moderate(moderator)?;
+        let sql = "SELECT * FROM reports WHERE id = $1 AND closed_at IS NULL";
+        from_row(&self.database.first(sql, args![id]).await?.ok_or(StoreError::NotFound("report"))?)
+    }
+
     /// Takes a report from the queue, with the decision that came of it if there is one.
     ///
     /// # Errors
@@ -146,7 +156,7 @@ impl Store {
 }
 
 /// Takes the role that someone has in `social`.
-fn may_moderate(role: Role) -> Result<(), StoreError> {
+pub(super) fn may_moderate(role: Role) -> Result<(), StoreError> {
     if role >= Role::Moderator { Ok(()) } else { Err(StoreError::NotFound("report")) }
 }
 

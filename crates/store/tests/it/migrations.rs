@@ -20,6 +20,7 @@ const FIXTURES: &[(i64, &str)] = &[
     (7, include_str!("fixtures/0007.sql")),
     (8, include_str!("fixtures/0008.sql")),
     (9, include_str!("fixtures/0009.sql")),
+    (10, include_str!("fixtures/0010.sql")),
 ];
 
 async fn migrating_again_changes_nothing(bed: Bed) {

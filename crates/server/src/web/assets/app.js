@@ -74,6 +74,25 @@ function watchProgress(place) {
   });
 }
 
+// A part of the clip on the page: its first and last frame as they are chosen, and the part alone on a press.
+function trimForm(form) {
+  const video = $(".player video");
+  if (!video) return;
+  const [start, end, preview] = [form.elements.start, form.elements.end, $("[data-preview]", form)];
+  const until = () => { if (video.currentTime >= Number(end.value)) { video.pause(); stop(); } };
+  const stop = () => video.removeEventListener("timeupdate", until);
+  for (const field of [start, end]) {
+    field.addEventListener("input", () => { stop(); video.pause(); video.currentTime = Number(field.value) || 0; });
+  }
+  preview.hidden = false;
+  preview.addEventListener("click", () => {
+    stop();
+    video.currentTime = Number(start.value) || 0;
+    video.addEventListener("timeupdate", until);
+    video.play().catch(() => {});
+  });
+}
+
 // A notice when it is done, only for whoever asks for one.
 function offerNotice(button) {
   if (!("Notification" in window) || Notification.permission !== "default") return;
@@ -158,7 +177,9 @@ function fragmentForm(form) {
       location.assign(form.dataset.then);
     } else {
       said.hidden = false;
-      said.textContent = (await answer.json()).error.message;
+      const { code, param, message } = (await answer.json()).error;
+      const words = form.dataset;
+      said.textContent = words[`${code}_${param}`] ?? words[code] ?? words.other ?? message;
     }
   });
 }
@@ -189,7 +210,7 @@ async function ceremony(place, path, run, more = {}) {
       location.assign(`/confirm-password?next=${encodeURIComponent(location.pathname)}`);
       return;
     }
-    said.textContent = place.dataset[error.code] ?? place.dataset[error.name.toLowerCase()] ?? error.message;
+    said.textContent = place.dataset[error.code] ?? place.dataset[error.name.toLowerCase()] ?? place.dataset.other ?? error.message;
     said.hidden = false;
   } finally {
     button.disabled = false;
@@ -293,6 +314,8 @@ function like(form) {
     const button = $("button", form);
     const on = button.getAttribute("aria-pressed") !== "true";
     const answer = await fetch(form.action, { method: "POST", headers: { accept: "application/json" }, body: new URLSearchParams({ on }) });
+    // The page that says why is the form's own answer.
+    if (answer.status === 429) { form.submit(); return; }
     if (!answer.ok || answer.redirected && answer.url.includes("/sign-in")) { location.assign(answer.url); return; }
     const now = await answer.json();
     button.setAttribute("aria-pressed", String(now.liked));
@@ -319,6 +342,7 @@ function wake(root) {
   $$("form[data-read]", root).forEach(readNotices);
   $$("form[data-ask]", root).forEach(askBox);
   $$("[data-progress]", root).forEach(watchProgress);
+  $$("form[data-trim]", root).forEach(trimForm);
   $$("[data-notice]", root).forEach(offerNotice);
   $$(".clip[data-video]", root).forEach(hoverPlay);
   $$("[data-star]", root).forEach(star);

@@ -26,6 +26,7 @@ GET    /v1/videos/{id}/events                        videos:read     reads  vide
 POST   /v1/videos/{id}/remix                         videos:write    makes  video  own
 POST   /v1/videos/edits                              videos:write    makes  video
 POST   /v1/videos/extensions                         videos:write    makes  video
+POST   /v1/videos/{id}/trim                          videos:write    makes  video  own
 POST   /v1/videos/characters                         files:write     makes  video
 GET    /v1/videos/characters/{id}                    files:read      reads  video  own
 GET    /v1/models                                    videos:read     reads  api
@@ -104,6 +105,10 @@ POST   /api/admin/projects/{id}/grant                administrator
 DELETE /api/admin/keys/{id}                          administrator
 GET    /api/admin/model-aliases                      administrator
 POST   /api/admin/model-aliases                      administrator
+GET    /api/admin/sunsets                            administrator
+POST   /api/admin/sunsets                            administrator
+POST   /api/admin/sunsets/{id}/confirm               administrator
+DELETE /api/admin/sunsets/{id}                       administrator
 GET    /api/admin/queue                              administrator
 GET    /api/admin/audit                              administrator
 POST   /api/admin/account-decisions                  administrator
@@ -261,6 +266,7 @@ impl Things {
             ("/api/admin/account-decisions", &self.proposal),
             ("/api/admin/keys", &self.key),
             ("/api/admin/invites", &"0".repeat(64)),
+            ("/api/admin/sunsets", &"sunset_1".to_owned()),
         ]
         .into_iter()
         .find_map(|(start, id)| path.starts_with(start).then(|| id.clone()))

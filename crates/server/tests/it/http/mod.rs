@@ -18,5 +18,6 @@ mod second_factor;
 mod security;
 pub(crate) mod shared;
 pub(crate) mod site;
+mod sunsets;
 mod videos;
 mod webhook_endpoints;

@@ -34,6 +34,7 @@ POST  /clips/{id}/favourite                      person  own
 POST  /clips/{id}/move                           person  own
 POST  /clips/{id}/extend                         person  own
 POST  /clips/{id}/edit                           person  own
+POST  /clips/{id}/trim                           person  own
 GET   /clips/{id}/credentials                    person  own
 GET   /library                                   person
 POST  /library/clips                             person
@@ -82,6 +83,8 @@ POST  /messages/@{handle}/answer                 person
 POST  /messages/@{handle}/{message}/delete       person
 GET   /notices                                   person
 POST  /notices/read                              person
+GET   /account/notices                           person
+POST  /account/notices                           person
 GET   /report                                    person
 POST  /report                                    person
 GET   /moderation                                person  own
@@ -127,6 +130,10 @@ GET   /admin/tiers                               administrator
 POST  /admin/tiers                               administrator
 GET   /admin/models                              administrator
 POST  /admin/models                              administrator
+GET   /admin/sunsets                             administrator
+POST  /admin/sunsets                             administrator
+POST  /admin/sunsets/{id}/confirm                administrator
+POST  /admin/sunsets/{id}/withdraw               administrator
 GET   /static/{name}                             anyone
 GET   /manifest.webmanifest                      anyone
 GET   /worker.js                                 anyone
@@ -282,10 +289,12 @@ async fn a_newcomer_joins_makes_a_clip_and_has_it_for_themselves() {
         "{credentials}"
     );
 
-    // An extension and an edit are clips of their own.
-    for (what, fields) in
-        [("extend", &[("prompt", "it goes on"), ("seconds", "4")][..]), ("edit", &[("prompt", "a blue boat")][..])]
-    {
+    // An extension, an edit and a part are clips of their own.
+    for (what, fields) in [
+        ("extend", &[("prompt", "it goes on"), ("seconds", "4")][..]),
+        ("edit", &[("prompt", "a blue boat")]),
+        ("trim", &[("start", "0.5"), ("end", "4")]),
+    ] {
         let made = site.send("POST", &format!("{clip}/{what}"), As::Cookie(&mika), Sent::Fields(fields)).await;
         let made = made.goes_to();
         site.work().await;
@@ -411,6 +420,7 @@ async fn pages_hold_no_script_or_style_and_load_nothing_from_outside() {
         "/admin/invites",
         "/admin/tiers",
         "/admin/models",
+        "/admin/sunsets",
         "/confirm-password",
         "/nowhere",
         clip.as_str(),

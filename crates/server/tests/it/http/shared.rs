@@ -1,6 +1,6 @@
 //! Showing clips to others: publishing, watching, talking, following; and who sees what.
 
-use platform::{Role, Service, SignUpMode};
+use platform::{Posting, PostingLimit, Role, Service, SignUpMode};
 
 use super::pages::{join, make, page};
 use super::site::{Answer, As, Sent, Site};
@@ -246,11 +246,11 @@ async fn what_happens_is_told_and_comments_are_moderated_by_the_author() {
 
     let told = page(&site, &mika, "/notices").await;
     assert!(told.contains("yuki likes your clip") && told.contains("yuki wrote below your clip"), "{told}");
-    assert!(page(&site, &mika, "/?feed=latest").await.contains("Notices: 2 new"));
+    assert!(page(&site, &mika, "/?feed=latest").await.contains("Notices: 3 new"));
     let at = told.find("name=\"until\" value=\"").unwrap() + "name=\"until\" value=\"".len();
     let until = told[at..].split('"').next().unwrap();
     post(&site, &mika, "/notices/read", &[("until", until)]).await.goes_to();
-    assert!(!page(&site, &mika, "/?feed=latest").await.contains("Notices: 2 new"));
+    assert!(!page(&site, &mika, "/?feed=latest").await.contains("Notices: 3 new"));
 
     // A closed profile is asked first.
     post(&site, &mika, "/account/profile", &[("handle", "mika"), ("closed", "true")]).await.goes_to();
@@ -298,7 +298,11 @@ async fn for_you_says_why_and_is_steered_in_plain_words() {
 
 #[tokio::test]
 async fn a_report_reaches_the_moderators_who_can_withhold_a_clip() {
-    let site = Site::with_sign_up(SignUpMode::Open).await;
+    let site = Site::with(|settings| {
+        settings.sign_up = SignUpMode::Open;
+        settings.contact = Some("help@example.org".into());
+    })
+    .await;
     let mika = maker(&site, "mika").await;
     let yuki = maker(&site, "yuki").await;
     let moderator = site.with_role("moderator@people.example", Service::Social, Role::Moderator).await;
@@ -319,11 +323,96 @@ async fn a_report_reaches_the_moderators_who_can_withhold_a_clip() {
     let at = queue.find("action=\"/moderation/").unwrap() + "action=\"".len();
     let report = queue[at..].split('"').next().unwrap().to_owned();
     assert_eq!(post(&site, &yuki, &report, &[("withhold", id)]).await.status, 404);
-    post(&site, &moderator, &report, &[("withhold", id)]).await.goes_to();
+    let reasons = [("withhold", id), ("rule", "the same <b>again</b>")];
+    post(&site, &moderator, &report, &reasons).await.goes_to();
     assert!(page(&site, &moderator, "/moderation").await.contains("No reports wait"));
-    // Its author still sees it, nobody else does.
+    // Its author still sees it, and why and by whom it is withheld; nobody else does.
     assert_eq!(status(&site, As::Nobody, &path).await, 404);
-    assert_eq!(status(&site, As::Cookie(&mika), &path).await, 200);
+    assert_eq!(status(&site, As::Cookie(&yuki), &path).await, 404);
+    let withheld = page(&site, &mika, &path).await;
+    for said in [
+        "This post is withheld",
+        "Advertising, or the same again and again",
+        "the same &#60;b&#62;again&#60;/b&#62;",
+        "A person, a moderator",
+        "mailto:help@example.org",
+    ] {
+        assert!(withheld.contains(said), "{said}: {withheld}");
+    }
+    let letters = site.letters().await;
+    let letter = letters.iter().find(|letter| letter.contains("To: mika@people.example")).unwrap();
+    assert!(letter.contains(&path) && letter.contains("help@example.org") && letter.contains("again"), "{letter}");
+}
+
+#[tokio::test]
+async fn whoever_posts_without_end_is_told_to_wait() {
+    let site = Site::with_sign_up(SignUpMode::Open).await;
+    let mika = maker(&site, "mika").await;
+    let yuki = maker(&site, "yuki").await;
+    let path = shown(&site, &mika, "public", &[("comments", "true")]).await;
+    let (store, now) = (&site.bed.app.store, site.bed.app.now());
+    let limit = PostingLimit { per_hour: 1, per_day: 10 };
+    for what in Posting::ALL {
+        store.set_posting_limit(*what, limit, now).await.unwrap();
+    }
+    let acts: [(String, &[(&str, &str)]); 5] = [
+        (format!("{path}/like"), &[("on", "true")]),
+        (format!("{path}/comment"), &[("text", "a boat")]),
+        ("/@mika/follow".into(), &[]),
+        ("/messages/@mika".into(), &[("text", "hello")]),
+        ("/report".into(), &[("profile", "mika"), ("reason", "other")]),
+    ];
+    for (act, fields) in &acts {
+        assert!(post(&site, &yuki, act, fields).await.status < 400, "{act}");
+        let again = post(&site, &yuki, act, fields).await;
+        assert_eq!((again.status, again.header("retry-after")), (429, "2800"), "{act}");
+        assert!(again.page().contains("Try again in 47 minutes"), "{act}");
+    }
+    // To take a like back is no posting, and an hour later there is room again.
+    post(&site, &yuki, &format!("{path}/like"), &[("on", "false")]).await.goes_to();
+    site.bed.clock.advance(std::time::Duration::from_secs(3600));
+    post(&site, &yuki, &format!("{path}/like"), &[("on", "true")]).await.goes_to();
+    let japanese = [("accept-language", "ja")];
+    let fields = Sent::Fields(&[("on", "true")]);
+    let again = site.send_with("POST", &format!("{path}/like"), As::Cookie(&yuki), fields, &japanese).await;
+    assert!(again.page().contains("47分後"));
+}
+
+#[tokio::test]
+async fn people_choose_what_they_are_told_and_clips_are_told_to_whoever_makes_them() {
+    let site = Site::with_sign_up(SignUpMode::Open).await;
+    let mika = join(&site, "mika@people.example").await;
+    let clip = draft(&site, &mika).await;
+    // Without a profile.
+    let told = page(&site, &mika, "/notices").await;
+    assert!(told.contains(&clip) && told.contains("Ready"), "{told}");
+    assert!(page(&site, &mika, "/?feed=latest").await.contains("Notices: 1 new") || told.contains("name=\"until\""));
+    let now = site.bed.app.now().micros().to_string();
+    post(&site, &mika, "/notices/read", &[("until", &now)]).await.goes_to();
+    assert!(!page(&site, &mika, "/notices").await.contains("name=\"until\""));
+
+    let settings = page(&site, &mika, "/account/notices").await;
+    assert!(settings.contains("name=\"clips_app\" value=\"true\" checked") && settings.contains("Finished clips"));
+    assert!(settings.contains("once this address is confirmed"));
+    post(&site, &mika, "/account/notices", &[("clips_mail", "true")]).await.goes_to();
+    let settings = page(&site, &mika, "/account/notices").await;
+    assert!(settings.contains("name=\"clips_mail\" value=\"true\" checked"));
+    assert!(!settings.contains("name=\"likes_app\" value=\"true\" checked"));
+
+    site.bed.clock.advance(std::time::Duration::from_secs(60));
+    draft(&site, &mika).await;
+    assert!(!page(&site, &mika, "/notices").await.contains("name=\"until\""));
+    let store = &site.bed.app.store;
+    let person = store.identity_by_email("mika@people.example").await.unwrap().unwrap().id;
+    store.confirm_email(person, site.bed.app.now()).await.unwrap();
+    site.bed.clock.advance(std::time::Duration::from_secs(20 * 60));
+    for expected in [1, 0] {
+        assert_eq!(store.notice_letters(site.bed.app.now(), 10).await.unwrap().len(), expected);
+        server::housekeeping::refresh(&site.bed.app).await.unwrap();
+    }
+    let letters = site.letters().await;
+    let letter = letters.iter().find(|letter| letter.contains("News on Misora")).unwrap();
+    assert!(letter.contains("Finished clips: 1") && letter.contains("http://misora.test/account/notices"), "{letter}");
 }
 
 #[tokio::test]

@@ -117,6 +117,19 @@ async fn remixes_edits_and_extensions_follow_their_source() {
     assert_eq!(edit["seconds"], "4");
     let body = json!({ "prompt": "on it goes", "seconds": "8", "video": { "id": id } });
     assert_eq!(site.post("/v1/videos/extensions", body).await.ok()["seconds"], "12");
+    let path = format!("/v1/videos/{id}/trim");
+    let held = site.bed.money().await.1;
+    let part = site.post(&path, json!({ "start": 1, "end": "2.5" })).await.ok();
+    assert_eq!((&part["remixed_from_video_id"], &part["seconds"]), (&json!(id), &json!("2")));
+    assert_eq!((&part["prompt"], site.bed.money().await.1), (&json!("a red boat"), held));
+    for (body, field) in [
+        (json!({}), "end"),
+        (json!({ "start": 3.8 }), "end"),
+        (json!({ "end": 5 }), "end"),
+        (json!({ "start": "soon" }), "start"),
+    ] {
+        assert_eq!(site.post(&path, body).await.error(), (400, "invalid_value".into(), field.into()));
+    }
     let parts: &[(&str, Option<&str>, &[u8])] =
         &[("prompt", None, b"x"), ("seconds", None, b"4"), ("video[id]", None, id.as_bytes())];
     assert_eq!(

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use media::{Frame, Mp4Reader, ReadLimits, encode_png};
+use media::{Frame, Mp4Reader, ReadLimits, encode_png, read_mp4};
 use platform::{
-    CharacterId, ClipSource, FileId, GenerationErrorCode, GenerationKind, GenerationState, Service, VideoId,
+    CharacterId, ClipSource, Cut, FileId, GenerationErrorCode, GenerationKind, GenerationState, Service, VideoId,
 };
+use provenance::{Action, State, TrustedRoots, verify};
 use store::{Character, File, Generation};
 use tokio_util::sync::CancellationToken;
 
-use super::bed::{Bed, SIZE, create, entropy, test_card};
+use super::bed::{Bed, SIZE, create, entropy, key, test_card};
 
 /// Makes a clip and says what came of it.
 async fn made(bed: &Bed, kind: GenerationKind, seconds: u32, total: u32) -> Generation {
@@ -73,6 +74,36 @@ async fn a_remix_and_an_edit_start_from_their_clip() {
 }
 
 #[tokio::test]
+async fn a_part_has_the_very_frames_of_its_clip_and_names_it() {
+    let bed = Bed::new().await;
+    let whole = made(&bed, create(), 4, 4).await;
+    let cut = Cut::between(1000, 2500).unwrap();
+    let part = made(&bed, GenerationKind::Trim { source: whole.id, cut }, 0, 2).await;
+    assert_eq!(part.state, GenerationState::Completed, "{:?}", part.error);
+    assert_eq!(part.kind, GenerationKind::Trim { source: whole.id, cut });
+    let recipe = recipe(&part);
+    assert_eq!((recipe.source.as_str(), recipe.frames, recipe.seed, recipe.seconds), ("trim", Some((12, 30)), 7, 2));
+
+    let (whole, part) = (mp4(&bed, &whole).await, mp4(&bed, &part).await);
+    let report = verify(&part, &TrustedRoots::installation(&key()));
+    assert_eq!(
+        (report.state, report.action, report.visible_mark),
+        (State::Untouched, Some(Action::Trimmed), Some(true))
+    );
+    assert_eq!(report.parents.iter().map(|parent| parent.state).collect::<Vec<_>>(), [State::Untouched]);
+    let read = |file: &Bytes| read_mp4(file, &ReadLimits::default()).unwrap();
+    let (whole, part) = (read(&whole), read(&part));
+    assert_eq!(part.frames().len(), 18);
+    let apart =
+        |a: &Frame, b: &Frame| -> u64 { a.rgb().iter().zip(b.rgb()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum() };
+    for (at, frame) in part.frames().iter().enumerate() {
+        // Nearer than its neighbours, whatever it costs to encode it again.
+        let distance = |shift: usize| apart(frame, &whole.frames()[11 + at + shift]);
+        assert!(distance(1) < distance(0) && distance(1) < distance(2), "frame {at}");
+    }
+}
+
+#[tokio::test]
 async fn a_clip_starts_with_a_picture_and_shows_characters() {
     let bed = Bed::new().await;
     let picture = Frame::filled(media::Size::new(144, 80), [200, 10, 10]);
@@ -98,6 +129,7 @@ async fn what_it_starts_from_may_be_gone_or_unreadable() {
     };
     let nothing = VideoId::new(bed.app.now(), entropy());
     check(GenerationKind::Remix { source: nothing }).await;
+    check(GenerationKind::Trim { source: nothing, cut: Cut::between(0, 1000).unwrap() }).await;
     check(GenerationKind::Create { first_frame: Some(FileId::new(bed.app.now(), entropy())), characters: vec![] })
         .await;
     let junk = upload(&bed, Bytes::from_static(b"\0\0\0\x18ftypmp42 and nothing more"), "video/mp4").await;

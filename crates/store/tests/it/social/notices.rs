@@ -1,13 +1,22 @@
+use std::time::Duration;
+
 use platform::{
-    CommentId, CommentText, GenerationKind, NoticeKind, ReportId, ReportKind, ReportReason, Role, Visibility,
+    CommentId, CommentText, ConversationId, GenerationKind, LetterId, MessageId, MessageText, NoticeKind, NoticeTopic,
+    NoticeWays, Posting, PostingLimit, ReportId, ReportKind, ReportReason, Role, Visibility,
 };
-use store::{NewComment, NewReport, ReportSubject, StoreError};
+use store::{Letter, NewComment, NewMessage, NewReport, ReportSubject, StoreError};
 
 use super::{Person, Stage, edit, new_clip, profile};
 use crate::bed::{Bed, entropy};
 use crate::on_both;
 
-on_both!(notices_are_one_until_they_are_read, each_thing_that_happens_is_told, reports_wait_for_moderators,);
+on_both!(
+    notices_are_one_until_they_are_read,
+    each_thing_that_happens_is_told,
+    only_what_is_wanted_is_told,
+    reports_wait_for_moderators,
+    so_much_in_an_hour_and_no_more,
+);
 
 async fn told(stage: &Stage, whom: Person) -> Vec<(NoticeKind, String, u64)> {
     let notices = stage.store().notices(whom.member, None, 20).await.unwrap();
@@ -42,6 +51,86 @@ async fn notices_are_one_until_they_are_read(bed: Bed) {
     stage.store().follow(fans[0].member, mika.id, stage.now()).await.unwrap();
     stage.store().block(mika.member, fans[2].id, stage.now()).await.unwrap();
     assert_eq!(told(&stage, mika).await, expected[1..]);
+}
+
+async fn only_what_is_wanted_is_told(bed: Bed) {
+    let mut stage = Stage::on(bed).await;
+    let (mika, fan) = (stage.person("mika").await, stage.person("fan").await);
+    let post = stage.post(mika, Visibility::Public, "").await;
+    let store = stage.bed.store.clone();
+    let start = store.notice_settings(mika.id).await.unwrap();
+    assert!(start.len() == NoticeTopic::ALL.len() && start.iter().all(|(_, ways)| *ways == NoticeWays::default()));
+    let ways = |in_app, by_mail| NoticeWays { in_app, by_mail };
+    let wanted = [(NoticeTopic::Likes, ways(false, true)), (NoticeTopic::Messages, ways(false, true))];
+    store.set_notice_settings(mika.id, &wanted).await.unwrap();
+    assert!(store.notice_settings(mika.id).await.unwrap().contains(&wanted[0]));
+
+    store.set_like(fan.member, post, true, stage.now()).await.unwrap();
+    store.follow(fan.member, mika.id, stage.now()).await.unwrap();
+    assert_eq!(told(&stage, mika).await, [(NoticeKind::Followed, "fan".into(), 1)]);
+    let text = MessageText::parse("hello").unwrap();
+    for _ in 0..2 {
+        let (id, conversation) = (MessageId::new(stage.now(), entropy()), ConversationId::new(stage.now(), entropy()));
+        let message = NewMessage { id, conversation, to: mika.id, text: &text, post: None };
+        store.send_message(fan.member, &message, stage.now()).await.unwrap();
+    }
+    assert!(!store.has_unread_messages(mika.member).await.unwrap());
+
+    // Letters go to a confirmed address, each once.
+    assert_eq!(store.notice_letters(stage.now(), 10).await.unwrap(), []);
+    store.confirm_email(mika.id, stage.now()).await.unwrap();
+    let before = stage.now();
+    stage.tick();
+    store.set_like(fan.member, post, false, stage.now()).await.unwrap();
+    store.set_like(fan.member, post, true, stage.now()).await.unwrap();
+    let letters = store.notice_letters(before, 10).await.unwrap();
+    assert_eq!(letters.len(), 1);
+    assert_eq!((letters[0].identity, letters[0].email.as_str()), (mika.id, "mika@social.example"));
+    assert_eq!(letters[0].happened, [(NoticeTopic::Likes, 2), (NoticeTopic::Messages, 2)]);
+    let letter = Letter {
+        id: LetterId::new(stage.now(), entropy()),
+        to: letters[0].email.clone(),
+        subject: "news".into(),
+        body: "likes".into(),
+        at: stage.now(),
+    };
+    assert!(store.post_notice_letter(mika.id, &letter).await.unwrap());
+    assert!(!store.post_notice_letter(mika.id, &letter).await.unwrap());
+    assert_eq!(store.claim_letters(10, stage.now()).await.unwrap().len(), 1);
+    assert_eq!(store.notice_letters(stage.now(), 10).await.unwrap(), []);
+    // What is not wanted any more is not written.
+    store.set_like(fan.member, post, false, stage.now()).await.unwrap();
+    store.set_like(fan.member, post, true, stage.now()).await.unwrap();
+    store.set_notice_settings(mika.id, &[(NoticeTopic::Likes, ways(true, false))]).await.unwrap();
+    assert_eq!(store.notice_letters(stage.now(), 10).await.unwrap(), []);
+}
+
+async fn so_much_in_an_hour_and_no_more(bed: Bed) {
+    let mut stage = Stage::on(bed).await;
+    let (mika, fan) = (stage.person("mika").await, stage.person("fan").await);
+    let store = stage.bed.store.clone();
+    assert_eq!(store.posting_limit(Posting::Like).await.unwrap(), Posting::Like.default_limit());
+    let limit = PostingLimit { per_hour: 2, per_day: 3 };
+    store.set_posting_limit(Posting::Like, limit, stage.now()).await.unwrap();
+    assert_eq!(store.posting_limit(Posting::Like).await.unwrap(), limit);
+    // The bed's moment is 13 minutes and 20 seconds into an hour.
+    let count = async |who: Person, what, now| store.count_posting(who.member, what, now).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(count(fan, Posting::Like, stage.now()).await, None);
+    }
+    for _ in 0..2 {
+        assert_eq!(count(fan, Posting::Like, stage.now()).await, Some(Duration::from_secs(2800)));
+    }
+    // Others, and other acts, are counted apart.
+    assert_eq!(count(mika, Posting::Like, stage.now()).await, None);
+    assert_eq!(count(fan, Posting::Comment, stage.now()).await, None);
+    stage.bed.now = stage.bed.now + Duration::from_secs(3600);
+    assert_eq!(count(fan, Posting::Like, stage.now()).await, None);
+    assert_eq!(count(fan, Posting::Like, stage.now()).await, Some(Duration::from_secs(2800 + 22 * 3600)));
+    stage.bed.now = stage.bed.now + Duration::from_secs(24 * 3600);
+    assert_eq!(count(fan, Posting::Like, stage.now()).await, None);
+    assert_eq!(store.forget_postings(stage.now()).await.unwrap(), 4);
+    assert_eq!(count(fan, Posting::Like, stage.now()).await, None);
 }
 
 async fn each_thing_that_happens_is_told(bed: Bed) {

@@ -1,16 +1,17 @@
 use std::time::Duration;
 
-use platform::{GenerationKind, PlaceId, PostState, PromptVisibility, Service, Switches, Viewer, Visibility};
-use store::{Holdings, Listing, PostEdit, StoreError};
+use platform::{Cut, GenerationKind, PlaceId, PostState, PromptVisibility, Service, Switches, Viewer, Visibility};
+use store::{Accept, Holdings, Listing, PostEdit, StoreError};
 
 use super::{Stage, edit, new_clip};
-use crate::bed::{Bed, entropy};
+use crate::bed::{Bed, entropy, parameters};
 use crate::on_both;
 
 on_both!(
     a_draft_is_published_once,
     a_deleted_post_comes_back_as_it_was,
     a_tree_of_remixes_keeps_its_shape,
+    credit_passes_over_what_was_never_posted,
     likes_are_counted_once,
     a_prompt_is_read_when_its_author_lets_it,
     a_post_outlives_its_video,
@@ -112,6 +113,21 @@ async fn a_tree_of_remixes_keeps_its_shape(bed: Bed) {
     // Who blocked the viewer is not named.
     stage.store().block(people[0].member, people[2].id, stage.now()).await.unwrap();
     assert_eq!(credit(people[2].viewer).await[1], (first, "-".to_owned(), false));
+}
+
+/// A part of a remix that lies in a library alone still names the clip that the remix was made from.
+async fn credit_passes_over_what_was_never_posted(bed: Bed) {
+    let stage = Stage::on(bed).await;
+    let (mika, yuki) = (stage.person("mika").await, stage.person("yuki").await);
+    let (first, video) = stage.draft(mika, new_clip(), edit(Visibility::Public, "")).await;
+    stage.publish(mika, first).await;
+    let (parameters, generations) = (parameters("at dusk"), [stage.bed.new_generation()]);
+    let kind = GenerationKind::Remix { source: video };
+    let request = Accept { kind: &kind, ..stage.bed.request(stage.bed.project, &parameters, &generations) };
+    stage.store().accept(stage.bed.member, &request, stage.now()).await.unwrap();
+    let kind = GenerationKind::Trim { source: generations[0].id, cut: Cut::between(0, 1000).unwrap() };
+    let (part, _) = stage.draft(yuki, kind, edit(Visibility::Public, "")).await;
+    assert_eq!(stage.store().post(yuki.viewer, part).await.unwrap().parent, Some(first));
 }
 
 async fn likes_are_counted_once(bed: Bed) {
