@@ -103,13 +103,11 @@ pub async fn tidy(app: &App) -> Result<Tidied, StoreError> {
     Ok(Tidied { jobs, trash, purged, closures, limits, prefixes })
 }
 
-/// What changes seldom: other nodes' aliases are read, old counts go, letters of news are written.
+/// What changes seldom: other nodes' aliases are read, letters of news are written.
 ///
 /// # Errors
 /// [`StoreError`]; what was done stays done.
 pub async fn refresh(app: &App) -> Result<(), StoreError> {
-    let now = app.now();
-    app.store.forget_postings(now).await?;
     write_notice_letters(app).await?;
     sunsets::write_letters(app).await?;
     app.reload_sunsets().await?;

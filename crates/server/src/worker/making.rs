@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use media::{FrameRate, Mp4Info};
-use platform::{Cut, GenerationErrorCode, GenerationKind, Progress, VideoId};
+use platform::{Cut, GenerationErrorCode, GenerationKind, Progress};
 use provenance::{SigningKey, TrainingChoice};
 use render::{ClipSeconds, OutputSize, Recipe, RenderOptions, Rendered, VideoModel, VideoRequest, render, trim};
 use store::{Generation, Lease, Objects, Outputs, Store};

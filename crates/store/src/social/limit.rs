@@ -64,15 +64,6 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.set_setting(&setting(what), &format!("{} {}", limit.per_hour, limit.per_day), now).await
     }
-
-    /// Forgets counts of hours that count no more; says how many.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub async fn forget_postings(&self, now: Timestamp) -> Result<u64, StoreError> {
-        let sql = "DELETE FROM act_counts WHERE hour <= $1";
-        self.database.execute(sql, args![posting_hour(now) - POSTING_HOURS]).await
-    }
 }
 
 fn setting(what: Posting) -> String {

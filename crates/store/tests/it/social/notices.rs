@@ -129,7 +129,6 @@ async fn so_much_in_an_hour_and_no_more(bed: Bed) {
     assert_eq!(count(fan, Posting::Like, stage.now()).await, Some(Duration::from_secs(2800 + 22 * 3600)));
     stage.bed.now = stage.bed.now + Duration::from_secs(24 * 3600);
     assert_eq!(count(fan, Posting::Like, stage.now()).await, None);
-    assert_eq!(store.forget_postings(stage.now()).await.unwrap(), 4);
     assert_eq!(count(fan, Posting::Like, stage.now()).await, None);
 }
 
