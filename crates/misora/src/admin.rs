@@ -1,15 +1,17 @@
 //! `misora admin`: what an operator does at the machine itself, over the configured database. It writes the audit log.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use platform::{
-    ApiKey, ApiKeyId, ApiKeySecret, IdentityId, Invite, MembershipEvent, ModelName, ProjectId, Quotas, Role, Scopes,
-    Service, Tier, Token, TokenKind,
+    ApiKey, ApiKeyId, ApiKeySecret, DestinationId, IdentityId, Invite, MembershipEvent, ModelName, ProjectId, Quotas,
+    Role, Scopes, Service, Tier, Token, TokenKind,
 };
+use server::archive::{FOLDER, OWNERS};
 use server::{Clock as _, Entropy as _, SystemClock, SystemEntropy};
-use store::{AuditEntry, Project, Store, StoreError, StoredInvite};
+use store::{AuditEntry, Destination, Project, Store, StoreError, StoredInvite};
 
 use crate::arguments::{AdminCommand, AdminOptions, TierOptions};
 use crate::serve::{config, runtime};
@@ -37,6 +39,9 @@ async fn act(store: &Store, command: &AdminCommand) -> Result<()> {
         AdminCommand::Keys { email } => keys(store, email).await,
         AdminCommand::RevokeKey { id } => revoke_key(store, id).await,
         AdminCommand::RemoveSecondFactor { email } => remove_second_factor(store, email).await,
+        AdminCommand::StandingExport { email, folder, days } => standing_export(store, email, folder, *days).await,
+        AdminCommand::StandingExports { email } => standing_exports(store, email).await,
+        AdminCommand::StopStandingExport { email, id } => stop_standing_export(store, email, id).await,
         AdminCommand::Invite { uses, days, tier, note } => invite(store, *uses, *days, tier, note).await,
         AdminCommand::Invites => invites(store).await,
         AdminCommand::Tiers => tiers(store).await,
@@ -158,6 +163,46 @@ async fn revoke_key(store: &Store, id: &str) -> Result<()> {
     store.revoke_api_key(key.project, parsed, SystemClock.now()).await?;
     record(store, "key.revoke", id, "").await?;
     println!("{id} is revoked");
+    Ok(())
+}
+
+async fn standing_export(store: &Store, email: &str, folder: &Path, days: u32) -> Result<()> {
+    let (identity, now) = (person(store, email).await?, SystemClock.now());
+    std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    let folder = folder.canonicalize().with_context(|| format!("{} cannot be found", folder.display()))?;
+    let destination = Destination {
+        id: DestinationId::new(now, random()),
+        identity,
+        kind: FOLDER.into(),
+        place: folder.to_str().context("the folder's name is no text")?.to_owned(),
+        secret: None,
+        services: OWNERS.map(str::to_owned).into(),
+        every_days: days,
+        next_at: now,
+        last_at: None,
+        error: None,
+        created_at: now,
+    };
+    store.create_destination(&destination).await?;
+    record(store, "standing_export.set", &identity.to_string(), &destination.place).await?;
+    println!("{}  every {days} days into {}", destination.id, destination.place);
+    Ok(())
+}
+
+async fn standing_exports(store: &Store, email: &str) -> Result<()> {
+    for one in store.destinations(person(store, email).await?).await? {
+        let last = one.last_at.map_or("never yet".into(), |at| at.seconds().to_string());
+        println!("{}  {}  last {last}  {}", one.id, one.place, one.error.unwrap_or_default());
+    }
+    Ok(())
+}
+
+async fn stop_standing_export(store: &Store, email: &str, id: &str) -> Result<()> {
+    let identity = person(store, email).await?;
+    let parsed = id.parse().ok().with_context(|| format!("{id:?} is none: `misora admin standing-exports`"))?;
+    store.delete_destination(identity, parsed).await?;
+    record(store, "standing_export.stopped", &identity.to_string(), id).await?;
+    println!("{id} is stopped");
     Ok(())
 }
 

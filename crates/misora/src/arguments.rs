@@ -37,6 +37,10 @@ pub(crate) enum Command {
     Backup(BackupOptions),
     /// Put a backup into an installation that is empty.
     Restore(BackupOptions),
+    /// Write everything that one person has into a ZIP; the server may run meanwhile.
+    Export(ExportOptions),
+    /// Bring an archive into somebody's account: one of Misora, of Sora's exporters, ChatGPT, PeerTube or Mastodon.
+    Import(ImportOptions),
     /// Look after users, keys, invites, tiers, jobs and models.
     Admin(AdminOptions),
     /// Make a clip from a prompt.
@@ -85,6 +89,38 @@ pub(crate) struct BackupOptions {
     /// The folder of the backup.
     #[arg(value_name = "FOLDER")]
     pub folder: PathBuf,
+    #[command(flatten)]
+    pub serve: ServeOptions,
+}
+
+/// `misora export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportOptions {
+    /// Whose.
+    #[arg(long)]
+    pub email: String,
+    /// The ZIP to write.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// A part of it: account, video, social or api; several if it is said several times, everything if not at all.
+    #[arg(long)]
+    pub service: Vec<String>,
+    /// Leave out media made before this day.
+    #[arg(long, value_name = "DAY")]
+    pub since: Option<String>,
+    #[command(flatten)]
+    pub serve: ServeOptions,
+}
+
+/// `misora import`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportOptions {
+    /// The archive, or a folder of archives that a standing export wrote.
+    #[arg(value_name = "FILE")]
+    pub place: PathBuf,
+    /// Whose account it comes into.
+    #[arg(long)]
+    pub email: String,
     #[command(flatten)]
     pub serve: ServeOptions,
 }
@@ -143,6 +179,32 @@ pub(crate) enum AdminCommand {
         /// Whose.
         #[arg(long)]
         email: String,
+    },
+    /// Write somebody's archive into a folder again and again, each time with what is new.
+    StandingExport {
+        /// Whose.
+        #[arg(long)]
+        email: String,
+        /// The folder; it is made if it is missing.
+        #[arg(long, value_name = "FOLDER")]
+        folder: PathBuf,
+        /// Days from one archive to the next.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=90))]
+        days: u32,
+    },
+    /// Where somebody's archives go by themselves, and how the last time went.
+    StandingExports {
+        /// Whose.
+        #[arg(long)]
+        email: String,
+    },
+    /// Write no more archives there. What is there stays.
+    StopStandingExport {
+        /// Whose.
+        #[arg(long)]
+        email: String,
+        /// Its id, as `standing-exports` shows it.
+        id: String,
     },
     /// Make a code to join with.
     Invite {

@@ -150,6 +150,12 @@ ids! {
     NoticeId = "ntc_", check false;
     /// A folder of a library.
     FolderId = "folder_", check false;
+    /// An archive that a person asked for.
+    ExportId = "export_", check false;
+    /// An archive that a person brings.
+    ImportId = "import_", check false;
+    /// Where a standing export goes.
+    DestinationId = "dest_", check false;
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub struct Provenance<'a> {
     pub when: OffsetDateTime,
     /// Whether the visible mark is on the frames.
     pub visible_mark: bool,
-    /// The bytes of the file it was made from; needed by [`Action::Edited`] and [`Action::Extended`], refused by [`Action::Created`].
+    /// The bytes of the file it was made from; needed by all actions but [`Action::Created`], which refuses it.
     /// Its own manifest, if it has one, is kept.
     pub parent: Option<&'a [u8]>,
 }
@@ -42,6 +42,8 @@ pub enum Action {
     Edited,
     /// From another video, made longer: `c2pa.opened`, then `c2pa.edited` that says so.
     Extended,
+    /// Made elsewhere and brought here as it is: `c2pa.opened`, and nothing after it.
+    Imported,
 }
 
 /// A program and its version.
@@ -171,6 +173,7 @@ fn actions(provenance: &Provenance<'_>, agent: &Value) -> Result<Value, serde_js
         Action::Created => json!([made("c2pa.created", CREATED)]),
         Action::Edited => json!([opened(&when, agent), made("c2pa.edited", EDITED)]),
         Action::Extended => json!([opened(&when, agent), made("c2pa.edited", EXTENDED)]),
+        Action::Imported => json!([opened(&when, agent)]),
     })
 }
 

@@ -209,6 +209,7 @@ impl Report {
             Action::Created => "created",
             Action::Edited => "edited from another video",
             Action::Extended => "extended from another video",
+            Action::Imported => "brought here from elsewhere",
         };
         Some(if self.generated {
             format!("{action} by a trained model, not recorded by a camera")

@@ -9,6 +9,7 @@ use platform::{Catalogue, CatalogueError, ModelName, Offer, ProjectId, Quotas, S
 use provenance::{SigningKey, TrustedRoots};
 use store::{LinkKey, Objects, Store, StoreError};
 
+use crate::archive::{Archivist, ArchivistParts};
 use crate::clock::Clock;
 use crate::first_clips::FirstClips;
 use crate::http::{KeyCache, Metrics, NodeLimit, UploadMemory};
@@ -65,6 +66,8 @@ pub struct Settings {
     pub behind_proxy: bool,
     /// How long a browser stays signed in after its last request. Default 30 days.
     pub session_lifetime: Duration,
+    /// Whether clips carry the visible mark, which archives tell. Default yes.
+    pub visible_mark: bool,
     /// `openai-poll-after-ms`. Default 1 s.
     pub poll_after: Duration,
     /// How long a request for a picture waits for it. Default 120 s.
@@ -222,6 +225,19 @@ impl App {
         self.clock.now()
     }
 
+    /// What makes archives of this installation and brings them back.
+    pub fn archivist(&self) -> Archivist {
+        let parts = ArchivistParts {
+            instance: self.settings.base_url.clone(),
+            tier: self.settings.default_tier.clone(),
+            visible_mark: self.settings.visible_mark,
+            key: self.signing_key.clone(),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+        };
+        Archivist::new(self.store.clone(), self.objects.clone(), parts)
+    }
+
     /// Random bytes, for ids and secrets.
     pub fn random<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
@@ -256,6 +272,7 @@ impl Settings {
             private_webhooks: false,
             behind_proxy: false,
             session_lifetime: Duration::from_secs(30 * 86_400),
+            visible_mark: true,
             poll_after: Duration::from_secs(1),
             picture_wait: Duration::from_secs(120),
             first_clips: None,

@@ -207,6 +207,7 @@ impl Config {
             private_webhooks: self.allow_private_webhooks,
             behind_proxy: self.behind_proxy,
             language: self.language.clone(),
+            visible_mark: self.visible_mark,
             ..Settings::new(&self.public_url)
         }
     }

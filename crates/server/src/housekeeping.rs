@@ -35,6 +35,8 @@ pub struct Tidied {
     pub trash: usize,
     /// Files that went.
     pub files: usize,
+    /// Archives that could be fetched no longer, and what came of those that were brought.
+    pub archives: usize,
     /// Restrictions and suspensions whose time was over.
     pub limits: usize,
     /// Folders of objects that were deleted.
@@ -76,6 +78,7 @@ pub async fn tidy(app: &App) -> Result<Tidied, StoreError> {
     let media = app.store.expire_media(now, AT_ONCE).await?;
     let trash = purge_videos(app, Discarded::Until(now - TRASH_TIME)).await?;
     let files = app.store.expire_files(now).await?;
+    let archives = app.store.expire_exports(now).await? + app.store.expire_imports(now).await?;
     let limits = app.store.end_limits(now, AT_ONCE).await?;
     if limits > 0 {
         app.keys.clear();
@@ -87,7 +90,7 @@ pub async fn tidy(app: &App) -> Result<Tidied, StoreError> {
         prefixes += 1;
     }
     let jobs = reaped.requeued + reaped.failed + reaped.cancelled;
-    Ok(Tidied { jobs, media, trash, files, limits, prefixes })
+    Ok(Tidied { jobs, media, trash, files, archives, limits, prefixes })
 }
 
 /// What changes seldom: other nodes' aliases are read; old idempotency keys go, and the pictures that were kept for them, and old links.

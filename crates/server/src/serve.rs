@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, AppParts, SystemEntropy};
+use crate::archive::{Archivist, ArchivistParts};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::first_clips::FirstClips;
@@ -25,7 +26,7 @@ use crate::mail::{Mail, Outbox};
 use crate::outbound::{HttpOutbound, OutboundError};
 use crate::smtp::{Smtp, SmtpError};
 use crate::worker::{Models, Worker, WorkerOptions, WorkerSignal};
-use crate::{batch_runner, first_clips, housekeeping, letters, webhooks};
+use crate::{archive, batch_runner, first_clips, housekeeping, letters, webhooks};
 
 /// How long the link that makes the administrator works.
 const SET_UP_LINK: Duration = Duration::from_secs(24 * 3600);
@@ -147,6 +148,20 @@ async fn seal(store: Store, config: &Config) -> Result<Store, ServeError> {
     Ok(store)
 }
 
+/// What makes archives of an installation and brings them back, beside a server that may run: `misora export` and `misora import`.
+pub fn archivist(config: &Config, store: &Store, objects: &Objects, key: SigningKey) -> Archivist {
+    let settings = config.settings();
+    let parts = ArchivistParts {
+        instance: settings.base_url,
+        tier: settings.default_tier,
+        visible_mark: settings.visible_mark,
+        key,
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+    };
+    Archivist::new(store.clone(), objects.clone(), parts)
+}
+
 /// Brings the tables up to date: `misora migrate`.
 ///
 /// # Errors
@@ -243,6 +258,8 @@ impl Server {
         tasks.spawn(async move { letters::run(&shared, &until).await });
         let (shared, until) = looped(&app);
         tasks.spawn(async move { batch_runner::run(&shared, &until).await });
+        let (shared, until) = looped(&app);
+        tasks.spawn(async move { archive::run(&shared, &until).await });
         let (shared, until) = looped(&app);
         tasks.spawn(async move { first_clips::run(&shared, &until).await });
 

@@ -54,6 +54,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/sqlite/0006_folders.sql"),
         include_str!("../migrations/postgres/0006_folders.sql"),
     ),
+    (
+        8,
+        "archives",
+        include_str!("../migrations/sqlite/0008_archives.sql"),
+        include_str!("../migrations/postgres/0008_archives.sql"),
+    ),
 ];
 
 /// Counts statements and transactions that may have written something.
@@ -417,6 +423,9 @@ values! {
     Uuid: platform::ReportId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::FolderId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::CommentId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::ExportId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::ImportId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::DestinationId, value => Uuid::from_bytes(value.bytes());
     Bytes: platform::LinkToken, value => value.bytes().to_vec();
 }
 

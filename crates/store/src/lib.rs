@@ -41,6 +41,10 @@ mod webhook;
 
 mod social;
 
+mod archive;
+mod export;
+mod import;
+
 mod backup;
 mod link;
 mod objects;
@@ -49,15 +53,21 @@ mod database;
 mod error;
 
 pub use accept::{Accept, Accepted, BatchLine, Idempotency, NewGeneration};
+pub use archive::{
+    ARCHIVE_CLASSES, ArchiveClass, ArchiveColumn, ArchiveKind, ArchiveRow, ArchiveTable, ArchiveValue, LeftOut,
+    Restored, Restoring, RowToRestore,
+};
 pub use backup::{backup, restore};
 pub use batch::{Batch, BatchCounts, BatchItem, NewBatch, NewBatchItem};
 pub use character::Character;
 pub use error::StoreError;
+pub use export::{Destination, Export, ExportPart, ExportState, NewExport};
 pub use file::File;
 pub use folder::Folder;
 pub use generation::{Cancellation, Generation, GenerationPage, PublishedVideo};
 pub use holdings::{Figures, Holdings};
 pub use identity::{CredentialKind, Identity};
+pub use import::{Import, ImportState};
 pub use ledger::{Balance, LedgerEntry, UsageDay};
 pub use letter::{Letter, WaitingLetter};
 pub use library::{LibraryFilter, LibraryPlace, LibraryState, Shape};

@@ -12,7 +12,7 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
-use platform::{PostId, VideoId};
+use platform::{ExportId, ImportId, PostId, VideoId};
 use provenance::SignedVideo;
 use sha2::{Digest, Sha256};
 
@@ -110,10 +110,14 @@ impl Objects {
     /// # Errors
     /// [`StoreError::Objects`].
     pub async fn put_video(&self, id: VideoId, attempt: u32, video: SignedVideo) -> Result<StoredVideo, StoreError> {
+        self.put_signed(&ObjectKey::render_prefix(id, attempt), video).await
+    }
+
+    async fn put_signed(&self, prefix: &str, video: SignedVideo) -> Result<StoredVideo, StoreError> {
         let bytes = Bytes::from(video.into_bytes());
         let sha256 = sha256_hex(&bytes);
         let size_bytes = bytes.len() as u64;
-        let key = self.put(&ObjectKey::render_prefix(id, attempt), "mp4", bytes).await?;
+        let key = self.put(prefix, "mp4", bytes).await?;
         Ok(StoredVideo { key, size_bytes, sha256 })
     }
 
@@ -158,6 +162,51 @@ impl Objects {
         })
     }
 
+    /// Keeps a file that an archive is made of.
+    ///
+    /// # Errors
+    /// [`StoreError::Objects`].
+    pub async fn put_archive_part(&self, export: ExportId, bytes: Bytes) -> Result<ObjectKey, StoreError> {
+        self.put(&ObjectKey::export_prefix(export), "bin", bytes).await
+    }
+
+    /// Copies an object for an archive, so that the archive is whole for as long as it can be fetched.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if the object has gone.
+    pub async fn copy_for_archive(&self, export: ExportId, key: &ObjectKey) -> Result<ObjectKey, StoreError> {
+        self.copy_to(key, ObjectKey::export_prefix(export)).await
+    }
+
+    /// Keeps a piece of an archive that someone brings.
+    ///
+    /// # Errors
+    /// [`StoreError::Objects`].
+    pub async fn put_import_part(&self, import: ImportId, number: u32, bytes: Bytes) -> Result<ObjectKey, StoreError> {
+        self.put(&format!("{}/{number:06}", ObjectKey::import_prefix(import)), "bin", bytes).await
+    }
+
+    /// Keeps a signed video that a post brought along from an archive.
+    ///
+    /// # Errors
+    /// [`StoreError::Objects`].
+    pub async fn put_post_video(&self, post: PostId, video: SignedVideo) -> Result<StoredVideo, StoreError> {
+        self.put_signed(&ObjectKey::post_prefix(post), video).await
+    }
+
+    /// Keeps a picture of a post that an archive brought along. `extension` is without dot.
+    ///
+    /// # Errors
+    /// [`StoreError::Objects`].
+    pub async fn put_post_picture(
+        &self,
+        post: PostId,
+        extension: &'static str,
+        bytes: Bytes,
+    ) -> Result<ObjectKey, StoreError> {
+        self.put(&ObjectKey::post_prefix(post), extension, bytes).await
+    }
+
     async fn copy_if_there(&self, key: Option<&ObjectKey>, post: PostId) -> Result<Option<ObjectKey>, StoreError> {
         match key {
             Some(key) => self.copy_under(key, post).await.map(Some),
@@ -166,8 +215,12 @@ impl Objects {
     }
 
     async fn copy_under(&self, key: &ObjectKey, post: PostId) -> Result<ObjectKey, StoreError> {
+        self.copy_to(key, ObjectKey::post_prefix(post)).await
+    }
+
+    async fn copy_to(&self, key: &ObjectKey, prefix: String) -> Result<ObjectKey, StoreError> {
         let name = key.0.rsplit('/').next().unwrap_or_default();
-        let copy = ObjectKey(format!("{}/{name}", ObjectKey::post_prefix(post)));
+        let copy = ObjectKey(format!("{prefix}/{name}"));
         self.store.copy(&key.path(), &copy.path()).await.map_err(not_found)?;
         Ok(copy)
     }
@@ -289,6 +342,16 @@ impl ObjectKey {
     /// All objects of a post.
     pub(crate) fn post_prefix(id: PostId) -> String {
         format!("posts/{id}")
+    }
+
+    /// All objects of an archive.
+    pub(crate) fn export_prefix(id: ExportId) -> String {
+        format!("exports/{id}")
+    }
+
+    /// All objects of an archive that someone brings.
+    pub(crate) fn import_prefix(id: ImportId) -> String {
+        format!("imports/{id}")
     }
 
     /// A name from a row.

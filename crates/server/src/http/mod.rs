@@ -30,6 +30,8 @@ pub(crate) mod usage;
 pub(crate) mod webhook_endpoints;
 
 pub(crate) mod accounts;
+pub(crate) mod exports;
+pub(crate) mod imports;
 pub(crate) mod keys;
 mod leaks;
 pub(crate) mod memberships;
@@ -88,6 +90,8 @@ fn all_endpoints() -> Vec<Endpoint> {
         passkeys::endpoints(),
         memberships::endpoints(),
         keys::endpoints(),
+        exports::endpoints(),
+        imports::endpoints(),
         leaks::endpoints(),
         decisions::endpoints(),
         admin::endpoints(),

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, Query, RawPathParams};
 use axum::http::request::Parts;
 use platform::{
-    ApiKeyId, BatchId, CharacterId, FileId, FolderId, IdError, IdentityId, LedgerEntryId, MessageId, PasskeyId,
-    ProjectId, ReportId, SessionId, VideoId, WebhookEndpointId,
+    ApiKeyId, BatchId, CharacterId, ExportId, FileId, FolderId, IdError, IdentityId, ImportId, LedgerEntryId,
+    MessageId, PasskeyId, ProjectId, ReportId, SessionId, VideoId, WebhookEndpointId,
 };
 use serde::Serialize;
 use store::{Order, Page};
@@ -51,8 +51,8 @@ macro_rules! path_ids {
 }
 
 path_ids! {
-    ApiKeyId = "API key", BatchId = "batch", CharacterId = "character", FileId = "file", FolderId = "folder", IdentityId = "identity",
-    LedgerEntryId = "ledger entry", MessageId = "message", PasskeyId = "passkey", ProjectId = "project",
+    ApiKeyId = "API key", BatchId = "batch", CharacterId = "character", ExportId = "export", FileId = "file", FolderId = "folder", IdentityId = "identity",
+    ImportId = "import", LedgerEntryId = "ledger entry", MessageId = "message", PasskeyId = "passkey", ProjectId = "project",
     ReportId = "report", SessionId = "session", VideoId = "video",
     WebhookEndpointId = "webhook endpoint",
 }

@@ -87,6 +87,7 @@ fn in_words(words: &'static Words, report: &Report) -> Credentials {
             Action::Created => words.say("credentials.created"),
             Action::Edited => words.say("credentials.edited"),
             Action::Extended => words.say("credentials.extended"),
+            Action::Imported => words.say("credentials.imported"),
         };
         facts.push((words.say("credentials.how"), how.to_owned()));
     }

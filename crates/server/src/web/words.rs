@@ -136,6 +136,7 @@ mod tests {
         let asked = asked();
         assert!(asked.len() > 100, "{}", asked.len());
         let dynamic = [
+            "archive.is_",
             "error.",
             "feed.",
             "kind.",

@@ -18,6 +18,7 @@ pub use for_you::{FeedSettings, Suggested};
 pub use message::{Conversation, Message, NewMessage};
 pub use notice::Notice;
 pub use post::{AuthorCard, NewPost, Post, PostEdit, PostMedia, RemixNode};
+pub(crate) use post::{shown, warm};
 pub use profile::{NewProfile, Profile};
 pub use relation::FollowState;
 pub use report::{NewReport, Report, ReportSubject};

@@ -17,6 +17,7 @@ const FIXTURES: &[(i64, &str)] = &[
     (4, include_str!("fixtures/0004.sql")),
     (5, include_str!("fixtures/0005.sql")),
     (6, include_str!("fixtures/0006.sql")),
+    (8, include_str!("fixtures/0008.sql")),
 ];
 
 async fn migrating_again_changes_nothing(bed: Bed) {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use platform::{
-    BatchId, CharacterId, FileId, IdentityId, MembershipEvent, MembershipState, PasskeyId, ProjectId, Role, Scope,
-    Scopes, Service, Timestamp, WebhookEndpointId, WebhookSecret,
+    BatchId, CharacterId, FileId, IdentityId, ImportId, MembershipEvent, MembershipState, PasskeyId, ProjectId, Role,
+    Scope, Scopes, Service, Timestamp, WebhookEndpointId, WebhookSecret,
 };
 use serde_json::json;
 use store::{Character, File, NewBatch, Passkey, WebhookEndpoint};
@@ -80,6 +80,15 @@ GET    /api/projects/{project}/keys                  member          own
 POST   /api/projects/{project}/keys                  member          own
 DELETE /api/projects/{project}/keys/{key}            member          own
 POST   /api/projects/{project}/keys/{key}/rotate     member          own
+POST   /api/exports                                  member
+GET    /api/exports                                  member
+GET    /api/exports/{id}                             member          own
+GET    /api/exports/{id}/content                     member          own
+DELETE /api/exports/{id}                             member          own
+POST   /api/imports                                  member
+GET    /api/imports                                  member
+GET    /api/imports/{id}                             member          own
+DELETE /api/imports/{id}                             member          own
 POST   /api/decisions                                moderator
 GET    /api/admin/identities                         administrator
 GET    /api/admin/identities/{id}                    administrator
@@ -128,6 +137,8 @@ struct Things {
     batch: String,
     endpoint: String,
     passkey: String,
+    export: String,
+    import: String,
 }
 
 fn rows() -> impl Iterator<Item = (&'static str, &'static str, Vec<&'static str>)> {
@@ -202,6 +213,19 @@ impl Things {
             last_used_at: None,
         };
         app.store.create_passkey(&row).await.unwrap();
+        // One of each is enough, and more may not wait at one time.
+        let export = match app.store.exports(identity).await.unwrap().first() {
+            Some(export) => export.id,
+            None => app.archivist().ask_for_export(identity, &["video"], None).await.unwrap(),
+        };
+        let import = match app.store.imports(identity).await.unwrap().first() {
+            Some(import) => import.id,
+            None => {
+                let (import, end) = (ImportId::new(now, entropy()), now + std::time::Duration::from_secs(60));
+                app.store.create_import(identity, import, "mine.zip", end, now).await.unwrap();
+                import
+            }
+        };
         let keys = app.store.api_keys(project).await.unwrap();
         Self {
             key: keys.last().unwrap().id.to_string(),
@@ -211,6 +235,8 @@ impl Things {
             batch: batch.to_string(),
             endpoint: endpoint.to_string(),
             passkey: passkey.to_string(),
+            export: export.to_string(),
+            import: import.to_string(),
         }
     }
 
@@ -227,6 +253,8 @@ impl Things {
             ("/v1/webhook_endpoints", &self.endpoint),
             ("/api/sessions", &session),
             ("/api/account/passkeys", &self.passkey),
+            ("/api/exports", &self.export),
+            ("/api/imports", &self.import),
             ("/api/admin/identities", &site.owner().to_string()),
             ("/api/admin/projects", &site.bed.project.to_string()),
             ("/api/admin/keys", &self.key),

@@ -99,6 +99,12 @@ POST  /account/security/passkeys/{id}/forget     person  own
 POST  /account/security/second-factor            person
 POST  /account/security/second-factor/confirm    person
 POST  /account/security/second-factor/off        person
+GET   /account/export                            person
+POST  /account/export                            person
+GET   /account/export/{id}/content               person  own
+POST  /account/export/{id}/delete                person  own
+POST  /account/import                            person
+POST  /account/import/{id}/delete                person  own
 POST  /language                                  anyone
 GET   /account/keys                              person
 POST  /account/projects                          person

@@ -1,0 +1,107 @@
+//! A standing export: archives that go somewhere by themselves, each with the media that are not there yet, so that whoever loses the
+//! installation loses one period at most.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use platform::ExportId;
+use store::{Destination, Export, ExportState, NewExport, StoreError};
+
+use crate::archive::Archivist;
+use crate::archive::rows::moment;
+
+/// How soon an archive that is being made for a destination is looked at again.
+const SOON: Duration = Duration::from_secs(10);
+/// How soon after a failure.
+const LATER: Duration = Duration::from_secs(3600);
+/// How long an archive waits for its destination to take it.
+const PATIENCE: Duration = Duration::from_secs(7 * 86_400);
+/// Destinations looked at in one round.
+const AT_ONCE: u32 = 20;
+/// The kind of destination that is a folder of the server. Only an operator can set one.
+pub const FOLDER: &str = "folder";
+
+/// Begins archives that are due, and sends those that are ready; says whether there was anything to send.
+///
+/// # Errors
+/// [`StoreError`]. That a destination does not take an archive is written down there, and tried again.
+pub async fn send_due(archivist: &Archivist) -> Result<bool, StoreError> {
+    let mut sent = false;
+    for destination in archivist.store.due_destinations(archivist.now(), AT_ONCE).await? {
+        sent |= tend(archivist, &destination).await?;
+    }
+    Ok(sent)
+}
+
+async fn tend(archivist: &Archivist, destination: &Destination) -> Result<bool, StoreError> {
+    let now = archivist.now();
+    let exports = archivist.store.exports(destination.identity).await?;
+    let export = exports.into_iter().find(|export| export.destination == Some(destination.id));
+    let Some(export) = export else {
+        let new = NewExport {
+            id: ExportId::new(now, archivist.random()),
+            identity: destination.identity,
+            services: destination.services.clone(),
+            since: None,
+            destination: Some(destination.id),
+            expires_at: now + PATIENCE,
+        };
+        match archivist.store.create_export(&new, now).await {
+            Ok(()) => {}
+            // Another of theirs is being made: after it.
+            Err(StoreError::State { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        archivist.store.set_destination_next(destination.id, now + SOON, Ok(None)).await?;
+        return Ok(false);
+    };
+    match export.state {
+        ExportState::Ready => {}
+        ExportState::Failed => {
+            archivist.store.delete_export(export.identity, export.id, now).await?;
+            let words = Err("The archive could not be made.");
+            archivist.store.set_destination_next(destination.id, now + LATER, words).await?;
+            return Ok(false);
+        }
+        _ => {
+            archivist.store.set_destination_next(destination.id, now + SOON, Ok(None)).await?;
+            return Ok(false);
+        }
+    }
+    if let Err(error) = send(archivist, destination, &export).await {
+        tracing::warn!(destination = %destination.id, error = &error as &dyn std::error::Error, "an archive did not arrive");
+        let words = Err("The destination did not take the archive.");
+        archivist.store.set_destination_next(destination.id, now + LATER, words).await?;
+        return Ok(false);
+    }
+    let parts = archivist.store.export_parts(export.id).await?;
+    let media: Vec<_> = parts.into_iter().map(|part| part.path).filter(|path| path.starts_with("media/")).collect();
+    archivist.store.destination_has(destination.id, &media).await?;
+    archivist.store.delete_export(export.identity, export.id, now).await?;
+    let next = now + Duration::from_secs(u64::from(destination.every_days) * 86_400);
+    archivist.store.set_destination_next(destination.id, next, Ok(Some(now))).await?;
+    Ok(true)
+}
+
+async fn send(archivist: &Archivist, destination: &Destination, export: &Export) -> Result<(), StoreError> {
+    if destination.kind != FOLDER {
+        return Err(StoreError::State { what: "destination", state: "of a kind that is not known here".into() });
+    }
+    let failed = |source| StoreError::Backup { step: "writing into the destination", source };
+    let folder = Path::new(&destination.place);
+    tokio::fs::create_dir_all(folder).await.map_err(failed)?;
+    let file = folder.join(name_of(export));
+    if tokio::fs::try_exists(&file).await.map_err(failed)? {
+        return Ok(());
+    }
+    // Whole, or not there: whoever rebuilds from the folder finds no half archive.
+    let unfinished: PathBuf = file.with_extension("unfinished");
+    archivist.write_export(export, &unfinished).await?;
+    tokio::fs::rename(&unfinished, &file).await.map_err(failed)
+}
+
+/// A name that sorts by time, and is of this archive alone.
+fn name_of(export: &Export) -> String {
+    let at: String = moment(export.asked_at).chars().filter(|letter| letter.is_ascii_alphanumeric()).take(15).collect();
+    format!("misora-{at}-{}.zip", export.id)
+}
