@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use platform::{DestinationId, ExportId, IdentityId, Timestamp};
+use platform::{DestinationId, ExportId, IdentityId, ImportId, Timestamp};
 
 use crate::database::{Row, Tx, args};
 use crate::error::{StoreError, corrupt};
@@ -217,6 +217,26 @@ impl Store {
         }
         tx.commit().await?;
         Ok(rows.len())
+    }
+
+    /// Deletes what is kept of someone's archives that hold classes of an owner (`account`, or a service), and what they brought; with
+    /// `account`, where archives go by themselves too. For the erasing of a service, or of all.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn delete_archives(&self, identity: IdentityId, owner: &str, now: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.database.begin().await?;
+        let sql = "DELETE FROM exports WHERE identity = $1 AND ' ' || services || ' ' LIKE $2 RETURNING id";
+        for row in tx.all(sql, args![identity, format!("% {owner} %")]).await? {
+            delete_objects(&mut tx, &ObjectKey::export_prefix(ExportId::from_bytes(row.id("id")?)), now).await?;
+        }
+        for row in tx.all("DELETE FROM imports WHERE identity = $1 RETURNING id", args![identity]).await? {
+            delete_objects(&mut tx, &ObjectKey::import_prefix(ImportId::from_bytes(row.id("id")?)), now).await?;
+        }
+        if owner == "account" {
+            tx.execute("DELETE FROM export_destinations WHERE identity = $1", args![identity]).await?;
+        }
+        tx.commit().await
     }
 
     /// Takes the oldest archive that nobody makes, for so long. One that was begun and does not get on is given up in the end.

@@ -256,7 +256,9 @@ impl Archivist {
                 (None, "") => Some("its service was not asked for".to_owned()),
                 (None, ground) => Some(ground.to_owned()),
             };
-            let (files, count) = found.map_or((Vec::new(), None), |(files, count)| (files, Some(count)));
+            let (mut files, count) = found.map_or((Vec::new(), None), |(files, count)| (files, Some(count)));
+            // The first has no number, the tenth one digit more than the ninth.
+            files.sort_by_key(|path| path.len());
             ArchivedClass { name: class.name.into(), owner: class.owner.into(), files, count, excluded }
         });
         let classes = classes.collect();

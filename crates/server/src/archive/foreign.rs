@@ -13,13 +13,13 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use store::{ARCHIVE_CLASSES, ArchiveRow, ArchiveValue};
 
-use crate::archive::media::{IMPORTED, MAX_VIDEO_BYTES, Signing, first_frame};
+use crate::archive::media::{IMPORTED, MAX_FOREIGN_BYTES, Signing, first_frame};
 use crate::archive::rows::read_moment;
 use crate::archive::zip::ZipArchive;
 
 /// The longest text that tells of one video, and of all.
 const MAX_SIDECAR_BYTES: u64 = 4_000_000;
-const MAX_INDEX_BYTES: u64 = 100_000_000;
+const MAX_INDEX_BYTES: u64 = 40_000_000;
 /// The most videos of an archive.
 const MAX_CLIPS: usize = 50_000;
 
@@ -90,7 +90,7 @@ pub(crate) fn read_clip<R: Read + Seek>(
     clip: &ForeignClip,
     signing: &Signing,
 ) -> Option<MadeClip> {
-    let mp4 = zip.read_all(clip.entry, MAX_VIDEO_BYTES).ok()?;
+    let mp4 = zip.read_all(clip.entry, MAX_FOREIGN_BYTES).ok()?;
     let info = probe_mp4(&mp4, &ReadLimits::default()).ok()?;
     let length = (info.frame_count as f64 / info.frame_rate.as_f64()).round();
     let seconds = Seconds::new((length as u32).max(1))?;

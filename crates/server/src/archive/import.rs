@@ -31,7 +31,7 @@ use crate::archive::zip::{ZipArchive, ZipError, ZipLimits};
 use crate::http::upload::media_type;
 
 /// The longest manifest, and the longest line of rows.
-const MAX_MANIFEST_BYTES: u64 = 100_000_000;
+const MAX_MANIFEST_BYTES: u64 = 60_000_000;
 const MAX_LINE_BYTES: u64 = 16_000_000;
 /// The most rows of an archive.
 const MAX_ROWS: u64 = 5_000_000;
@@ -580,20 +580,28 @@ fn read_failed(path: &str) -> impl Fn(io::Error) -> ImportError + '_ {
     }
 }
 
+/// As much of a manifest as says whether it is one.
+#[derive(Deserialize)]
+struct Head {
+    format: Option<String>,
+    version: Option<u32>,
+}
+
 /// The manifest of an archive of ours, if everything in it is as the manifest says; nothing if it is another's.
 fn check_own(zip: &mut ZipArchive<SharedFile>) -> Result<Option<Manifest>, ImportError> {
     let Some(at) = zip.find(PATH) else { return Ok(None) };
     let bytes = zip.read_all(at, MAX_MANIFEST_BYTES).map_err(told)?;
-    let value: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|_| refused("manifest.json cannot be read"))?;
-    if value["format"] != FORMAT {
+    // Others have a file of this name too.
+    let Ok(head) = serde_json::from_slice::<Head>(&bytes) else { return Ok(None) };
+    if head.format.as_deref() != Some(FORMAT) {
         return Ok(None);
     }
-    if value["version"] != VERSION {
-        return Err(refused(format!("this is an archive of version {}, and 1 is known here", value["version"])));
+    if head.version != Some(VERSION) {
+        let version = head.version.unwrap_or(0);
+        return Err(refused(format!("this is an archive of version {version}, and {VERSION} is known here")));
     }
     let manifest: Manifest =
-        serde_json::from_value(value).map_err(|error| refused(format!("manifest.json cannot be read: {error}")))?;
+        serde_json::from_slice(&bytes).map_err(|error| refused(format!("manifest.json cannot be read: {error}")))?;
     let files: HashMap<_, _> = manifest.files.iter().map(|file| (file.path.as_str(), file)).collect();
     if files.len() != manifest.files.len() || files.len() + 1 != zip.entries().len() {
         return Err(refused("the manifest and the files of the archive are not the same"));

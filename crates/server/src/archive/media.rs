@@ -7,8 +7,10 @@ use provenance::{
 };
 use time::OffsetDateTime;
 
-/// The longest video of an archive, in bytes: one lies in memory at a time, and again while it is signed.
-pub(crate) const MAX_VIDEO_BYTES: u64 = 90_000_000;
+/// The longest video of an archive of ours, in bytes: one lies in memory at a time.
+pub(crate) const MAX_VIDEO_BYTES: u64 = 200_000_000;
+/// The same for one that must be signed: then it lies there three times.
+pub(crate) const MAX_FOREIGN_BYTES: u64 = 64_000_000;
 /// The longer side of a thumbnail.
 const THUMBNAIL_SIDE: u32 = 640;
 const QUALITY: u8 = 80;
@@ -25,7 +27,10 @@ pub(crate) struct Signing {
 impl Signing {
     /// A video as this product made it, here or elsewhere: its credentials hold, or it is signed as brought from elsewhere.
     pub(crate) fn own(&self, mp4: Vec<u8>, title: &str) -> Result<SignedVideo, String> {
-        signed_already(mp4).or_else(|mp4| self.foreign(&mp4, title))
+        signed_already(mp4).or_else(|mp4| match mp4.len() as u64 {
+            0..=MAX_FOREIGN_BYTES => self.foreign(&mp4, title),
+            _ => Err("it is too large to be signed".into()),
+        })
     }
 
     /// A video that was made by something else: signed as brought here, with the original and its own credentials as what it came from.

@@ -46,13 +46,12 @@ async fn tend(archivist: &Archivist, destination: &Destination) -> Result<bool, 
             destination: Some(destination.id),
             expires_at: now + PATIENCE,
         };
-        match archivist.store.create_export(&new, now).await {
-            Ok(()) => {}
-            // Another of theirs is being made: after it.
-            Err(StoreError::State { .. }) => {}
+        let outcome = match archivist.store.create_export(&new, now).await {
+            Ok(()) => Ok(None),
+            Err(StoreError::State { .. }) => Err("It waits: another archive is being made, or too many are kept."),
             Err(error) => return Err(error),
-        }
-        archivist.store.set_destination_next(destination.id, now + SOON, Ok(None)).await?;
+        };
+        archivist.store.set_destination_next(destination.id, now + SOON, outcome).await?;
         return Ok(false);
     };
     match export.state {

@@ -4,9 +4,10 @@
 //! together anywhere, it is read from its files as it is sent, whole or in ranges. What we read is a stranger's: every number is checked
 //! before memory is taken for it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use flate2::read::DeflateDecoder;
@@ -259,7 +260,9 @@ pub(crate) enum ZipError {
 #[derive(Clone, Debug)]
 pub(crate) struct ZipArchive<R> {
     file: R,
-    entries: Vec<ZipEntry>,
+    /// Shared, because whoever reads several files at a time clones the archive.
+    entries: Arc<Vec<ZipEntry>>,
+    by_path: Arc<HashMap<String, usize>>,
 }
 
 /// A file in it.
@@ -314,7 +317,9 @@ impl<R: Read + Seek> ZipArchive<R> {
         if places.windows(2).any(|pair| pair[0].1 > pair[1].0) {
             return Err(ZipError::Damaged("files lie over each other"));
         }
-        Ok(Self { file, entries })
+        let named = entries.iter().enumerate().map(|(at, entry): (usize, &ZipEntry)| (entry.path.clone(), at));
+        let by_path = Arc::new(named.collect());
+        Ok(Self { file, entries: Arc::new(entries), by_path })
     }
 
     /// Its files, in the order of its directory.
@@ -324,7 +329,7 @@ impl<R: Read + Seek> ZipArchive<R> {
 
     /// The place of a file among the entries.
     pub(crate) fn find(&self, path: &str) -> Option<usize> {
-        self.entries.iter().position(|entry| entry.path == path)
+        self.by_path.get(path).copied()
     }
 
     /// Reads a file. Whoever reads it to its end learns whether it is whole.

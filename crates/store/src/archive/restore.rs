@@ -18,6 +18,8 @@ use crate::store::Store;
 /// The most words that hide comments, and the most handles of one person, as the services themselves have them.
 const MAX_HIDDEN_WORDS: i64 = 200;
 const MAX_HANDLES: i64 = 5;
+/// The most projects of one person after archives came back: twice what they can make.
+const MAX_PROJECTS: i64 = 40;
 
 /// Whose rows come back, and how far that is.
 #[derive(Debug)]
@@ -248,6 +250,9 @@ async fn put(tx: &mut Tx, restoring: &mut Restoring, row: &RowToRestore) -> Resu
     }
     match object {
         "project" => {
+            if count(tx, "SELECT COUNT(*) AS count FROM projects WHERE owner = $1", me).await? >= MAX_PROJECTS {
+                return Ok(Outcome::Left(LeftOut::Full));
+            }
             let more = vec![("owner", me.into()), ("tier", restoring.tier.as_str().into())];
             insert(tx, restoring, &row.row, more).await
         }
@@ -407,7 +412,7 @@ async fn earlier_handle(tx: &mut Tx, me: IdentityId, row: &ArchiveRow) -> Result
         if there.id("identity")? != me.bytes() {
             return Ok(Outcome::Left(LeftOut::Taken));
         }
-        let sql = "UPDATE handles SET taken_at = $2 WHERE skeleton = $1 AND taken_at > $2";
+        let sql = "UPDATE handles SET taken_at = $2 WHERE skeleton = $1";
         tx.execute(sql, &[handle.skeleton().into(), taken_at]).await?;
         return Ok(Outcome::There);
     }
