@@ -9,7 +9,7 @@ use platform::{
     ApiKey, ApiKeyId, ApiKeySecret, DestinationId, IdentityId, Invite, MembershipEvent, ModelName, ProjectId, Quotas,
     Role, Scopes, Service, Tier, Token, TokenKind,
 };
-use server::archive::{FOLDER, OWNERS};
+use server::archive::{BucketSecret, FOLDER, OWNERS, S3};
 use server::{Clock as _, Entropy as _, SystemClock, SystemEntropy};
 use store::{AuditEntry, Destination, Project, Store, StoreError, StoredInvite};
 
@@ -25,6 +25,13 @@ pub(crate) fn run(options: &AdminOptions) -> Result<ExitCode> {
     runtime()?.block_on(async {
         let (store, _) = server::open(&config).await?;
         store.migrate().await?;
+        // Where archives go may have keys, which are sealed.
+        let store = match &options.command {
+            AdminCommand::StandingExport { .. } | AdminCommand::StandingExports { .. } => {
+                server::seal(store, &config).await?
+            }
+            _ => store,
+        };
         act(&store, &options.command).await?;
         store.close().await;
         Ok(ExitCode::SUCCESS)
@@ -39,7 +46,14 @@ async fn act(store: &Store, command: &AdminCommand) -> Result<()> {
         AdminCommand::Keys { email } => keys(store, email).await,
         AdminCommand::RevokeKey { id } => revoke_key(store, id).await,
         AdminCommand::RemoveSecondFactor { email } => remove_second_factor(store, email).await,
-        AdminCommand::StandingExport { email, folder, days } => standing_export(store, email, folder, *days).await,
+        AdminCommand::StandingExport { email, folder, s3, region, endpoint, days } => {
+            let (kind, place, secret) = match (folder, s3) {
+                (Some(folder), _) => (FOLDER, folder_at(folder)?, None),
+                (None, Some(bucket)) => (S3, bucket.clone(), Some(bucket_secret(region, endpoint.as_ref())?)),
+                (None, None) => bail!("say where to: --folder or --s3"),
+            };
+            standing_export(store, email, (kind, place, secret), *days).await
+        }
         AdminCommand::StandingExports { email } => standing_exports(store, email).await,
         AdminCommand::StopStandingExport { email, id } => stop_standing_export(store, email, id).await,
         AdminCommand::Invite { uses, days, tier, note } => invite(store, *uses, *days, tier, note).await,
@@ -166,16 +180,38 @@ async fn revoke_key(store: &Store, id: &str) -> Result<()> {
     Ok(())
 }
 
-async fn standing_export(store: &Store, email: &str, folder: &Path, days: u32) -> Result<()> {
-    let (identity, now) = (person(store, email).await?, SystemClock.now());
+/// A folder's own name, made if it is missing.
+fn folder_at(folder: &Path) -> Result<String> {
     std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     let folder = folder.canonicalize().with_context(|| format!("{} cannot be found", folder.display()))?;
+    Ok(folder.to_str().context("the folder's name is no text")?.to_owned())
+}
+
+/// What a bucket asks for. Keys come from the environment: what stands on a command line is seen by everyone.
+fn bucket_secret(region: &str, endpoint: Option<&String>) -> Result<String> {
+    let key = |name: &str| std::env::var(name).with_context(|| format!("{name} is not set"));
+    let secret = BucketSecret {
+        region: region.to_owned(),
+        endpoint: endpoint.cloned(),
+        access_key_id: key("AWS_ACCESS_KEY_ID")?,
+        secret_access_key: key("AWS_SECRET_ACCESS_KEY")?,
+    };
+    Ok(serde_json::to_string(&secret)?)
+}
+
+async fn standing_export(
+    store: &Store,
+    email: &str,
+    (kind, place, secret): (&str, String, Option<String>),
+    days: u32,
+) -> Result<()> {
+    let (identity, now) = (person(store, email).await?, SystemClock.now());
     let destination = Destination {
         id: DestinationId::new(now, random()),
         identity,
-        kind: FOLDER.into(),
-        place: folder.to_str().context("the folder's name is no text")?.to_owned(),
-        secret: None,
+        kind: kind.into(),
+        place,
+        secret,
         services: OWNERS.map(str::to_owned).into(),
         every_days: days,
         next_at: now,

@@ -180,14 +180,23 @@ pub(crate) enum AdminCommand {
         #[arg(long)]
         email: String,
     },
-    /// Write somebody's archive into a folder again and again, each time with what is new.
+    /// Write somebody's archive into a folder or a bucket again and again, each time with what is new.
     StandingExport {
         /// Whose.
         #[arg(long)]
         email: String,
         /// The folder; it is made if it is missing.
-        #[arg(long, value_name = "FOLDER")]
-        folder: PathBuf,
+        #[arg(long, value_name = "FOLDER", required_unless_present = "s3")]
+        folder: Option<PathBuf>,
+        /// The bucket, and behind a slash where in it. Its keys are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+        #[arg(long, value_name = "BUCKET", conflicts_with = "folder")]
+        s3: Option<String>,
+        /// The bucket's region.
+        #[arg(long, default_value = "us-east-1", requires = "s3")]
+        region: String,
+        /// The address of the store, if it is not Amazon's.
+        #[arg(long, value_name = "URL", requires = "s3")]
+        endpoint: Option<String>,
         /// Days from one archive to the next.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=90))]
         days: u32,

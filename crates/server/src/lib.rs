@@ -32,6 +32,6 @@ pub use config::{Config, ConfigError};
 pub use http::{Access, Needs, batch_creation, openapi, route_list, router};
 pub use mail::{Mail, MailError, Outbox};
 pub use outbound::{HttpOutbound, OutboundError};
-pub use serve::{ServeError, Server, archivist, back_up, full_offer, migrate, open, restore, run_worker};
+pub use serve::{ServeError, Server, archivist, back_up, full_offer, migrate, open, restore, run_worker, seal};
 pub use smtp::{Sender, Smtp, SmtpError, SmtpPlace, SmtpSecurity};
 pub use web::{Viewer, page_list};

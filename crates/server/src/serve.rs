@@ -134,7 +134,10 @@ fn secrets_file(config: &Config) -> PathBuf {
 }
 
 /// Gives a store its key of secrets, and seals what an earlier version wrote in clear.
-async fn seal(store: Store, config: &Config) -> Result<Store, ServeError> {
+///
+/// # Errors
+/// [`ServeError`] if there is none, or another than the rows were sealed with.
+pub async fn seal(store: Store, config: &Config) -> Result<Store, ServeError> {
     use crate::clock::Clock as _;
     let store = store.sealed_with(sealer(config)?);
     match store.check_sealer(SystemClock.now()).await {

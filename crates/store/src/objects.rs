@@ -11,7 +11,7 @@ use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutPayload, WriteMultipart};
 use platform::{ExportId, ImportId, PostId, VideoId};
 use provenance::SignedVideo;
 use sha2::{Digest, Sha256};
@@ -391,7 +391,52 @@ impl StoredVideo {
     }
 }
 
+/// A large object goes up in parts of this size; S3 takes ten thousand of them.
+const PART_BYTES: usize = 16_000_000;
+
 impl S3Place {
+    /// Writes a stream as an object of this bucket, for what a person keeps elsewhere. What does not come to its end is not there.
+    ///
+    /// # Errors
+    /// [`StoreError::Objects`], or that of the stream.
+    pub async fn write(
+        &self,
+        name: &str,
+        mut bytes: BoxStream<'static, Result<Bytes, StoreError>>,
+    ) -> Result<(), StoreError> {
+        let upload = self.open()?.put_multipart(&Path::from(name)).await?;
+        let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
+        loop {
+            let piece = match bytes.try_next().await {
+                Ok(None) => {
+                    upload.finish().await?;
+                    return Ok(());
+                }
+                Ok(Some(piece)) => upload.wait_for_capacity(1).await.map(|()| piece).map_err(StoreError::from),
+                Err(error) => Err(error),
+            };
+            match piece {
+                Ok(piece) => upload.put(piece),
+                Err(error) => {
+                    upload.abort().await?;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Whether the bucket has an object of this name.
+    ///
+    /// # Errors
+    /// [`StoreError::Objects`].
+    pub async fn has(&self, name: &str) -> Result<bool, StoreError> {
+        match self.open()?.head(&Path::from(name)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn open(&self) -> Result<object_store::aws::AmazonS3, StoreError> {
         // `object_store` leaves the choice of TLS to the process. A choice that was made before stays.
         let _ = rustls::crypto::ring::default_provider().install_default();

@@ -29,7 +29,7 @@ use crate::clock::Clock;
 
 pub use import::{ClassReport, ImportError, ImportReport, LeftOutReport};
 pub use runner::{run, work};
-pub use standing::{FOLDER, send_due};
+pub use standing::{BucketSecret, FOLDER, S3, send_due};
 
 /// Whose classes of data an archive may have: the account itself, and each service that keeps something.
 pub const OWNERS: [&str; 4] = ["account", "video", "social", "api"];

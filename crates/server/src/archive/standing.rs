@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use platform::ExportId;
-use store::{Destination, Export, ExportState, NewExport, StoreError};
+use serde::{Deserialize, Serialize};
+use store::{Destination, Export, ExportState, NewExport, S3Place, StoreError};
 
 use crate::archive::Archivist;
 use crate::archive::rows::moment;
@@ -20,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(7 * 86_400);
 const AT_ONCE: u32 = 20;
 /// The kind of destination that is a folder of the server. Only an operator can set one.
 pub const FOLDER: &str = "folder";
+/// The kind that is a bucket of an S3-compatible store.
+pub const S3: &str = "s3";
 
 /// Begins archives that are due, and sends those that are ready; says whether there was anything to send.
 ///
@@ -83,11 +86,24 @@ async fn tend(archivist: &Archivist, destination: &Destination) -> Result<bool, 
 }
 
 async fn send(archivist: &Archivist, destination: &Destination, export: &Export) -> Result<(), StoreError> {
-    if destination.kind != FOLDER {
-        return Err(StoreError::State { what: "destination", state: "of a kind that is not known here".into() });
+    match destination.kind.as_str() {
+        FOLDER => send_into_folder(archivist, Path::new(&destination.place), export).await,
+        S3 => {
+            let place = bucket_of(destination)?;
+            let (_, prefix) = destination.place.split_once('/').unwrap_or((&destination.place, ""));
+            let name = format!("{}/{}", prefix.trim_matches('/'), name_of(export));
+            if place.has(name.trim_start_matches('/')).await? {
+                return Ok(());
+            }
+            let bytes = archivist.open_export(export, None).await?.stream;
+            place.write(name.trim_start_matches('/'), bytes).await
+        }
+        _ => Err(StoreError::State { what: "destination", state: "of a kind that is not known here".into() }),
     }
+}
+
+async fn send_into_folder(archivist: &Archivist, folder: &Path, export: &Export) -> Result<(), StoreError> {
     let failed = |source| StoreError::Backup { step: "writing into the destination", source };
-    let folder = Path::new(&destination.place);
     tokio::fs::create_dir_all(folder).await.map_err(failed)?;
     let file = folder.join(name_of(export));
     if tokio::fs::try_exists(&file).await.map_err(failed)? {
@@ -97,6 +113,28 @@ async fn send(archivist: &Archivist, destination: &Destination, export: &Export)
     let unfinished: PathBuf = file.with_extension("unfinished");
     archivist.write_export(export, &unfinished).await?;
     tokio::fs::rename(&unfinished, &file).await.map_err(failed)
+}
+
+/// What a bucket asks for, beside its name; sealed in the destination's row.
+#[derive(Clone, Deserialize, Serialize)]
+pub struct BucketSecret {
+    /// Its region.
+    pub region: String,
+    /// The store's address; Amazon's own if nothing.
+    pub endpoint: Option<String>,
+    /// Access key.
+    pub access_key_id: String,
+    /// Secret key.
+    pub secret_access_key: String,
+}
+
+/// The bucket of a destination, whose place is its name and, behind a slash, where in it archives go.
+fn bucket_of(destination: &Destination) -> Result<S3Place, StoreError> {
+    let secret = destination.secret.as_deref().and_then(|secret| serde_json::from_str::<BucketSecret>(secret).ok());
+    let secret = secret.ok_or(StoreError::State { what: "destination", state: "without its keys".into() })?;
+    let BucketSecret { region, endpoint, access_key_id, secret_access_key } = secret;
+    let bucket = destination.place.split('/').next().unwrap_or_default().to_owned();
+    Ok(S3Place { bucket, region, endpoint, access_key_id, secret_access_key })
 }
 
 /// A name that sorts by time, and is of this archive alone.

@@ -2,7 +2,7 @@
 //! (`http://127.0.0.1:5555`, a `moto_server`) with a bucket called `misora`.
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use platform::{FileId, Timestamp, VideoId};
 use store::{ByteRange, ObjectKey, Objects, ObjectsPlace, S3Place, StoreError};
 
@@ -33,6 +33,14 @@ async fn s3() {
         secret_access_key: "test".into(),
     };
     assert!(!format!("{place:?}").contains("test\""));
+    // What comes in pieces is there whole, and what breaks off is not there.
+    let name = format!("archives/{}.zip", u64::from_be_bytes(entropy()));
+    let pieces = [Ok(Bytes::from_static(b"one ")), Ok(Bytes::from_static(b"two"))];
+    place.write(&name, futures_util::stream::iter(pieces).boxed()).await.unwrap();
+    assert!(place.has(&name).await.unwrap());
+    let broken = [Ok(Bytes::from_static(b"one ")), Err(StoreError::NotFound("object"))];
+    assert!(place.write("archives/broken.zip", futures_util::stream::iter(broken).boxed()).await.is_err());
+    assert!(!place.has("archives/broken.zip").await.unwrap());
     contract(&ObjectsPlace::S3(place)).await;
 }
 
