@@ -12,6 +12,7 @@ use store::{ARCHIVE_CLASSES, ArchiveRow, ArchiveTable, Export, ExportPart, Expor
 use crate::archive::manifest::{
     ArchivedClass, ArchivedFile, ArchivedPerson, FORMAT, Manifest, PATH, VERSION, media_path, rows_path,
 };
+use crate::archive::outbox::{OUTBOX, Outbox};
 use crate::archive::rows::{line, moment};
 use crate::archive::{Archivist, OWNERS};
 
@@ -104,6 +105,7 @@ impl Archivist {
             Some(destination) => self.store.destination_files(destination).await?.into_iter().collect(),
             None => HashSet::new(),
         };
+        let mut outbox = Outbox::new(&self.instance);
         for class in ARCHIVE_CLASSES.iter().filter(|class| class.excluded.is_empty()) {
             if !export.services.iter().any(|owner| owner == class.owner) {
                 continue;
@@ -115,6 +117,7 @@ impl Archivist {
                     let rows = self.store.archive_rows(export.identity, table, after.as_ref(), PAGE).await?;
                     self.note_media(export, &rows, &known).await?;
                     for row in &rows {
+                        outbox.take(row);
                         text.push_str(&line(row));
                         text.push('\n');
                         lines += 1;
@@ -134,6 +137,9 @@ impl Archivist {
                 self.keep_rows(export, class.name, number, &mut text, &mut lines).await?;
             }
         }
+        if export.services.iter().any(|owner| owner == "social") {
+            self.keep(export, OUTBOX.into(), outbox.json(), None).await?;
+        }
         self.store.set_export_state(export, ExportState::Copying, self.lease()).await
     }
 
@@ -145,11 +151,16 @@ impl Archivist {
         text: &mut String,
         lines: &mut u64,
     ) -> Result<(), StoreError> {
-        let bytes = Bytes::from(std::mem::take(text));
+        let (path, items) = (rows_path(class, number), Some(std::mem::take(lines)));
+        self.keep(export, path, std::mem::take(text), items).await
+    }
+
+    /// Keeps a file that was written here.
+    async fn keep(&self, export: &Export, path: String, text: String, items: Option<u64>) -> Result<(), StoreError> {
+        let bytes = Bytes::from(text);
         let measured = Some((bytes.len() as u64, crc32fast::hash(&bytes), hex(&Sha256::digest(&bytes))));
         let key = self.objects.put_archive_part(export.id, bytes).await?;
-        let part = ExportPart { path: rows_path(class, number), key, items: Some(std::mem::take(lines)), measured };
-        self.store.add_export_parts(export, &[part], self.lease()).await
+        self.store.add_export_parts(export, &[ExportPart { path, key, items, measured }], self.lease()).await
     }
 
     async fn note_media(
@@ -217,11 +228,8 @@ impl Archivist {
         let parts = self.store.export_parts(export.id).await?;
         if !parts.iter().any(|part| part.path == PATH) {
             let manifest = self.manifest(export, &parts).await?;
-            let bytes = Bytes::from(serde_json::to_string_pretty(&manifest).unwrap_or_default());
-            let measured = Some((bytes.len() as u64, crc32fast::hash(&bytes), hex(&Sha256::digest(&bytes))));
-            let key = self.objects.put_archive_part(export.id, bytes).await?;
-            let part = ExportPart { path: PATH.into(), key, items: None, measured };
-            self.store.add_export_parts(export, &[part], self.lease()).await?;
+            let text = serde_json::to_string_pretty(&manifest).unwrap_or_default();
+            self.keep(export, PATH.into(), text, None).await?;
         }
         let layout = self.layout(export).await?;
         let (mut bytes, mut sha256) = (self.stream(&layout, &(0..layout.size_bytes)), Sha256::new());

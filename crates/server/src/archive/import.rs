@@ -26,6 +26,7 @@ use crate::archive::export::{LEASE, class_of, hex};
 use crate::archive::foreign::{self, ForeignClip};
 use crate::archive::manifest::{FORMAT, Manifest, PATH, VERSION};
 use crate::archive::media::{MAX_VIDEO_BYTES, Signing};
+use crate::archive::outbox::OUTBOX;
 use crate::archive::rows::{read_line, read_moment};
 use crate::archive::zip::{ZipArchive, ZipError, ZipLimits};
 use crate::http::upload::media_type;
@@ -617,7 +618,8 @@ fn check_own(zip: &mut ZipArchive<SharedFile>) -> Result<Option<Manifest>, Impor
         let mut reader = Hashing { inner: zip.read(at).map_err(told)?, sha256: Sha256::new() };
         match class_of(&path) {
             Some(name) => rows += check_lines(&mut reader, &path, name)?,
-            None if path.starts_with("media/") => {
+            // The outbox says again what the posts say.
+            None if path.starts_with("media/") || path == OUTBOX => {
                 io::copy(&mut reader, &mut io::sink()).map_err(read_failed(&path))?;
             }
             None => return Err(refused(format!("nobody knows what {path:?} is"))),

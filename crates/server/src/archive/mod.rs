@@ -8,6 +8,7 @@ mod foreign;
 mod import;
 mod manifest;
 mod media;
+mod outbox;
 mod rows;
 mod runner;
 mod standing;

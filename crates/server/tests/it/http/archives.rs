@@ -251,6 +251,12 @@ async fn r19_every_class_of_data_is_in_the_archive_or_left_out_with_a_ground() {
             assert!(files.contains_key(clip["content"].as_str().unwrap()), "{clip}");
             assert!(clip["recipe"].is_object() && clip["seed"].is_u64(), "{clip}");
         }
+        // What is public is told in the words of the fediverse too.
+        let outbox: Value = serde_json::from_slice(&files["activitypub/outbox.json"]).unwrap();
+        assert_eq!((&outbox["type"], &outbox["totalItems"]), (&json!("OrderedCollection"), &json!(1)));
+        let note = &outbox["orderedItems"][0]["object"];
+        assert_eq!((&note["type"], &note["content"]), (&json!("Note"), &json!("<p>look #boat</p>")));
+        assert!(files.contains_key(note["attachment"][0]["url"].as_str().unwrap().trim_start_matches('/')));
         for secret in secrets {
             let found = zip.windows(secret.len()).any(|window| window == secret.as_bytes());
             assert!(!found, "a secret is in the archive");
