@@ -233,7 +233,7 @@ impl Archivist {
     async fn arriving(&self, identity: IdentityId, was: IdentityId) -> Result<Arriving, ImportError> {
         let now = self.now();
         let home = self.store.home_project(identity).await?;
-        let mut restoring = Restoring::new(identity, was, home, &self.tier);
+        let mut restoring = Restoring::new(identity, was, home, &self.tier, now);
         for service in [Service::Video, Service::Social, Service::Api] {
             if let Ok(member) = self.store.membership(identity, service).await?.at(now).active() {
                 restoring.allow(member);
@@ -281,8 +281,8 @@ impl Archivist {
             if let Some(import) = import {
                 self.store.hold_import(import, self.now() + LEASE).await?;
             }
-            // Projects come first; from then on everything must belong to one.
-            if class.owner != "account" {
+            // Projects come first; then what must belong to one.
+            if matches!(class.owner, "video" | "api") {
                 self.find_home(&mut arriving).await?;
             }
             self.restore_batch(&mut arriving, &bundle, class, rows).await?;

@@ -1,6 +1,6 @@
 //! Leaving and arriving: archives of all that a person has, made in the background, fetched in ranges, brought back here or elsewhere.
 //!
-//! An archive is a ZIP that lies nowhere as one file: its parts are objects, its bytes follow from their names and sizes ([`zip`]). The
+//! An archive is a ZIP that lies nowhere as one file: its parts are objects, its bytes follow from their names and sizes (`zip.rs`). The
 //! loop reads rows, copies media, and reads the whole once; each step is written down, so that whoever takes it up after a crash goes on.
 
 mod export;

@@ -225,6 +225,9 @@ impl Default for ZipLimits {
     }
 }
 
+/// All files together may be so much larger than the archive, once they are more than this: media do not get smaller.
+const RATIO_OF_ALL: u64 = 50;
+const SMALL_BYTES: u64 = 100_000_000;
 /// The most bytes of a directory of files, for one entry.
 const DIRECTORY_BYTES: u64 = 1500;
 /// The longest path, in bytes.
@@ -311,6 +314,9 @@ impl<R: Read + Seek> ZipArchive<R> {
         }
         if !rest.is_empty() {
             return Err(ZipError::Damaged("its directory is longer than it says"));
+        }
+        if total > SMALL_BYTES && total / size > RATIO_OF_ALL {
+            return Err(ZipError::TooMuch("its files are far larger than it"));
         }
         // Files that share bytes are how small archives become endless ones.
         places.sort_unstable();

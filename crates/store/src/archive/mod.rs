@@ -192,14 +192,20 @@ impl ArchiveRow {
 
     /// When what it tells came to be, or was last changed, as far as that is kept.
     pub fn made_at(&self) -> Option<Timestamp> {
-        let moment = |name: &str| {
-            let at = self.table.columns.iter().position(|column| column.column == name)?;
-            match self.values[at] {
-                ArchiveValue::Int(micros) => Some(Timestamp::from_micros(micros)),
-                _ => None,
-            }
-        };
-        ["ended_at", "updated_at", "created_at"].into_iter().find_map(moment)
+        ["ended_at", "updated_at", "created_at"].into_iter().find_map(|name| self.moment(name))
+    }
+
+    /// When it came before others, if it did.
+    pub fn made_public_at(&self) -> Option<Timestamp> {
+        self.moment("published_at")
+    }
+
+    fn moment(&self, name: &str) -> Option<Timestamp> {
+        let at = self.table.columns.iter().position(|column| column.column == name)?;
+        match self.values[at] {
+            ArchiveValue::Int(micros) => Some(Timestamp::from_micros(micros)),
+            _ => None,
+        }
     }
 
     /// The text of a column; empty if it is none.

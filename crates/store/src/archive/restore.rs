@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use platform::{
-    ActiveMembership, GenerationState, Handle, IdentityId, LinkToken, MAX_FOLDERS, PostState, ProjectId, Service,
-    VideoId, search_words,
+    ActiveMembership, GenerationState, Handle, IdentityId, LinkToken, MAX_FOLDERS, PlaceId, PostState, ProjectId,
+    Service, Timestamp, VideoId, search_words,
 };
 
 use super::{ArchiveClass, ArchiveRow, ArchiveTable, ArchiveValue, bound};
@@ -31,6 +31,8 @@ pub struct Restoring {
     home: Option<ProjectId>,
     /// The tier of projects that come back.
     tier: String,
+    /// Nothing was published after this moment.
+    now: Timestamp,
     /// New ids of what had an id that is someone else's here.
     ids: HashMap<[u8; 16], [u8; 16]>,
 }
@@ -108,9 +110,9 @@ enum Outcome {
 
 impl Restoring {
     /// The restoring of someone's rows. `was` is their id where the archive was written.
-    pub fn new(identity: IdentityId, was: IdentityId, home: Option<ProjectId>, tier: &str) -> Self {
+    pub fn new(identity: IdentityId, was: IdentityId, home: Option<ProjectId>, tier: &str, now: Timestamp) -> Self {
         let (members, tier, ids) = (Vec::new(), tier.to_owned(), HashMap::new());
-        Self { identity, was: was.bytes(), members, home, tier, ids }
+        Self { identity, was: was.bytes(), members, home, tier, now, ids }
     }
 
     /// Lets rows of a service come back, of which the person is an active member.
@@ -438,7 +440,11 @@ async fn post(tx: &mut Tx, restoring: &Restoring, given: &RowToRestore) -> Resul
             PostState::Withheld => !null("withheld_at") && null("deleted_at"),
             PostState::Deleted => !null("deleted_at"),
         };
-    if !fits {
+    // Lists go by time: whoever was published tomorrow would stand before everyone until then.
+    let latest = PlaceId::new(restoring.now, [255; 8]).bytes();
+    let is_past = row.value("place").id().is_none_or(|place| place <= latest)
+        && row.made_public_at().is_none_or(|at| at <= restoring.now);
+    if !fits || !is_past {
         return Ok(Outcome::Left(LeftOut::Contradictory));
     }
     // What it was made from has the credit, if it is here.

@@ -152,14 +152,14 @@ async fn r20_rows_come_back_once_and_only_to_members(bed: Bed) {
         (there, store.restore_rows(restoring, class, &rows).await.unwrap())
     };
     // Theirs already.
-    let mut own = Restoring::new(me, me, Some(bed.project), "default");
+    let mut own = Restoring::new(me, me, Some(bed.project), "default", bed.now);
     own.allow(bed.member);
     let (there, restored) = put(&mut own, &rows).await;
     assert_eq!((there, restored.added, restored.there), (vec![true], 0, 1));
 
     // Another's: nobody who is no member, and with an id of its own.
     let other = member(store, "other@example.org", bed.now).await;
-    let mut theirs = Restoring::new(other.identity(), me, None, "default");
+    let mut theirs = Restoring::new(other.identity(), me, None, "default", bed.now);
     let (_, restored) = put(&mut theirs, &rows).await;
     assert_eq!((restored.added, restored.left_out.len()), (0, 1));
     theirs.allow(other);

@@ -618,6 +618,19 @@ async fn r20_a_forged_archive_brings_no_mans_words_and_no_clip_without_credentia
         (line["content"].as_str().unwrap().to_owned(), clips)
     };
     files.insert(path, CLIP.to_vec());
+    // And a post that was published a lifetime from now, to stand before all others.
+    let posts = String::from_utf8(files["data/posts.jsonl"].clone()).unwrap();
+    let posts: String = posts
+        .lines()
+        .map(|line| {
+            let mut post: Value = serde_json::from_str(line).unwrap();
+            if post["visibility"] == "public" {
+                post["published_at"] = "2099-01-01T00:00:00Z".into();
+            }
+            format!("{post}\n")
+        })
+        .collect();
+    files.insert("data/posts.jsonl".into(), posts.into_bytes());
     files.insert("data/clips.jsonl".into(), clips.into_bytes());
     let mut manifest: Value = serde_json::from_slice(&files.remove("manifest.json").unwrap()).unwrap();
     manifest["files"] = files
@@ -642,6 +655,7 @@ async fn r20_a_forged_archive_brings_no_mans_words_and_no_clip_without_credentia
     for object in ["message", "conversation", "notice"] {
         assert!(archivist.lines(to.owner(), table(object)).await.unwrap().is_empty(), "{object}");
     }
+    assert_eq!(canonical(&to, to.owner()).await["post"].len(), 1);
     // The project came back too, and keys of it are made anew.
     let own = to.new_key(site.bed.project, Scopes::ALL, |_| {}).await;
     let listed = to.send("GET", "/v1/videos", As::Key(&own), Sent::Nothing).await.ok();
