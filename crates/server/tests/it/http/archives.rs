@@ -3,18 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Cursor, Read};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use platform::{DestinationId, IdentityId, MembershipEvent, Scopes, Service};
+use platform::{
+    DestinationId, FileId, IdentityId, MembershipEvent, ProjectId, Quotas, Scopes, Service, Tier, Timestamp,
+};
 use provenance::{Action, State, TrustedRoots, verify};
 use serde_json::{Value, json};
-use server::archive::{self, Archivist, FOLDER, OWNERS};
+use server::archive::{self, Archivist, ArchivistParts, FOLDER, OWNERS};
+use server::{SystemClock, SystemEntropy};
 use sha2::{Digest, Sha256};
-use store::{ARCHIVE_CLASSES, ArchiveTable, Destination};
+use store::{ARCHIVE_CLASSES, ArchiveTable, Destination, File, Objects, ObjectsPlace, Project, Store};
 
 use super::site::{As, Sent, Site, small};
-use crate::loops::bed::{Bed, key};
+use crate::loops::bed::{Bed, entropy, key};
 
 /// What everybody's archive must know, as the services own it.
 const CLASSES: &[&str] = &[
@@ -797,4 +801,78 @@ async fn r21_a_library_is_rebuilt_from_its_destination_when_the_installation_is_
             assert_eq!(after[object], before[object], "{object}");
         }
     }
+}
+
+/// The most memory that this process has had, in megabytes.
+fn peak_megabytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1000
+}
+
+/// An installation in a folder: rows in SQLite, objects as files.
+async fn installation(folder: &std::path::Path) -> (Archivist, Store, Objects, IdentityId, ProjectId) {
+    let now = Timestamp::from_seconds(1_790_000_000);
+    let store = Store::open(&format!("sqlite:{}", folder.join("misora.sqlite").display())).await.unwrap();
+    store.migrate().await.unwrap();
+    store.set_tier(&Tier { name: "default".into(), quotas: Quotas::DEFAULT, metered: false }).await.unwrap();
+    let owner = IdentityId::new(now, entropy());
+    store.create_identity(owner, "mika@example.org", now).await.unwrap();
+    store.change_membership(owner, Service::Api, MembershipEvent::Join, now).await.unwrap();
+    let id = ProjectId::new(now, entropy());
+    let (name, tier) = ("clips".into(), "default".into());
+    store.create_project(&Project { id, owner, name, tier, created_at: now, archived_at: None }).await.unwrap();
+    let objects = Objects::open(&ObjectsPlace::Folder(folder.join("objects"))).unwrap();
+    let parts = ArchivistParts {
+        instance: "http://misora.test".into(),
+        tier: "default".into(),
+        visible_mark: true,
+        key: key(),
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+    };
+    (Archivist::new(store.clone(), objects.clone(), parts), store, objects, owner, id)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures: 5 GB out and in, in minutes; MISORA_ARCHIVE_MB says how much, TMPDIR where"]
+async fn a_large_library_leaves_and_arrives() {
+    let megabytes: usize = std::env::var("MISORA_ARCHIVE_MB").ok().and_then(|text| text.parse().ok()).unwrap_or(5000);
+    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (from, store, objects, owner, project) = installation(old.path()).await;
+    let now = Timestamp::from_seconds(1_790_000_000);
+    let mut noise = 7_u64;
+    for _ in 0..megabytes / 5 {
+        let bytes: Vec<u8> = (0..5_000_000 / 8)
+            .flat_map(|_| {
+                noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                noise.to_le_bytes()
+            })
+            .collect();
+        let id = FileId::new(now, entropy());
+        let row = File {
+            id,
+            project,
+            filename: "noise.bin".into(),
+            purpose: "user_data".into(),
+            media_type: "application/octet-stream".into(),
+            size_bytes: bytes.len() as u64,
+            key: objects.put_upload(&id, bytes.into()).await.unwrap(),
+            created_at: now,
+            expires_at: None,
+        };
+        store.create_file(&row).await.unwrap();
+    }
+    let table = ARCHIVE_CLASSES.iter().flat_map(|class| class.tables).find(|table| table.object == "file").unwrap();
+    println!("before: at most {} MB", peak_megabytes());
+    let began = std::time::Instant::now();
+    let zip = old.path().join("mika.zip");
+    let export = from.export_into(owner, &OWNERS, None, &zip).await.unwrap();
+    let out = began.elapsed();
+    println!("out: {} bytes in {out:?}, at most {} MB", export.size_bytes.unwrap(), peak_megabytes());
+    let (to, _, _, other, _) = installation(new.path()).await;
+    let began = std::time::Instant::now();
+    let report = to.bring_back_from(other, &zip).await.unwrap();
+    println!("in: {} rows in {:?}, at most {} MB", report.added(), began.elapsed(), peak_megabytes());
+    assert_eq!(to.lines(other, table).await.unwrap(), from.lines(owner, table).await.unwrap());
 }
