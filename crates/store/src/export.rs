@@ -219,15 +219,17 @@ impl Store {
         Ok(rows.len())
     }
 
-    /// Deletes what is kept of someone's archives that hold classes of an owner (`account`, or a service), and what they brought; with
-    /// `account`, where archives go by themselves too. For the erasing of a service, or of all.
+    /// Deletes what is kept of someone's archives that hold classes of a service, and what they brought; with `account`, all of them, and
+    /// where archives go by themselves. For the erasing of a service, or of all.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn delete_archives(&self, identity: IdentityId, owner: &str, now: Timestamp) -> Result<(), StoreError> {
         let mut tx = self.database.begin().await?;
         let sql = "DELETE FROM exports WHERE identity = $1 AND ' ' || services || ' ' LIKE $2 RETURNING id";
-        for row in tx.all(sql, args![identity, format!("% {owner} %")]).await? {
+        // Without the account there is nobody to fetch the others.
+        let which = if owner == "account" { "%".to_owned() } else { format!("% {owner} %") };
+        for row in tx.all(sql, args![identity, which]).await? {
             delete_objects(&mut tx, &ObjectKey::export_prefix(ExportId::from_bytes(row.id("id")?)), now).await?;
         }
         for row in tx.all("DELETE FROM imports WHERE identity = $1 RETURNING id", args![identity]).await? {

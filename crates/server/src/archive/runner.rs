@@ -42,7 +42,11 @@ pub async fn run(app: &App, stop: &CancellationToken) {
 /// # Errors
 /// [`StoreError`] if nothing could be claimed. What fails with one archive is logged, and tried again later.
 pub async fn work(archivist: &Archivist) -> Result<bool, StoreError> {
-    let sent = send_due(archivist).await?;
+    // Whatever is wrong with where one archive goes, the others are made.
+    let sent = send_due(archivist).await.unwrap_or_else(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "archives could not be sent");
+        false
+    });
     let made = make_one(archivist).await?;
     let brought = bring_one(archivist).await?;
     Ok(sent || made || brought)

@@ -664,6 +664,24 @@ mod tests {
     }
 
     #[test]
+    fn damaged_bytes_are_errors_and_never_panics() {
+        let good = written(vec![file("manifest.json", b"{}"), file("media/a.mp4", b"a red boat"), file("b", b"")]);
+        let try_all = |bytes: Vec<u8>| {
+            let Ok(mut archive) = open(bytes) else { return 0 };
+            (0..archive.entries().len()).filter(|at| archive.read_all(*at, 1000).is_ok()).count()
+        };
+        assert_eq!(try_all(good.clone()), 3);
+        for at in 0..good.len() {
+            for bits in [1, 0x80, 0xff] {
+                let mut flipped = good.clone();
+                flipped[at] ^= bits;
+                try_all(flipped);
+            }
+            assert_eq!(try_all(good[..at].to_vec()), 0, "cut at {at}");
+        }
+    }
+
+    #[test]
     fn a_bomb_is_refused_before_it_is_read() {
         use std::io::Write;
         let zeros = vec![0_u8; 3_000_000];

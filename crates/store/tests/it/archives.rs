@@ -248,4 +248,8 @@ async fn what_is_kept_of_archives_goes_with_its_service(bed: Bed) {
     store.delete_archives(me, "video", bed.now).await.unwrap();
     assert!(store.exports(me).await.unwrap().is_empty());
     assert_eq!(store.object_deletions(10).await.unwrap(), [format!("exports/{id}")]);
+    // The account takes all with it.
+    ask(&bed, &["social"]).await;
+    store.delete_archives(me, "account", bed.now).await.unwrap();
+    assert!(store.exports(me).await.unwrap().is_empty());
 }
