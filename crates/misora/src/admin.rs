@@ -195,6 +195,7 @@ fn bucket_secret(region: &str, endpoint: Option<&String>) -> Result<String> {
         endpoint: endpoint.cloned(),
         access_key_id: key("AWS_ACCESS_KEY_ID")?,
         secret_access_key: key("AWS_SECRET_ACCESS_KEY")?,
+        by_operator: true,
     };
     Ok(serde_json::to_string(&secret)?)
 }

@@ -72,7 +72,7 @@ async fn opened(config: &Config) -> Result<(Store, Objects)> {
 }
 
 fn archivist(config: &Config, store: &Store, objects: &Objects) -> Result<Archivist> {
-    Ok(server::archivist(config, store, objects, signing_key(Some(&config.data))?))
+    Ok(server::archivist(config, store, objects, signing_key(Some(&config.data))?)?)
 }
 
 async fn person(store: &Store, email: &str) -> Result<IdentityId> {

@@ -93,6 +93,12 @@ pub trait Outbound: Send + Sync {
     /// Posts a webhook, following no redirects; says the status.
     fn post<'a>(&'a self, request: &'a Outgoing) -> BoxFuture<'a, Result<u16, FetchError>>;
 
+    /// What speaks to a bucket of a member's: at an https address of the public Internet, following no redirects.
+    ///
+    /// # Errors
+    /// [`FetchError`] if the address is none of these.
+    fn bucket_client(&self, endpoint: Option<&str>) -> Result<reqwest::Client, FetchError>;
+
     /// Fetches at most `max_bytes` of an http(s) address; [`Settings::fetch_image_urls`] allowed it.
     fn get<'a>(&'a self, url: &'a str, max_bytes: usize) -> BoxFuture<'a, Result<Bytes, FetchError>>;
 }
@@ -234,6 +240,7 @@ impl App {
             key: self.signing_key.clone(),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
+            outbound: Arc::clone(&self.outbound),
         };
         Archivist::new(self.store.clone(), self.objects.clone(), parts)
     }

@@ -152,7 +152,10 @@ pub async fn seal(store: Store, config: &Config) -> Result<Store, ServeError> {
 }
 
 /// What makes archives of an installation and brings them back, beside a server that may run: `misora export` and `misora import`.
-pub fn archivist(config: &Config, store: &Store, objects: &Objects, key: SigningKey) -> Archivist {
+///
+/// # Errors
+/// [`ServeError::Outbound`].
+pub fn archivist(config: &Config, store: &Store, objects: &Objects, key: SigningKey) -> Result<Archivist, ServeError> {
     let settings = config.settings();
     let parts = ArchivistParts {
         instance: settings.base_url,
@@ -161,8 +164,9 @@ pub fn archivist(config: &Config, store: &Store, objects: &Objects, key: Signing
         key,
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
+        outbound: Arc::new(HttpOutbound::new(config.allow_private_webhooks)?),
     };
-    Archivist::new(store.clone(), objects.clone(), parts)
+    Ok(Archivist::new(store.clone(), objects.clone(), parts))
 }
 
 /// Brings the tables up to date: `misora migrate`.

@@ -8,10 +8,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
+use object_store::client::{HttpClient, HttpConnector};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutPayload, WriteMultipart};
+use object_store::{
+    ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutPayload, WriteMultipart,
+};
 use platform::{ExportId, ImportId, PostId, VideoId};
 use provenance::SignedVideo;
 use sha2::{Digest, Sha256};
@@ -101,7 +104,7 @@ impl Objects {
                 let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| refuse(&error))?;
                 Self { store: Arc::new(store.with_automatic_cleanup(true)) }
             }
-            ObjectsPlace::S3(place) => Self { store: Arc::new(place.open()?) },
+            ObjectsPlace::S3(place) => Self { store: Arc::new(place.open(None)?) },
         })
     }
 
@@ -395,7 +398,8 @@ impl StoredVideo {
 const PART_BYTES: usize = 16_000_000;
 
 impl S3Place {
-    /// Writes a stream as an object of this bucket, for what a person keeps elsewhere. What does not come to its end is not there.
+    /// Writes a stream as an object of this bucket, for what a person keeps elsewhere. What does not come to its end is not there. A
+    /// client, if one is given, decides which addresses are spoken to.
     ///
     /// # Errors
     /// [`StoreError::Objects`], or that of the stream.
@@ -403,8 +407,9 @@ impl S3Place {
         &self,
         name: &str,
         mut bytes: BoxStream<'static, Result<Bytes, StoreError>>,
+        through: Option<reqwest::Client>,
     ) -> Result<(), StoreError> {
-        let upload = self.open()?.put_multipart(&Path::from(name)).await?;
+        let upload = self.open(through)?.put_multipart(&Path::from(name)).await?;
         let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
         loop {
             let piece = match bytes.try_next().await {
@@ -429,15 +434,15 @@ impl S3Place {
     ///
     /// # Errors
     /// [`StoreError::Objects`].
-    pub async fn has(&self, name: &str) -> Result<bool, StoreError> {
-        match self.open()?.head(&Path::from(name)).await {
+    pub async fn has(&self, name: &str, through: Option<reqwest::Client>) -> Result<bool, StoreError> {
+        match self.open(through)?.head(&Path::from(name)).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn open(&self) -> Result<object_store::aws::AmazonS3, StoreError> {
+    fn open(&self, through: Option<reqwest::Client>) -> Result<object_store::aws::AmazonS3, StoreError> {
         // `object_store` leaves the choice of TLS to the process. A choice that was made before stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = AmazonS3Builder::new()
@@ -449,7 +454,20 @@ impl S3Place {
         if let Some(endpoint) = &self.endpoint {
             builder = builder.with_endpoint(endpoint).with_allow_http(endpoint.starts_with("http://"));
         }
+        if let Some(client) = through {
+            builder = builder.with_http_connector(Through(client));
+        }
         builder.build().map_err(|error| StoreError::ObjectsPlace(error.to_string()))
+    }
+}
+
+/// A client of the caller's in place of the library's own.
+#[derive(Debug)]
+struct Through(reqwest::Client);
+
+impl HttpConnector for Through {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.0.clone()))
     }
 }
 

@@ -24,7 +24,7 @@ use platform::Timestamp;
 use provenance::SigningKey;
 use store::{ByteRange, Export, ObjectBytes, ObjectKey, Objects, Store, StoreError};
 
-use crate::app::Entropy;
+use crate::app::{Entropy, Outbound};
 use crate::archive::zip::{FileToWrite, Layout, Piece};
 use crate::clock::Clock;
 
@@ -49,6 +49,7 @@ pub struct Archivist {
     pub(crate) key: SigningKey,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) outbound: Arc<dyn Outbound>,
 }
 
 /// What an [`Archivist`] needs to know of an installation, beside its rows and objects.
@@ -65,13 +66,15 @@ pub struct ArchivistParts {
     pub clock: Arc<dyn Clock>,
     /// Gives chance.
     pub entropy: Arc<dyn Entropy>,
+    /// Speaks to the outside.
+    pub outbound: Arc<dyn Outbound>,
 }
 
 impl Archivist {
     /// An archivist of these rows and objects.
     pub fn new(store: Store, objects: Objects, parts: ArchivistParts) -> Self {
-        let ArchivistParts { instance, tier, visible_mark, key, clock, entropy } = parts;
-        Self { store, objects, instance, tier, visible_mark, key, clock, entropy }
+        let ArchivistParts { instance, tier, visible_mark, key, clock, entropy, outbound } = parts;
+        Self { store, objects, instance, tier, visible_mark, key, clock, entropy, outbound }
     }
 
     pub(crate) fn now(&self) -> Timestamp {

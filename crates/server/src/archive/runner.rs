@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use store::StoreError;
 use tokio_util::sync::CancellationToken;
 
@@ -16,14 +17,30 @@ const EVERY: Duration = Duration::from_secs(2);
 /// How long what failed waits for its next try.
 const LATER: Duration = Duration::from_secs(60);
 
-/// Works on archives until it is told to stop. Several nodes can do it at once.
+/// Works on archives until it is told to stop. Several nodes can do it at once. Sending goes on beside: a destination that is slow holds up
+/// nobody's archive.
 pub async fn run(app: &App, stop: &CancellationToken) {
+    tokio::join!(looped(app, stop, make_or_bring), looped(app, stop, send));
+}
+
+/// One round of something; says whether there was anything to do.
+type Round = for<'a> fn(&'a Archivist) -> BoxFuture<'a, Result<bool, StoreError>>;
+
+fn make_or_bring(archivist: &Archivist) -> BoxFuture<'_, Result<bool, StoreError>> {
+    Box::pin(async move { Ok(make_one(archivist).await? | bring_one(archivist).await?) })
+}
+
+fn send(archivist: &Archivist) -> BoxFuture<'_, Result<bool, StoreError>> {
+    Box::pin(send_due(archivist))
+}
+
+async fn looped(app: &App, stop: &CancellationToken, round: Round) {
     let archivist = app.archivist();
     while !stop.is_cancelled() {
         // What is cut off here goes on with the next start: every step is written down.
         let worked = tokio::select! {
             () = stop.cancelled() => return,
-            worked = work(&archivist) => worked,
+            worked = round(&archivist) => worked,
         };
         match worked {
             Ok(true) => continue,
@@ -42,14 +59,7 @@ pub async fn run(app: &App, stop: &CancellationToken) {
 /// # Errors
 /// [`StoreError`] if nothing could be claimed. What fails with one archive is logged, and tried again later.
 pub async fn work(archivist: &Archivist) -> Result<bool, StoreError> {
-    // Whatever is wrong with where one archive goes, the others are made.
-    let sent = send_due(archivist).await.unwrap_or_else(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, "archives could not be sent");
-        false
-    });
-    let made = make_one(archivist).await?;
-    let brought = bring_one(archivist).await?;
-    Ok(sent || made || brought)
+    Ok(send_due(archivist).await? | make_or_bring(archivist).await?)
 }
 
 async fn make_one(archivist: &Archivist) -> Result<bool, StoreError> {

@@ -17,6 +17,8 @@ const SOON: Duration = Duration::from_secs(10);
 const LATER: Duration = Duration::from_secs(3600);
 /// How long an archive waits for its destination to take it.
 const PATIENCE: Duration = Duration::from_secs(7 * 86_400);
+/// How long a destination may take for an archive.
+const WITHIN: Duration = Duration::from_secs(2 * 3600);
 /// Destinations looked at in one round.
 const AT_ONCE: u32 = 20;
 /// The kind of destination that is a folder of the server. Only an operator can set one.
@@ -70,7 +72,10 @@ async fn tend(archivist: &Archivist, destination: &Destination) -> Result<bool, 
             return Ok(false);
         }
     }
-    if let Err(error) = send(archivist, destination, &export).await {
+    // Whoever stands there decides how fast they take it, and not for how long others wait.
+    let slow = || StoreError::State { what: "destination", state: "too slow".into() };
+    let sent = tokio::time::timeout(WITHIN, send(archivist, destination, &export)).await;
+    if let Err(error) = sent.unwrap_or_else(|_| Err(slow())) {
         tracing::warn!(destination = %destination.id, error = &error as &dyn std::error::Error, "an archive did not arrive");
         let words = Err("The destination did not take the archive.");
         archivist.store.set_destination_next(destination.id, now + LATER, words).await?;
@@ -89,14 +94,14 @@ async fn send(archivist: &Archivist, destination: &Destination, export: &Export)
     match destination.kind.as_str() {
         FOLDER => send_into_folder(archivist, Path::new(&destination.place), export).await,
         S3 => {
-            let place = bucket_of(destination)?;
+            let (place, through) = bucket_of(archivist, destination)?;
             let (_, prefix) = destination.place.split_once('/').unwrap_or((&destination.place, ""));
             let name = format!("{}/{}", prefix.trim_matches('/'), name_of(export));
-            if place.has(name.trim_start_matches('/')).await? {
+            if place.has(name.trim_start_matches('/'), through.clone()).await? {
                 return Ok(());
             }
             let bytes = archivist.open_export(export, None).await?.stream;
-            place.write(name.trim_start_matches('/'), bytes).await
+            place.write(name.trim_start_matches('/'), bytes, through).await
         }
         _ => Err(StoreError::State { what: "destination", state: "of a kind that is not known here".into() }),
     }
@@ -126,15 +131,29 @@ pub struct BucketSecret {
     pub access_key_id: String,
     /// Secret key.
     pub secret_access_key: String,
+    /// Whether an operator set it, who may name addresses inside the network.
+    #[serde(default)]
+    pub by_operator: bool,
 }
 
-/// The bucket of a destination, whose place is its name and, behind a slash, where in it archives go.
-fn bucket_of(destination: &Destination) -> Result<S3Place, StoreError> {
+/// The bucket of a destination, whose place is its name and, behind a slash, where in it archives go; and what speaks to it.
+fn bucket_of(
+    archivist: &Archivist,
+    destination: &Destination,
+) -> Result<(S3Place, Option<reqwest::Client>), StoreError> {
+    let unfit = |state: &str| StoreError::State { what: "destination", state: state.to_owned() };
     let secret = destination.secret.as_deref().and_then(|secret| serde_json::from_str::<BucketSecret>(secret).ok());
-    let secret = secret.ok_or(StoreError::State { what: "destination", state: "without its keys".into() })?;
-    let BucketSecret { region, endpoint, access_key_id, secret_access_key } = secret;
+    let secret = secret.ok_or_else(|| unfit("without its keys"))?;
+    let BucketSecret { region, endpoint, access_key_id, secret_access_key, by_operator } = secret;
+    let through = match by_operator {
+        true => None,
+        false => {
+            let client = archivist.outbound.bucket_client(endpoint.as_deref());
+            Some(client.map_err(|error| unfit(&format!("out of reach: {error}")))?)
+        }
+    };
     let bucket = destination.place.split('/').next().unwrap_or_default().to_owned();
-    Ok(S3Place { bucket, region, endpoint, access_key_id, secret_access_key })
+    Ok((S3Place { bucket, region, endpoint, access_key_id, secret_access_key }, through))
 }
 
 /// A name that sorts by time, and is of this archive alone.

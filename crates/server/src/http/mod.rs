@@ -30,6 +30,7 @@ pub(crate) mod usage;
 pub(crate) mod webhook_endpoints;
 
 pub(crate) mod accounts;
+pub(crate) mod destinations;
 pub(crate) mod exports;
 pub(crate) mod imports;
 pub(crate) mod keys;
@@ -92,6 +93,7 @@ fn all_endpoints() -> Vec<Endpoint> {
         keys::endpoints(),
         exports::endpoints(),
         imports::endpoints(),
+        destinations::endpoints(),
         leaks::endpoints(),
         decisions::endpoints(),
         admin::endpoints(),

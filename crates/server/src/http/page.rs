@@ -6,8 +6,8 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, Query, RawPathParams};
 use axum::http::request::Parts;
 use platform::{
-    ApiKeyId, BatchId, CharacterId, ExportId, FileId, FolderId, IdError, IdentityId, ImportId, LedgerEntryId,
-    MessageId, PasskeyId, ProjectId, ReportId, SessionId, VideoId, WebhookEndpointId,
+    ApiKeyId, BatchId, CharacterId, DestinationId, ExportId, FileId, FolderId, IdError, IdentityId, ImportId,
+    LedgerEntryId, MessageId, PasskeyId, ProjectId, ReportId, SessionId, VideoId, WebhookEndpointId,
 };
 use serde::Serialize;
 use store::{Order, Page};
@@ -51,7 +51,7 @@ macro_rules! path_ids {
 }
 
 path_ids! {
-    ApiKeyId = "API key", BatchId = "batch", CharacterId = "character", ExportId = "export", FileId = "file", FolderId = "folder", IdentityId = "identity",
+    ApiKeyId = "API key", BatchId = "batch", CharacterId = "character", DestinationId = "destination", ExportId = "export", FileId = "file", FolderId = "folder", IdentityId = "identity",
     ImportId = "import", LedgerEntryId = "ledger entry", MessageId = "message", PasskeyId = "passkey", ProjectId = "project",
     ReportId = "report", SessionId = "session", VideoId = "video",
     WebhookEndpointId = "webhook endpoint",

@@ -4,12 +4,13 @@ use askama::Template;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use platform::{ExportId, ImportId};
+use platform::{DestinationId, ExportId, ImportId};
 use store::ExportState;
 
 use crate::app::App;
-use crate::archive::read_day;
+use crate::archive::{S3, read_day};
 use crate::http::auth::Person;
+use crate::http::destinations::{create_destination, delete_destination};
 use crate::http::error::ApiError;
 use crate::http::exports::{create_export, delete_export, retrieve_export_content};
 use crate::http::form::Field;
@@ -28,6 +29,8 @@ pub(super) fn pages() -> Vec<Page> {
         post("/account/export/{id}/delete", Viewer::Person, delete_one),
         post("/account/import", Viewer::Person, bring).with_archive(),
         post("/account/import/{id}/delete", Viewer::Person, forget),
+        post("/account/destination", Viewer::Person, send_to),
+        post("/account/destination/{id}/delete", Viewer::Person, stop_sending),
     ]
 }
 
@@ -55,12 +58,20 @@ struct ImportView {
     said: String,
 }
 
+struct DestinationView {
+    id: String,
+    place: String,
+    last: Option<Moment>,
+    error: Option<String>,
+}
+
 #[derive(Template)]
 #[template(path = "archives.html")]
 struct ArchivesPage {
     shell: Shell,
     exports: Vec<ExportView>,
     imports: Vec<ImportView>,
+    destinations: Vec<DestinationView>,
     notice: Option<&'static str>,
     said: Option<String>,
 }
@@ -69,6 +80,13 @@ async fn archives_page(app: &App, visitor: &Visitor, person: &Person) -> Result<
     let words = visitor.words;
     let exports = app.store.exports(person.identity()).await?;
     let imports = app.store.imports(person.identity()).await?;
+    let destinations = app.store.destinations(person.identity()).await?;
+    let show_destination = |one: &store::Destination| DestinationView {
+        id: one.id.to_string(),
+        place: if one.kind == S3 { one.place.clone() } else { words.say("archive.folder").to_owned() },
+        last: one.last_at.map(Moment::of),
+        error: one.error.clone(),
+    };
     let show_export = |export: &store::Export| {
         let names = export.services.iter().map(|owner| match owner.as_str() {
             "account" => words.say("archive.account"),
@@ -110,6 +128,7 @@ async fn archives_page(app: &App, visitor: &Visitor, person: &Person) -> Result<
         shell: Shell::new(app, visitor, "archive.title", Here::Account),
         exports: exports.iter().map(show_export).collect(),
         imports: imports.iter().map(show_import).collect(),
+        destinations: destinations.iter().map(show_destination).collect(),
         notice: None,
         said: None,
     })
@@ -124,6 +143,7 @@ async fn show_archives(
     let notice = match values.get("notice") {
         Some("asked") => Some(visitor.words.say("archive.asked")),
         Some("brought") => Some(visitor.words.say("archive.brought")),
+        Some("sent") => Some(visitor.words.say("archive.sent")),
         Some("deleted") => Some(visitor.words.say("archive.deleted")),
         _ => None,
     };
@@ -203,4 +223,24 @@ async fn forget(
 ) -> Result<Response, ApiError> {
     let forgotten = delete_import(State(app.clone()), person.clone(), id).await;
     done(&app, &visitor, &person, forgotten, "deleted").await
+}
+
+async fn send_to(
+    State(app): State<App>,
+    visitor: Visitor,
+    person: Person,
+    Fields(form): Fields,
+) -> Result<Response, ApiError> {
+    let set = create_destination(State(app.clone()), person.clone(), form).await;
+    done(&app, &visitor, &person, set, "sent").await
+}
+
+async fn stop_sending(
+    State(app): State<App>,
+    visitor: Visitor,
+    person: Person,
+    id: Id<DestinationId>,
+) -> Result<Response, ApiError> {
+    let stopped = delete_destination(State(app.clone()), person.clone(), id).await;
+    done(&app, &visitor, &person, stopped, "deleted").await
 }

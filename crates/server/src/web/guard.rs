@@ -93,6 +93,7 @@ fn back_from(path: &str) -> String {
     let kept: Vec<_> = plain.split('/').filter(|part| !part.is_empty()).take(2).collect();
     match kept.as_slice() {
         ["account", part @ ("keys" | "webhooks" | "profile" | "feed" | "security")] => format!("/account/{part}"),
+        ["account", "destination"] => "/account/export".into(),
         ["admin", part] => format!("/admin/{part}"),
         ["account", ..] => "/account".into(),
         _ => "/".into(),

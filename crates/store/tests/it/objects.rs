@@ -36,11 +36,11 @@ async fn s3() {
     // What comes in pieces is there whole, and what breaks off is not there.
     let name = format!("archives/{}.zip", u64::from_be_bytes(entropy()));
     let pieces = [Ok(Bytes::from_static(b"one ")), Ok(Bytes::from_static(b"two"))];
-    place.write(&name, futures_util::stream::iter(pieces).boxed()).await.unwrap();
-    assert!(place.has(&name).await.unwrap());
+    place.write(&name, futures_util::stream::iter(pieces).boxed(), None).await.unwrap();
+    assert!(place.has(&name, None).await.unwrap());
     let broken = [Ok(Bytes::from_static(b"one ")), Err(StoreError::NotFound("object"))];
-    assert!(place.write("archives/broken.zip", futures_util::stream::iter(broken).boxed()).await.is_err());
-    assert!(!place.has("archives/broken.zip").await.unwrap());
+    assert!(place.write("archives/broken.zip", futures_util::stream::iter(broken).boxed(), None).await.is_err());
+    assert!(!place.has("archives/broken.zip", None).await.unwrap());
     contract(&ObjectsPlace::S3(place)).await;
 }
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use platform::{
-    BatchId, CharacterId, FileId, IdentityId, ImportId, MembershipEvent, MembershipState, PasskeyId, ProjectId, Role,
-    Scope, Scopes, Service, Timestamp, WebhookEndpointId, WebhookSecret,
+    BatchId, CharacterId, DestinationId, FileId, IdentityId, ImportId, MembershipEvent, MembershipState, PasskeyId,
+    ProjectId, Role, Scope, Scopes, Service, Timestamp, WebhookEndpointId, WebhookSecret,
 };
 use serde_json::json;
-use store::{Character, File, NewBatch, Passkey, WebhookEndpoint};
+use store::{Character, Destination, File, NewBatch, Passkey, WebhookEndpoint};
 
 use super::site::{As, Sent, Site};
 use crate::loops::bed::{create, entropy};
@@ -89,6 +89,9 @@ POST   /api/imports                                  member
 GET    /api/imports                                  member
 GET    /api/imports/{id}                             member          own
 DELETE /api/imports/{id}                             member          own
+POST   /api/destinations                             member
+GET    /api/destinations                             member
+DELETE /api/destinations/{id}                        member          own
 POST   /api/decisions                                moderator
 GET    /api/admin/identities                         administrator
 GET    /api/admin/identities/{id}                    administrator
@@ -139,6 +142,7 @@ struct Things {
     passkey: String,
     export: String,
     import: String,
+    destination: String,
 }
 
 fn rows() -> impl Iterator<Item = (&'static str, &'static str, Vec<&'static str>)> {
@@ -226,6 +230,21 @@ impl Things {
                 import
             }
         };
+        let destination = DestinationId::new(now, entropy());
+        let row = Destination {
+            id: destination,
+            identity,
+            kind: "folder".into(),
+            place: "/nowhere".into(),
+            secret: None,
+            services: vec!["video".into()],
+            every_days: 1,
+            next_at: now,
+            last_at: None,
+            error: None,
+            created_at: now,
+        };
+        app.store.create_destination(&row).await.unwrap();
         let keys = app.store.api_keys(project).await.unwrap();
         Self {
             key: keys.last().unwrap().id.to_string(),
@@ -237,6 +256,7 @@ impl Things {
             passkey: passkey.to_string(),
             export: export.to_string(),
             import: import.to_string(),
+            destination: destination.to_string(),
         }
     }
 
@@ -255,6 +275,7 @@ impl Things {
             ("/api/account/passkeys", &self.passkey),
             ("/api/exports", &self.export),
             ("/api/imports", &self.import),
+            ("/api/destinations", &self.destination),
             ("/api/admin/identities", &site.owner().to_string()),
             ("/api/admin/projects", &site.bed.project.to_string()),
             ("/api/admin/keys", &self.key),

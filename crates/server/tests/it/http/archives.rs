@@ -13,7 +13,7 @@ use platform::{
 use provenance::{Action, State, TrustedRoots, verify};
 use serde_json::{Value, json};
 use server::archive::{self, Archivist, ArchivistParts, FOLDER, OWNERS};
-use server::{SystemClock, SystemEntropy};
+use server::{HttpOutbound, SystemClock, SystemEntropy};
 use sha2::{Digest, Sha256};
 use store::{ARCHIVE_CLASSES, ArchiveTable, Destination, File, Objects, ObjectsPlace, Project, Store};
 
@@ -803,6 +803,35 @@ async fn r21_a_library_is_rebuilt_from_its_destination_when_the_installation_is_
     }
 }
 
+#[tokio::test]
+async fn r21_a_person_names_a_bucket_of_their_own_and_none_inside_the_network() {
+    let site = Site::new().await;
+    let cookie = site.sign_in(site.owner()).await;
+    let body = |bucket: &str, endpoint: &str| {
+        json!({ "bucket": bucket, "prefix": "misora/", "endpoint": endpoint, "access_key_id": "AKIA", "secret_access_key": "swordfish",
+            "every_days": 7 })
+    };
+    let ask = async |body: Value| site.send("POST", "/api/destinations", As::Cookie(&cookie), Sent::Json(body)).await;
+    for endpoint in
+        ["http://s3.example.org", "https://127.0.0.1:9000", "https://localhost", "https://10.0.0.1", "nowhere"]
+    {
+        assert_eq!(ask(body("mine", endpoint)).await.error().2, "endpoint", "{endpoint}");
+    }
+    assert_eq!(ask(body("../mine", "https://s3.example.org")).await.error().2, "bucket");
+    let set = ask(body("mine", "https://s3.example.org/")).await.ok();
+    assert_eq!((&set["place"], &set["every_days"]), (&json!("mine/misora"), &json!(7)));
+    let listed = site.send("GET", "/api/destinations", As::Cookie(&cookie), Sent::Nothing).await;
+    assert!(!String::from_utf8(listed.body).unwrap().contains("swordfish"));
+    let page = site.send("GET", "/account/export", As::Cookie(&cookie), Sent::Nothing).await.page();
+    assert!(page.contains("mine/misora") && !page.contains("swordfish"), "{page}");
+    // Whoever holds only the cookie of an old sign-in sends nothing anywhere.
+    site.bed.clock.advance(Duration::from_secs(700));
+    assert_eq!(ask(body("theirs", "https://s3.example.org")).await.error().1, "reauth_required");
+    let path = format!("/account/destination/{}/delete", set["id"].as_str().unwrap());
+    post(&site, &cookie, &path, &[]).await;
+    assert!(site.bed.app.store.destinations(site.owner()).await.unwrap().is_empty());
+}
+
 /// The most memory that this process has had, in megabytes.
 fn peak_megabytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -830,6 +859,7 @@ async fn installation(folder: &std::path::Path) -> (Archivist, Store, Objects, I
         key: key(),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
+        outbound: Arc::new(HttpOutbound::new(false).unwrap()),
     };
     (Archivist::new(store.clone(), objects.clone(), parts), store, objects, owner, id)
 }

@@ -105,6 +105,8 @@ GET   /account/export/{id}/content               person  own
 POST  /account/export/{id}/delete                person  own
 POST  /account/import                            person
 POST  /account/import/{id}/delete                person  own
+POST  /account/destination                       person
+POST  /account/destination/{id}/delete           person  own
 POST  /language                                  anyone
 GET   /account/keys                              person
 POST  /account/projects                          person
