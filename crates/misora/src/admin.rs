@@ -1,5 +1,6 @@
 //! `misora admin`: what an operator does at the machine itself, over the configured database. It writes the audit log.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -7,11 +8,11 @@ use crate::arguments::{AdminCommand, AdminOptions, AuditCommand, SunsetOptions, 
 use crate::serve::{config, runtime};
 use anyhow::{Context, Result, bail};
 use platform::{
-    ApiKey, ApiKeyId, ApiKeySecret, IdentityId, Invite, MembershipEvent, ModelName, Posting, PostingLimit, ProjectId,
-    Quotas, Role, Scopes, Service, SunsetId, SunsetSubject, Tier, Token, TokenKind,
-};
 use server::{Clock as _, Entropy as _, SystemClock, SystemEntropy, rfc3339};
-use store::{AuditBreak, AuditEntry, NewSunset, Project, Store, StoreError, StoredInvite};
+use store::{AuditBreak, AuditEntry, Destination, NewSunset, Project, Store, StoreError, StoredInvite};
+use server::archive::{BucketSecret, FOLDER, OWNERS, S3};
+use crate::arguments::{AdminCommand, AdminOptions, TierOptions};
+use crate::serve::{config, runtime};
 
 /// The tier that an installation starts with.
 const DEFAULT_TIER: &str = "default";
@@ -20,8 +21,15 @@ const DEFAULT_TIER: &str = "default";
 pub(crate) fn run(options: &AdminOptions) -> Result<ExitCode> {
     let config = config(&options.serve)?;
     runtime()?.block_on(async {
-        let (store, _) = server::open(&config).await?;
+        let (store, objects) = server::open(&config).await?;
         store.migrate().await?;
+        // Where archives go may have keys, which are sealed.
+        let store = match &options.command {
+            AdminCommand::StandingExport { .. } | AdminCommand::StandingExports { .. } => {
+                server::seal(store, objects, &config).await?.0
+            }
+            _ => store,
+        };
         act(&store, &options.command).await?;
         store.close().await;
         Ok(ExitCode::SUCCESS)
@@ -36,6 +44,16 @@ async fn act(store: &Store, command: &AdminCommand) -> Result<()> {
         AdminCommand::Keys { email } => keys(store, email).await,
         AdminCommand::RevokeKey { id } => revoke_key(store, id).await,
         AdminCommand::RemoveSecondFactor { email } => remove_second_factor(store, email).await,
+        AdminCommand::StandingExport { email, folder, s3, region, endpoint, days } => {
+            let (kind, place, secret) = match (folder, s3) {
+                (Some(folder), _) => (FOLDER, folder_at(folder)?, None),
+                (None, Some(bucket)) => (S3, bucket.clone(), Some(bucket_secret(region, endpoint.as_ref())?)),
+                (None, None) => bail!("say where to: --folder or --s3"),
+            };
+            standing_export(store, email, (kind, place, secret), *days).await
+        }
+        AdminCommand::StandingExports { email } => standing_exports(store, email).await,
+        AdminCommand::StopStandingExport { email, id } => stop_standing_export(store, email, id).await,
         AdminCommand::Invite { uses, days, tier, note } => invite(store, *uses, *days, tier, note).await,
         AdminCommand::Invites => invites(store).await,
         AdminCommand::Tiers => tiers(store).await,
@@ -164,6 +182,69 @@ async fn revoke_key(store: &Store, id: &str) -> Result<()> {
     store.revoke_api_key(key.project, parsed, SystemClock.now()).await?;
     record(store, "key.revoke", id, "").await?;
     println!("{id} is revoked");
+    Ok(())
+}
+
+/// A folder's own name, made if it is missing.
+fn folder_at(folder: &Path) -> Result<String> {
+    std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    let folder = folder.canonicalize().with_context(|| format!("{} cannot be found", folder.display()))?;
+    Ok(folder.to_str().context("the folder's name is no text")?.to_owned())
+}
+
+/// What a bucket asks for. Keys come from the environment: what stands on a command line is seen by everyone.
+fn bucket_secret(region: &str, endpoint: Option<&String>) -> Result<String> {
+    let key = |name: &str| std::env::var(name).with_context(|| format!("{name} is not set"));
+    let secret = BucketSecret {
+        region: region.to_owned(),
+        endpoint: endpoint.cloned(),
+        access_key_id: key("AWS_ACCESS_KEY_ID")?,
+        secret_access_key: key("AWS_SECRET_ACCESS_KEY")?,
+        by_operator: true,
+    };
+    Ok(serde_json::to_string(&secret)?)
+}
+
+async fn standing_export(
+    store: &Store,
+    email: &str,
+    (kind, place, secret): (&str, String, Option<String>),
+    days: u32,
+) -> Result<()> {
+    let (identity, now) = (person(store, email).await?, SystemClock.now());
+    let destination = Destination {
+        id: DestinationId::new(now, random()),
+        identity,
+        kind: kind.into(),
+        place,
+        secret,
+        services: OWNERS.map(str::to_owned).into(),
+        every_days: days,
+        next_at: now,
+        last_at: None,
+        error: None,
+        created_at: now,
+    };
+    store.create_destination(&destination).await?;
+    record(store, "standing_export.set", &identity.to_string(), &destination.place).await?;
+    println!("{}  every {days} days into {}", destination.id, destination.place);
+    Ok(())
+}
+
+async fn standing_exports(store: &Store, email: &str) -> Result<()> {
+    for one in store.destinations(person(store, email).await?).await? {
+        let last = one.last_at.map_or("never yet".into(), |at| at.seconds().to_string());
+        println!("{}  {}  last {last}  {}", one.id, one.place, one.error.unwrap_or_default());
+    }
+    Ok(())
+}
+
+async fn stop_standing_export(store: &Store, email: &str, id: &str) -> Result<()> {
+    let identity = person(store, email).await?;
+    let parsed = id.parse().ok().with_context(|| format!("{id:?} is none: `misora admin standing-exports`"))?;
+    store.delete_destination(identity, parsed).await?;
+    record(store, "standing_export.stopped", &identity.to_string(), id).await?;
+    println!("{id} is stopped");
     Ok(())
 }
 

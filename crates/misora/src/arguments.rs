@@ -37,6 +37,10 @@ pub(crate) enum Command {
     Backup(BackupOptions),
     /// Put a backup into an installation that is empty.
     Restore(RestoreOptions),
+    /// Write everything that one person has into a ZIP; the server may run meanwhile.
+    Export(ExportOptions),
+    /// Bring an archive into somebody's account: one of Misora, of Sora's exporters, ChatGPT, PeerTube or Mastodon.
+    Import(ImportOptions),
     /// Look after users, keys, invites, tiers, jobs and models.
     Admin(AdminOptions),
     /// Make a clip from a prompt.
@@ -105,6 +109,38 @@ pub(crate) struct RestoreOptions {
     pub serve: ServeOptions,
 }
 
+/// `misora export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportOptions {
+    /// Whose.
+    #[arg(long)]
+    pub email: String,
+    /// The ZIP to write.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// A part of it: account, video, social or api; several if it is said several times, everything if not at all.
+    #[arg(long)]
+    pub service: Vec<String>,
+    /// Leave out media made before this day.
+    #[arg(long, value_name = "DAY")]
+    pub since: Option<String>,
+    #[command(flatten)]
+    pub serve: ServeOptions,
+}
+
+/// `misora import`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportOptions {
+    /// The archive, or a folder of archives that a standing export wrote.
+    #[arg(value_name = "FILE")]
+    pub place: PathBuf,
+    /// Whose account it comes into.
+    #[arg(long)]
+    pub email: String,
+    #[command(flatten)]
+    pub serve: ServeOptions,
+}
+
 /// `misora admin`.
 #[derive(Debug, Args)]
 pub(crate) struct AdminOptions {
@@ -159,6 +195,41 @@ pub(crate) enum AdminCommand {
         /// Whose.
         #[arg(long)]
         email: String,
+    },
+    /// Write somebody's archive into a folder or a bucket again and again, each time with what is new.
+    StandingExport {
+        /// Whose.
+        #[arg(long)]
+        email: String,
+        /// The folder; it is made if it is missing.
+        #[arg(long, value_name = "FOLDER", required_unless_present = "s3")]
+        folder: Option<PathBuf>,
+        /// The bucket, and behind a slash where in it. Its keys are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+        #[arg(long, value_name = "BUCKET", conflicts_with = "folder")]
+        s3: Option<String>,
+        /// The bucket's region.
+        #[arg(long, default_value = "us-east-1", requires = "s3")]
+        region: String,
+        /// The address of the store, if it is not Amazon's.
+        #[arg(long, value_name = "URL", requires = "s3")]
+        endpoint: Option<String>,
+        /// Days from one archive to the next.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=90))]
+        days: u32,
+    },
+    /// Where somebody's archives go by themselves, and how the last time went.
+    StandingExports {
+        /// Whose.
+        #[arg(long)]
+        email: String,
+    },
+    /// Write no more archives there. What is there stays.
+    StopStandingExport {
+        /// Whose.
+        #[arg(long)]
+        email: String,
+        /// Its id, as `standing-exports` shows it.
+        id: String,
     },
     /// Make a code to join with.
     Invite {

@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod admin;
+mod archive;
 mod arguments;
 mod device;
 mod generate;
@@ -33,6 +34,8 @@ fn main() -> ExitCode {
         Command::Migrate(options) => serve::migrate(&options),
         Command::Backup(options) => serve::backup(&options),
         Command::Restore(options) => serve::restore(&options),
+        Command::Export(options) => archive::export(&options),
+        Command::Import(options) => archive::import(&options),
         Command::Admin(options) => admin::run(&options),
         Command::Generate(options) => generate::run(&options),
         Command::Verify(options) => verify::run(&options),

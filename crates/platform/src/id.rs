@@ -154,6 +154,12 @@ ids! {
     ReceiptId = "receipt_", check false;
     /// The announced end of a model or a service.
     SunsetId = "sunset_", check false;
+    /// An archive that a person asked for.
+    ExportId = "export_", check false;
+    /// An archive that a person brings.
+    ImportId = "import_", check false;
+    /// Where a standing export goes.
+    DestinationId = "dest_", check false;
 }
 
 #[cfg(test)]

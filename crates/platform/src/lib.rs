@@ -52,9 +52,9 @@ pub use generation::{
     extended,
 };
 pub use id::{
-    ApiKeyId, BatchId, CharacterId, CommentId, ConversationId, DecisionId, EventId, FileId, FolderId, IdError,
-    IdentityId, LedgerEntryId, LetterId, MessageId, NoticeId, PasskeyId, PlaceId, PostId, ProjectId, ReceiptId,
-    ReportId, SessionId, SunsetId, VideoId, WebhookEndpointId,
+    ApiKeyId, BatchId, CharacterId, CommentId, ConversationId, DecisionId, DestinationId, EventId, ExportId, FileId,
+    FolderId, IdError, IdentityId, ImportId, LedgerEntryId, LetterId, MessageId, NoticeId, PasskeyId, PlaceId, PostId,
+    ProjectId, ReceiptId, ReportId, SessionId, SunsetId, VideoId, WebhookEndpointId,
 };
 pub use idempotency::{Fingerprint, IdempotencyKey};
 pub use job::{AttemptFailure, HEARTBEAT, LEASE, MAX_ATTEMPTS, Place, Retry, Route, VirtualTime, after_failure, place};

@@ -36,6 +36,21 @@ pub(crate) fn is_canonical(mp4: &[u8]) -> bool {
     store.strip_prefix(BOX_FIELDS).is_some_and(|store| store_is_canonical(store).unwrap_or(false))
 }
 
+/// The MP4 with its manifest stores turned into free space, so that it can be signed anew. No offset changes.
+pub fn without_credentials(mp4: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(mp4.len());
+    for found in boxes(mp4) {
+        let from = plain.len();
+        plain.extend_from_slice(found.bytes);
+        if is_store(&found) {
+            let payload = from + found.bytes.len() - found.payload.len();
+            plain[payload..].fill(0);
+            plain[from + 4..from + 8].copy_from_slice(b"free");
+        }
+    }
+    plain
+}
+
 fn is_store(found: &FileBox<'_>) -> bool {
     found.kind == *b"uuid" && found.payload.starts_with(&C2PA_USER_TYPE)
 }

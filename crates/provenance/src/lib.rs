@@ -1,6 +1,7 @@
 //! Where a video came from: the visible mark, the C2PA manifest and the signing keys; and statements under the same keys.
 //!
-//! [`sign`] is the only way to a [`SignedVideo`], [`sign_picture`] to a [`SignedPicture`], and nothing else is published. [`verify`] reads bytes from anyone and says in one
+//! [`sign`] is the only way to a [`SignedVideo`] ([`signed_already`] takes a file that carries credentials which hold), [`sign_picture`] to a
+//! [`SignedPicture`], and nothing else is published. [`verify`] reads bytes from anyone and says in one
 //! page who made them, when, how, and whether they are untouched.
 
 #![forbid(unsafe_code)]
@@ -20,10 +21,11 @@ mod container;
 mod envelope;
 mod settings;
 
+pub use envelope::without_credentials;
 pub use key::{KeyError, SigningKey};
 pub use manifest::{Action, Model, Provenance, SoftwareAgent, TrainingChoice};
 pub use mark::VisibleMark;
 pub use report::{Parent, Report, Signer, State, Trust};
-pub use sign::{SignError, SignedPicture, SignedVideo, sign, sign_picture};
+pub use sign::{SignError, SignedPicture, SignedVideo, sign, sign_picture, signed_already};
 pub use statement::{StatementError, StatementReport, looks_like_statement, sign_statement, verify_statement};
 pub use verify::{TrustedRoots, verify};

@@ -44,6 +44,8 @@ pub enum Action {
     Extended,
     /// A part of another video: `c2pa.opened`, then `c2pa.edited` that says so.
     Trimmed,
+    /// Made elsewhere and brought here as it is: `c2pa.opened`, and nothing after it.
+    Imported,
 }
 
 /// A program and its version.
@@ -175,6 +177,7 @@ fn actions(provenance: &Provenance<'_>, agent: &Value) -> Result<Value, serde_js
         Action::Edited => json!([opened(&when, agent), made("c2pa.edited", EDITED)]),
         Action::Extended => json!([opened(&when, agent), made("c2pa.edited", EXTENDED)]),
         Action::Trimmed => json!([opened(&when, agent), made("c2pa.edited", TRIMMED)]),
+        Action::Imported => json!([opened(&when, agent)]),
     })
 }
 

@@ -210,6 +210,7 @@ impl Report {
             Action::Edited => "edited from another video",
             Action::Extended => "extended from another video",
             Action::Trimmed => return Some(self.how_trimmed()),
+            Action::Imported => "brought here from elsewhere",
         };
         Some(if self.generated {
             format!("{action} by a trained model, not recorded by a camera")

@@ -9,9 +9,11 @@ use crate::container::{self, Container};
 use crate::envelope::open_boxes_sha256;
 use crate::key::SigningKey;
 use crate::manifest::{self, Action, PARENT_ID, Provenance};
+use crate::report::State;
 use crate::settings::settings;
+use crate::verify::{TrustedRoots, verify};
 
-/// A video with signed Content Credentials. Only [`sign`] makes one.
+/// A video with signed Content Credentials. Only [`sign`] makes one, and [`signed_already`] from a file that is one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SignedVideo {
     bytes: Vec<u8>,
@@ -74,6 +76,16 @@ pub fn sign(mp4: &[u8], provenance: &Provenance<'_>, key: &SigningKey) -> Result
     Ok(SignedVideo { bytes: signed(mp4, Container::Mp4, provenance, key)? })
 }
 
+/// A video that carries credentials which hold, whoever signed it, as it is: it need not be signed again. Any other comes back.
+///
+/// # Errors
+/// The bytes, if they are no such video.
+pub fn signed_already(mp4: Vec<u8>) -> Result<SignedVideo, Vec<u8>> {
+    let is_signed =
+        container::sniff(&mp4) == Some(Container::Mp4) && verify(&mp4, &TrustedRoots::none()).state == State::Untouched;
+    if is_signed { Ok(SignedVideo { bytes: mp4 }) } else { Err(mp4) }
+}
+
 /// Signs a PNG, JPEG or WebP with what is known about it.
 ///
 /// # Errors
@@ -99,8 +111,11 @@ fn signed(
     }
     match (provenance.action, provenance.parent) {
         (Action::Created, Some(_)) => return Err(SignError::ParentOfCreation),
-        (Action::Edited | Action::Extended | Action::Trimmed, None) => return Err(SignError::ParentMissing),
-        (Action::Created, None) | (Action::Edited | Action::Extended | Action::Trimmed, Some(_)) => {}
+        (Action::Edited | Action::Extended | Action::Trimmed | Action::Imported, None) => {
+            return Err(SignError::ParentMissing);
+        }
+        (Action::Created, None) | (Action::Edited | Action::Extended | Action::Trimmed | Action::Imported, Some(_)) => {
+        }
     }
     let step = |step| move |source| SignError::C2pa { step, source: Box::new(source) };
 

@@ -13,6 +13,7 @@ use provenance::{SigningKey, TrustedRoots};
 use store::{LinkKey, Objects, Store, StoreError};
 use tokio::sync::Semaphore;
 
+use crate::archive::{Archivist, ArchivistParts};
 use crate::clock::Clock;
 use crate::evidence;
 use crate::first_clips::FirstClips;
@@ -70,6 +71,8 @@ pub struct Settings {
     pub behind_proxy: bool,
     /// How long a browser stays signed in after its last request. Default 30 days.
     pub session_lifetime: Duration,
+    /// Whether clips carry the visible mark, which archives tell. Default yes.
+    pub visible_mark: bool,
     /// `openai-poll-after-ms`. Default 1 s.
     pub poll_after: Duration,
     /// How long a request for a picture waits for it. Default 120 s.
@@ -98,6 +101,12 @@ pub trait Entropy: Send + Sync {
 pub trait Outbound: Send + Sync {
     /// Posts a webhook, following no redirects; says the status.
     fn post<'a>(&'a self, request: &'a Outgoing) -> BoxFuture<'a, Result<u16, FetchError>>;
+
+    /// What speaks to a bucket of a member's: at an https address of the public Internet, following no redirects.
+    ///
+    /// # Errors
+    /// [`FetchError`] if the address is none of these.
+    fn bucket_client(&self, endpoint: Option<&str>) -> Result<reqwest::Client, FetchError>;
 
     /// Fetches at most `max_bytes` of an http(s) address; [`Settings::fetch_image_urls`] allowed it.
     fn get<'a>(&'a self, url: &'a str, max_bytes: usize) -> BoxFuture<'a, Result<Bytes, FetchError>>;
@@ -267,6 +276,20 @@ impl App {
         self.clock.now()
     }
 
+    /// What makes archives of this installation and brings them back.
+    pub fn archivist(&self) -> Archivist {
+        let parts = ArchivistParts {
+            instance: self.settings.base_url.clone(),
+            tier: self.settings.default_tier.clone(),
+            visible_mark: self.settings.visible_mark,
+            key: self.signing_key.clone(),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            outbound: Arc::clone(&self.outbound),
+        };
+        Archivist::new(self.store.clone(), self.objects.clone(), parts)
+    }
+
     /// Random bytes, for ids and secrets.
     pub fn random<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
@@ -304,6 +327,7 @@ impl Settings {
             private_webhooks: false,
             behind_proxy: false,
             session_lifetime: Duration::from_secs(30 * 86_400),
+            visible_mark: true,
             poll_after: Duration::from_secs(1),
             picture_wait: Duration::from_secs(120),
             first_clips: None,

@@ -217,6 +217,7 @@ impl Config {
             language: self.language.clone(),
             schedule: self.schedule.clone(),
             contact: self.contact.clone(),
+            visible_mark: self.visible_mark,
             ..Settings::new(&self.public_url)
         }
     }

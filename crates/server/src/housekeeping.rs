@@ -36,6 +36,8 @@ pub struct Tidied {
     pub purged: u64,
     /// Services and accounts that were ended.
     pub closures: usize,
+    /// Archives that could be fetched no longer, and what came of those that were brought.
+    pub archives: usize,
     /// Restrictions and suspensions whose time was over.
     pub limits: usize,
     /// Folders of objects that were deleted.
@@ -88,6 +90,7 @@ pub async fn tidy(app: &App) -> Result<Tidied, StoreError> {
         tracing::info!(class, count, "kept no longer");
     }
     let closures = closures::finish_due(app).await?;
+    let archives = app.store.expire_exports(now).await? + app.store.expire_imports(now).await?;
     let limits = app.store.end_limits(now, AT_ONCE).await?;
     if limits > 0 {
         app.keys.clear();
@@ -100,7 +103,7 @@ pub async fn tidy(app: &App) -> Result<Tidied, StoreError> {
     }
     let jobs = reaped.requeued + reaped.failed + reaped.cancelled;
     let purged = purged.iter().map(|(_, count)| count).sum();
-    Ok(Tidied { jobs, trash, purged, closures, limits, prefixes })
+    Ok(Tidied { jobs, trash, purged, closures, archives, limits, prefixes })
 }
 
 /// What changes seldom: other nodes' aliases are read, letters of news are written.

@@ -17,6 +17,7 @@ mod mail;
 mod outbound;
 mod smtp;
 
+pub mod archive;
 pub mod batch_runner;
 pub mod closures;
 pub mod first_clips;
@@ -35,6 +36,6 @@ pub use config::{Config, ConfigError};
 pub use http::{Access, Needs, batch_creation, openapi, route_list, router};
 pub use mail::{Mail, MailError, Outbox};
 pub use outbound::{HttpOutbound, OutboundError};
-pub use serve::{ServeError, Server, back_up, full_offer, migrate, open, restore, run_worker};
+pub use serve::{ServeError, Server, archivist, back_up, full_offer, migrate, open, restore, run_worker, seal};
 pub use smtp::{Sender, Smtp, SmtpError, SmtpPlace, SmtpSecurity};
 pub use web::{Viewer, page_list};

@@ -95,6 +95,13 @@ impl Outbound for HttpOutbound {
         Box::pin(self.post(request))
     }
 
+    fn bucket_client(&self, endpoint: Option<&str>) -> Result<Client, FetchError> {
+        if let Some(endpoint) = endpoint {
+            self.reach.check_bucket(&parse(endpoint)?)?;
+        }
+        Ok(self.client.clone())
+    }
+
     fn get<'a>(&'a self, url: &'a str, max_bytes: usize) -> BoxFuture<'a, Result<Bytes, FetchError>> {
         Box::pin(self.get(url, max_bytes))
     }
@@ -136,6 +143,15 @@ impl Reach {
             (_, Host::Localhost) => Err(out_of_reach()),
             ("http" | "https", host) => self.check_host(host),
             _ => Err(FetchError("pictures are fetched over http or https".into())),
+        }
+    }
+
+    /// https within reach, and never this machine: what is written there is not for it.
+    fn check_bucket(self, url: &Url) -> Result<(), FetchError> {
+        match (url.scheme(), host_address(url)) {
+            (_, Host::Localhost) => Err(out_of_reach()),
+            ("https", host) => self.check_host(host),
+            _ => Err(FetchError("buckets are spoken to over https".into())),
         }
     }
 

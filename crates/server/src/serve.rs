@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, AppParts, SystemEntropy};
+use crate::archive::{Archivist, ArchivistParts};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::first_clips::FirstClips;
@@ -25,7 +26,7 @@ use crate::mail::{Mail, Outbox};
 use crate::outbound::{HttpOutbound, OutboundError};
 use crate::smtp::{Smtp, SmtpError};
 use crate::worker::{Models, Worker, WorkerOptions, WorkerSignal};
-use crate::{batch_runner, first_clips, housekeeping, letters, webhooks};
+use crate::{archive, batch_runner, first_clips, housekeeping, letters, webhooks};
 
 /// How long the link that makes the administrator works.
 const SET_UP_LINK: Duration = Duration::from_secs(24 * 3600);
@@ -133,7 +134,10 @@ fn secrets_file(config: &Config) -> PathBuf {
 }
 
 /// Gives rows and objects their key of secrets.
-async fn seal(store: Store, objects: Objects, config: &Config) -> Result<(Store, Objects), ServeError> {
+///
+/// # Errors
+/// [`ServeError`] if there is none, or another than the rows were sealed with.
+pub async fn seal(store: Store, objects: Objects, config: &Config) -> Result<(Store, Objects), ServeError> {
     use crate::clock::Clock as _;
     let sealer = sealer(config)?;
     let (store, objects) = (store.sealed_with(sealer.clone()), objects.sealed_with(sealer));
@@ -151,6 +155,24 @@ async fn seal_webhook_secrets(store: &Store) -> Result<(), ServeError> {
         tracing::info!(endpoints = sealed, "secrets of webhooks that stood in clear are sealed now");
     }
     Ok(())
+}
+
+/// What makes archives of an installation and brings them back, beside a server that may run: `misora export` and `misora import`.
+///
+/// # Errors
+/// [`ServeError::Outbound`].
+pub fn archivist(config: &Config, store: &Store, objects: &Objects, key: SigningKey) -> Result<Archivist, ServeError> {
+    let settings = config.settings();
+    let parts = ArchivistParts {
+        instance: settings.base_url,
+        tier: settings.default_tier,
+        visible_mark: settings.visible_mark,
+        key,
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+        outbound: Arc::new(HttpOutbound::new(config.allow_private_webhooks)?),
+    };
+    Ok(Archivist::new(store.clone(), objects.clone(), parts))
 }
 
 /// Brings the tables up to date: `misora migrate`.
@@ -257,6 +279,8 @@ impl Server {
         tasks.spawn(async move { letters::run(&shared, &until).await });
         let (shared, until) = looped(&app);
         tasks.spawn(async move { batch_runner::run(&shared, &until).await });
+        let (shared, until) = looped(&app);
+        tasks.spawn(async move { archive::run(&shared, &until).await });
         let (shared, until) = looped(&app);
         tasks.spawn(async move { first_clips::run(&shared, &until).await });
 

@@ -37,6 +37,8 @@ const FORM: u64 = 1;
 const MIGRATIONS: &str = "_sqlx_migrations";
 /// Migrations put a row into these.
 const SEEDED: &[&str] = &["audit_head", "queue_clock"];
+/// Archives of people are copies, and gone in days.
+const LEFT_OUT: [&str; 2] = ["exports/", "imports/"];
 /// Rows read at a time, so that a long table never lies in memory whole.
 const PAGE: u32 = 1000;
 
@@ -59,7 +61,8 @@ pub async fn backup(store: &Store, objects: &Objects, folder: &Path) -> Result<(
     }
     let version = version(&mut tx).await?;
     drop(tx);
-    for key in objects.list("").await? {
+    let kept = |key: &ObjectKey| !LEFT_OUT.iter().any(|prefix| key.as_str().starts_with(prefix));
+    for key in objects.list("").await?.into_iter().filter(kept) {
         match objects.raw(&key).await {
             Ok(mut pieces) => {
                 let path = folder.join(OBJECTS).join(key.as_str());
@@ -238,8 +241,10 @@ struct Table {
     key: Vec<String>,
     /// A column whose numbers PostgreSQL gives by itself.
     identity: Option<String>,
-    /// The tables that its rows name.
+    /// The tables that its rows name, without itself.
     parents: BTreeSet<String>,
+    /// Columns that name rows of the same table.
+    own: Vec<String>,
 }
 
 /// What a column holds. SQLite keeps ids as bytes.
@@ -272,7 +277,7 @@ async fn tables(tx: &mut Tx) -> Result<Vec<Table>, StoreError> {
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name",
             "SELECT name, type AS kind, 'NO' AS is_identity FROM pragma_table_info($1) ORDER BY cid",
             "SELECT name FROM pragma_table_info($1) WHERE pk > 0 ORDER BY pk",
-            "SELECT DISTINCT \"table\" AS parent FROM pragma_foreign_key_list($1)",
+            "SELECT \"table\" AS parent, \"from\" AS child FROM pragma_foreign_key_list($1) ORDER BY id",
         ),
         Tx::Postgres(_) => (
             "SELECT table_name::text AS name FROM information_schema.tables
@@ -285,8 +290,9 @@ async fn tables(tx: &mut Tx) -> Result<Vec<Table>, StoreError> {
              JOIN pg_attribute ON attrelid = indrelid AND attnum = part.number
              WHERE indisprimary AND relname = $1 AND relnamespace = current_schema()::text::regnamespace
              ORDER BY part.place",
-            "SELECT DISTINCT parent.relname::text AS parent FROM pg_constraint
+            "SELECT parent.relname::text AS parent, attname::text AS child FROM pg_constraint
              JOIN pg_class child ON child.oid = conrelid JOIN pg_class parent ON parent.oid = confrelid
+             JOIN pg_attribute ON attrelid = conrelid AND attnum = conkey[1]
              WHERE contype = 'f' AND child.relname = $1 AND child.relnamespace = current_schema()::text::regnamespace",
         ),
     };
@@ -313,9 +319,11 @@ async fn tables(tx: &mut Tx) -> Result<Vec<Table>, StoreError> {
             return Err(refused(format!("the table {} has no primary key to put it in order by", table.name)));
         }
         for row in tx.all(parents, args![table.name.as_str()]).await? {
-            table.parents.insert(row.text("parent")?);
+            match row.text("parent")? {
+                parent if parent == table.name => table.own.push(row.text("child")?),
+                parent => _ = table.parents.insert(parent),
+            }
         }
-        table.parents.remove(&table.name);
         tables.push(table);
     }
     Ok(tables)
@@ -410,14 +418,32 @@ async fn read_rows(tx: &mut Tx, table: &Table, file: impl BufRead) -> Result<(),
     let given = matches!(tx, Tx::Postgres(_)) && table.identity.is_some();
     let overriding = if given { " OVERRIDING SYSTEM VALUE" } else { "" };
     let sql = format!("INSERT INTO {} ({}){overriding} VALUES ({})", table.name, names.join(", "), places.join(", "));
+    // A row may name one that comes after it: those names are written when all rows are there.
+    let place_of = |column: &String| names.iter().position(|name| name == column);
+    let own: Vec<usize> = table.own.iter().filter_map(place_of).collect();
+    let key: Vec<usize> = table.key.iter().filter_map(place_of).collect();
+    let mut later = Vec::new();
     for (at, line) in lines.enumerate() {
         let line = line.map_err(step("reading the rows"))?;
-        let values: Vec<Json> = serde_json::from_str(&line).map_err(|_| damaged(at + 1))?;
+        let mut values: Vec<Json> = serde_json::from_str(&line).map_err(|_| damaged(at + 1))?;
         if values.len() != kinds.len() {
             return Err(damaged(at + 1));
         }
+        if own.iter().any(|place| !values[*place].is_null()) {
+            let kept = own.iter().chain(&key).map(|place| read(&values[*place], kinds[*place]));
+            later.push(kept.collect::<Option<Vec<Value>>>().ok_or_else(|| damaged(at + 1))?);
+            own.iter().for_each(|place| values[*place] = Json::Null);
+        }
         let values: Option<Vec<Value>> = values.iter().zip(&kinds).map(|(value, kind)| read(value, *kind)).collect();
         tx.execute(sql.clone(), &values.ok_or_else(|| damaged(at + 1))?).await?;
+    }
+    let set = |columns: &[usize], from: usize, between: &str| {
+        let each = columns.iter().enumerate().map(|(at, place)| format!("{} = ${}", names[*place], from + at));
+        each.collect::<Vec<_>>().join(between)
+    };
+    let (own_set, key_set) = (set(&own, 1, ", "), set(&key, own.len() + 1, " AND "));
+    for values in later {
+        tx.execute(format!("UPDATE {} SET {own_set} WHERE {key_set}", table.name), &values).await?;
     }
     if let (true, Some(column)) = (given, &table.identity) {
         // Numbers go on behind the last one.

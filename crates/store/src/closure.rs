@@ -204,6 +204,9 @@ impl Store {
     /// [`StoreError::Database`].
     pub async fn erase_rows(&self, closure: &Closure, ghost: IdentityId, now: Timestamp) -> Result<Erased, StoreError> {
         let (identity, owner) = (closure.identity, closure.owner);
+        if owner != Owner::Account {
+            self.delete_archives(identity, owner.as_str(), now).await?;
+        }
         if owner == Owner::Service(Service::Video) && !self.stop_making(identity, now).await? {
             return Ok(Erased::Later);
         }

@@ -438,6 +438,9 @@ values! {
     Uuid: platform::FolderId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::SunsetId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::CommentId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::ExportId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::ImportId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::DestinationId, value => Uuid::from_bytes(value.bytes());
     Bytes: platform::LinkToken, value => value.bytes().to_vec();
 }
 

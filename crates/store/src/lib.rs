@@ -44,7 +44,10 @@ mod webhook;
 
 mod social;
 
+mod archive;
 mod closure;
+mod export;
+mod import;
 mod retention;
 
 mod backup;
@@ -58,17 +61,23 @@ mod error;
 
 pub use accept::{Accept, Accepted, BatchLine, Idempotency, NewGeneration};
 pub use api_key::KeyLetter;
+pub use archive::{
+    ARCHIVE_CLASSES, ArchiveClass, ArchiveColumn, ArchiveKind, ArchiveRow, ArchiveTable, ArchiveValue, LeftOut,
+    Restored, Restoring, RowToRestore,
+};
 pub use audit::{AuditBreak, AuditChain, AuditEntry};
 pub use backup::{backup, backup_keys, restore};
 pub use batch::{Batch, BatchCounts, BatchItem, NewBatch, NewBatchItem};
 pub use character::Character;
 pub use closure::{Closure, Erased, Receipt, Undone};
 pub use error::StoreError;
+pub use export::{Destination, Export, ExportPart, ExportState, NewExport};
 pub use file::File;
 pub use folder::Folder;
 pub use generation::{Cancellation, Generation, GenerationPage, PublishedVideo};
 pub use holdings::{Figures, Held, Holding, Holdings, KEEPERS, Keeper, RowObjects};
 pub use identity::{CredentialKind, Identity};
+pub use import::{Import, ImportState};
 pub use keyring::Subject;
 pub use ledger::{Balance, LedgerEntry, UsageDay};
 pub use letter::{Letter, WaitingLetter};

@@ -11,11 +11,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
+use object_store::client::{HttpClient, HttpConnector};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutPayload, WriteMultipart};
-use platform::{IdentityId, PostId, Service, Timestamp, VideoId};
+use object_store::{
+    ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutPayload, WriteMultipart,
+};
+use platform::{ExportId, IdentityId, ImportId, PostId, Service, Timestamp, VideoId};
 use provenance::SignedVideo;
 use sha2::{Digest, Sha256};
 
@@ -97,7 +100,7 @@ pub enum ByteRange {
 }
 
 /// How the names of all objects begin.
-pub const OBJECT_PREFIXES: [&str; 3] = ["renders/", "uploads/", "posts/"];
+pub const OBJECT_PREFIXES: [&str; 5] = ["renders/", "uploads/", "posts/", "exports/", "imports/"];
 
 impl Objects {
     /// Opens a place for objects. Without [`Self::sealed_with`] nothing that is somebody's can be put or read.
@@ -120,7 +123,7 @@ impl Objects {
                 (Arc::new(open()?.with_automatic_cleanup(true)), Arc::new(open()?.with_fsync(true)))
             }
             ObjectsPlace::S3(place) => {
-                let store = Arc::new(place.open()?);
+                let store = Arc::new(place.open(None)?);
                 (store.clone(), store)
             }
         };
@@ -162,10 +165,78 @@ impl Objects {
         attempt: u32,
         video: SignedVideo,
     ) -> Result<StoredVideo, StoreError> {
+        self.put_signed(subject, &ObjectKey::render_prefix(id, attempt), video).await
+    }
+
+    async fn put_signed(&self, subject: Subject, prefix: &str, video: SignedVideo) -> Result<StoredVideo, StoreError> {
         let bytes = Bytes::from(video.into_bytes());
         let size_bytes = bytes.len() as u64;
-        let (key, sha256) = self.put(subject, &ObjectKey::render_prefix(id, attempt), "mp4", bytes).await?;
+        let (key, sha256) = self.put(subject, prefix, "mp4", bytes).await?;
         Ok(StoredVideo { key, size_bytes, sha256 })
+    }
+
+    /// Keeps a file that an archive is made of. Archives hold what belongs to several services, lie open, and not for long: no backup has them.
+    ///
+    /// # Errors
+    /// [`StoreError::Objects`].
+    pub async fn put_archive_part(&self, export: ExportId, bytes: Bytes) -> Result<ObjectKey, StoreError> {
+        self.put_open(&ObjectKey::export_prefix(export), bytes).await
+    }
+
+    /// Copies an object for an archive, so that the archive is whole for as long as it can be fetched.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if the object has gone.
+    pub async fn copy_for_archive(&self, export: ExportId, from: &ObjectKey) -> Result<ObjectKey, StoreError> {
+        let name = from.0.rsplit('/').next().unwrap_or_default();
+        let copy = ObjectKey(format!("{}/{name}", ObjectKey::export_prefix(export)));
+        let content = self.get(from, None).await?;
+        self.write(&copy, content.stream).await?;
+        Ok(copy)
+    }
+
+    /// Keeps a piece of an archive that someone brings.
+    ///
+    /// # Errors
+    /// [`StoreError::Objects`].
+    pub async fn put_import_part(&self, import: ImportId, number: u32, bytes: Bytes) -> Result<ObjectKey, StoreError> {
+        self.put_open(&format!("{}/{number:06}", ObjectKey::import_prefix(import)), bytes).await
+    }
+
+    async fn put_open(&self, prefix: &str, bytes: Bytes) -> Result<ObjectKey, StoreError> {
+        let key = ObjectKey(format!("{prefix}/{}.bin", sha256_hex(&bytes)));
+        match self.store.put_opts(&key.path(), PutPayload::from(bytes), PutMode::Create.into()).await {
+            // The same content is there: the name says so.
+            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(key),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Keeps a signed video that a post brought along from an archive.
+    ///
+    /// # Errors
+    /// [`StoreError::Erased`], [`StoreError::Objects`].
+    pub async fn put_post_video(
+        &self,
+        subject: Subject,
+        post: PostId,
+        video: SignedVideo,
+    ) -> Result<StoredVideo, StoreError> {
+        self.put_signed(subject, &ObjectKey::post_prefix(post), video).await
+    }
+
+    /// Keeps a picture of a post that an archive brought along. `extension` is without dot.
+    ///
+    /// # Errors
+    /// [`StoreError::Erased`], [`StoreError::Objects`].
+    pub async fn put_post_picture(
+        &self,
+        subject: Subject,
+        post: PostId,
+        extension: &'static str,
+        bytes: Bytes,
+    ) -> Result<ObjectKey, StoreError> {
+        Ok(self.put(subject, &ObjectKey::post_prefix(post), extension, bytes).await?.0)
     }
 
     /// Keeps a picture derived from a video of one attempt, such as its thumbnail. `extension` is without dot.
@@ -476,6 +547,16 @@ impl ObjectKey {
         format!("posts/{id}")
     }
 
+    /// All objects of an archive.
+    pub(crate) fn export_prefix(id: ExportId) -> String {
+        format!("exports/{id}")
+    }
+
+    /// All objects of an archive that someone brings.
+    pub(crate) fn import_prefix(id: ImportId) -> String {
+        format!("imports/{id}")
+    }
+
     /// A name from a row.
     pub(crate) fn from_row(key: String) -> Self {
         Self(key)
@@ -519,7 +600,51 @@ impl StoredVideo {
 }
 
 impl S3Place {
-    fn open(&self) -> Result<object_store::aws::AmazonS3, StoreError> {
+    /// Writes a stream as an object of this bucket, for what a person keeps elsewhere. What does not come to its end is not there. A
+    /// client, if one is given, decides which addresses are spoken to.
+    ///
+    /// # Errors
+    /// [`StoreError::Objects`], or that of the stream.
+    pub async fn write(
+        &self,
+        name: &str,
+        mut bytes: BoxStream<'static, Result<Bytes, StoreError>>,
+        through: Option<reqwest::Client>,
+    ) -> Result<(), StoreError> {
+        let upload = self.open(through)?.put_multipart(&Path::from(name)).await?;
+        let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
+        loop {
+            let piece = match bytes.try_next().await {
+                Ok(None) => {
+                    upload.finish().await?;
+                    return Ok(());
+                }
+                Ok(Some(piece)) => upload.wait_for_capacity(1).await.map(|()| piece).map_err(StoreError::from),
+                Err(error) => Err(error),
+            };
+            match piece {
+                Ok(piece) => upload.put(piece),
+                Err(error) => {
+                    upload.abort().await?;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Whether the bucket has an object of this name.
+    ///
+    /// # Errors
+    /// [`StoreError::Objects`].
+    pub async fn has(&self, name: &str, through: Option<reqwest::Client>) -> Result<bool, StoreError> {
+        match self.open(through)?.head(&Path::from(name)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn open(&self, through: Option<reqwest::Client>) -> Result<object_store::aws::AmazonS3, StoreError> {
         // `object_store` leaves the choice of TLS to the process. A choice that was made before stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = AmazonS3Builder::new()
@@ -531,7 +656,20 @@ impl S3Place {
         if let Some(endpoint) = &self.endpoint {
             builder = builder.with_endpoint(endpoint).with_allow_http(endpoint.starts_with("http://"));
         }
+        if let Some(client) = through {
+            builder = builder.with_http_connector(Through(client));
+        }
         builder.build().map_err(|error| StoreError::ObjectsPlace(error.to_string()))
+    }
+}
+
+/// A client of the caller's in place of the library's own.
+#[derive(Debug)]
+struct Through(reqwest::Client);
+
+impl HttpConnector for Through {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.0.clone()))
     }
 }
 

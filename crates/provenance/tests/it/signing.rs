@@ -231,3 +231,24 @@ fn pictures_are_signed_in_every_format_that_is_given_out() {
     }
     assert!(matches!(sign_picture(CLIP, &created(), &key), Err(SignError::NotPicture { .. })));
 }
+
+#[test]
+fn a_video_from_elsewhere_is_signed_as_brought_here() {
+    let (_dir, key) = installation("Paper Studio");
+    // One that was signed stays as it is; one that was not, is no signed video.
+    let first = sign(CLIP, &created(), &key).unwrap();
+    assert_eq!(provenance::signed_already(first.bytes().to_vec()).unwrap(), first);
+    assert!(provenance::signed_already(CLIP.to_vec()).is_err());
+    let mut flipped = first.bytes().to_vec();
+    let at = flipped.len() - 9;
+    flipped[at] ^= 1;
+    assert!(provenance::signed_already(flipped).is_err());
+
+    let plain = provenance::without_credentials(first.bytes());
+    assert_eq!(plain.len(), first.bytes().len());
+    let brought = sign(&plain, &made_from(first.bytes(), Action::Imported, "theirs"), &key).unwrap();
+    let report = verify(brought.bytes(), &TrustedRoots::installation(&key));
+    assert_eq!((report.state, report.action, report.generated), (State::Untouched, Some(Action::Imported), false));
+    assert_eq!(report.parents[0].action, Some(Action::Created), "{report:#?}");
+    assert!(report.summary().contains("brought here from elsewhere"));
+}

@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use platform::{GenerationState, Service, VideoId};
-use store::{ByteRange, Generation, LinkSignature, ObjectKey};
+use store::{ByteRange, Generation, LinkSignature, ObjectBytes, ObjectKey, StoreError};
 
 use crate::app::App;
 use crate::http::auth::{Access, KeyCaller};
@@ -143,7 +143,19 @@ pub(crate) async fn send_object(
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     let name = key.as_str().rsplit('/').next().unwrap_or_default();
-    let etag = format!("\"{}\"", name.split('.').next().unwrap_or_default());
+    let hash = name.split('.').next().unwrap_or_default();
+    send_bytes(hash, media_type, filename, headers, |range| app.objects.get(key, range)).await
+}
+
+/// Answers with bytes of this hash, or a range of them, that `open` gives.
+pub(crate) async fn send_bytes<F: Future<Output = Result<ObjectBytes, StoreError>>>(
+    hash: &str,
+    media_type: &str,
+    filename: &str,
+    headers: &HeaderMap,
+    open: impl FnOnce(Option<ByteRange>) -> F,
+) -> Result<Response, ApiError> {
+    let etag = format!("\"{hash}\"");
     let mut answer = HeaderMap::new();
     let mut set = |name, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -161,8 +173,8 @@ pub(crate) async fn send_object(
     let same = headers.get(header::IF_RANGE).is_none_or(|value| value.as_bytes() == etag.as_bytes());
     let range = headers.get(header::RANGE).filter(|_| same).and_then(|value| read_range(value.to_str().ok()?));
     let partial = range.is_some();
-    let object = match app.objects.get(key, range).await {
-        Err(store::StoreError::Range { size_bytes }) => {
+    let object = match open(range).await {
+        Err(StoreError::Range { size_bytes }) => {
             let mut response = ApiError::range(size_bytes).into_response();
             if let Ok(value) = HeaderValue::from_str(&format!("bytes */{size_bytes}")) {
                 response.headers_mut().insert(header::CONTENT_RANGE, value);

@@ -31,7 +31,10 @@ pub(crate) mod webhook_endpoints;
 
 pub(crate) mod accounts;
 pub(crate) mod closures;
+pub(crate) mod destinations;
 mod evidence;
+pub(crate) mod exports;
+pub(crate) mod imports;
 pub(crate) mod keys;
 mod leaks;
 pub(crate) mod memberships;
@@ -92,6 +95,9 @@ fn all_endpoints() -> Vec<Endpoint> {
         closures::endpoints(),
         keys::endpoints(),
         evidence::endpoints(),
+        exports::endpoints(),
+        imports::endpoints(),
+        destinations::endpoints(),
         leaks::endpoints(),
         decisions::endpoints(),
         admin::endpoints(),

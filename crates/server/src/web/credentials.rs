@@ -88,6 +88,7 @@ fn in_words(words: &'static Words, report: &Report) -> Credentials {
             Action::Edited => words.say("credentials.edited"),
             Action::Extended => words.say("credentials.extended"),
             Action::Trimmed => words.say("credentials.trimmed"),
+            Action::Imported => words.say("credentials.imported"),
         };
         facts.push((words.say("credentials.how"), how.to_owned()));
     }

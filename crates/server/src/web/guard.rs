@@ -131,6 +131,7 @@ fn back_from(path: &str) -> String {
         ["account", part @ ("keys" | "webhooks" | "profile" | "feed" | "security" | "notices")] => {
             format!("/account/{part}")
         }
+        ["account", "destination"] => "/account/export".into(),
         ["admin", part] => format!("/admin/{part}"),
         ["account", "close" | "erase"] => "/account/close".into(),
         ["account", "services"] => {

@@ -11,6 +11,7 @@ mod assets;
 
 mod account;
 mod admin;
+mod archives;
 mod clip;
 mod closing;
 mod credentials;
@@ -80,6 +81,11 @@ impl Page {
     fn with_picture(self) -> Self {
         Self { most_bytes: PICTURE_FORM_BYTES, ..self }
     }
+
+    /// A form that may hold an archive, as large as any request may be.
+    fn with_archive(self) -> Self {
+        Self { most_bytes: usize::MAX, ..self }
+    }
 }
 
 fn all_pages() -> Vec<Page> {
@@ -101,6 +107,7 @@ fn all_pages() -> Vec<Page> {
         account::pages(),
         closing::pages(),
         security::pages(),
+        archives::pages(),
         keys::pages(),
         admin::pages(),
         assets::pages(),
@@ -119,7 +126,8 @@ pub fn page_list() -> Vec<(Method, &'static str, Viewer)> {
 pub(crate) fn mount(router: Router<App>, app: &App) -> Router<App> {
     all_pages().into_iter().fold(router, |router, page| {
         let guarded = from_fn_with_state((app.clone(), page.viewer), guard::guard);
-        let limited = page.handler.layer(DefaultBodyLimit::max(page.most_bytes));
+        let most = usize::try_from(app.settings.max_body_bytes).unwrap_or(usize::MAX);
+        let limited = page.handler.layer(DefaultBodyLimit::max(page.most_bytes.min(most)));
         // Counted behind the guard, as with the API.
         let counted = limited.layer(from_fn_with_state(app.clone(), count_body));
         router.route(page.path, counted.layer(guarded))

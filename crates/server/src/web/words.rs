@@ -144,6 +144,7 @@ mod tests {
         assert!(asked.len() > 100, "{}", asked.len());
         let dynamic = [
             "class.",
+            "archive.is_",
             "error.",
             "feed.",
             "keeps.",

@@ -380,7 +380,7 @@ async function main() {
     await picture(browser, base, own, [
       ["make", "/make"], ["clip", clip], ["credentials", `${clip}/credentials`], ["library", "/library"], ["library-none", "/library?q=nothing"],
       ["library-favourites", "/library?only=favourites"], ["trash", "/library?in=trash"],
-      ["account", "/account"], ["keys", "/account/keys"], ["security", "/account/security"], ["confirm", "/confirm-password"],
+      ["account", "/account"], ["keys", "/account/keys"], ["security", "/account/security"], ["archives", "/account/export"], ["confirm", "/confirm-password"],
     ]);
     await picture(browser, base, own, [
       ["feed", "/"], ["post", post], ["profile", "/@mika"], ["own-profile", "/account/profile"], ["steer", "/account/feed"], ["notice-settings", "/account/notices"], ["search", "/search?q=boat"],
@@ -394,7 +394,7 @@ async function main() {
       ["admin-tiers", "/admin/tiers"], ["admin-models", "/admin/models"], ["admin-sunsets", "/admin/sunsets"],
     ]);
     await picture(browser, base, own, [
-      ["make-ja", "/make"], ["feed-ja", "/"], ["post-ja", post], ["account-ja", "/account"], ["security-ja", "/account/security"],
+      ["make-ja", "/make"], ["feed-ja", "/"], ["post-ja", post], ["account-ja", "/account"], ["security-ja", "/account/security"], ["archives-ja", "/account/export"],
       ["clip-ja", clip],
     ], "ja-JP");
 

@@ -24,6 +24,8 @@ pub(crate) use leaving::{LEAVING, leave};
 pub use message::{Conversation, Message, NewMessage};
 pub use notice::Notice;
 pub use post::{AuthorCard, NewPost, Post, PostEdit, PostMedia, RemixNode};
+pub(crate) use post::{shown, warm};
+pub(crate) use profile::is_reserved;
 pub use profile::{NewProfile, Profile};
 pub use relation::FollowState;
 pub use report::{NewReport, Report, ReportSubject};

@@ -604,7 +604,7 @@ pub(super) async fn withhold(tx: &mut Tx, id: PostId, withhold: bool, now: Times
 }
 
 /// A post has come into sight.
-async fn shown(tx: &mut Tx, id: PostId) -> Result<(), StoreError> {
+pub(crate) async fn shown(tx: &mut Tx, id: PostId) -> Result<(), StoreError> {
     index(tx, id).await?;
     warm(tx, id).await?;
     count_for_parent(tx, id, 1).await
@@ -656,7 +656,7 @@ async fn unindex(tx: &mut Tx, id: PostId) -> Result<(), StoreError> {
 }
 
 /// Says anew how warm a post is, after someone did something with it. Its row is locked.
-pub(super) async fn warm(tx: &mut Tx, id: PostId) -> Result<(), StoreError> {
+pub(crate) async fn warm(tx: &mut Tx, id: PostId) -> Result<(), StoreError> {
     let sql =
         "SELECT like_count, comment_count, remix_count, published_at FROM posts WHERE id = $1 AND place IS NOT NULL";
     let Some(row) = tx.first(sql, args![id]).await? else { return Ok(()) };

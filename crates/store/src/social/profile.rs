@@ -76,8 +76,7 @@ impl Store {
             return Err(StoreError::Exists("handle"));
         }
         // Nobody poses as who left.
-        let sql = "SELECT 1 AS one FROM reserved_handles WHERE skeleton = $1 AND (identity IS NULL OR identity <> $2)";
-        if tx.first(sql, args![handle.skeleton(), me]).await?.is_some() {
+        if is_reserved(&mut tx, handle, me).await? {
             return Err(StoreError::Exists("handle"));
         }
         let sql = "INSERT INTO profiles (identity, handle, display_name, bio, closed, created_at, updated_at)
@@ -157,6 +156,12 @@ impl Store {
         let row = self.database.first(sql, args![viewer.identity(), identity]).await?;
         from_row(&row.ok_or(StoreError::NotFound("profile"))?)
     }
+}
+
+/// Whether a handle is kept for someone else who left.
+pub(crate) async fn is_reserved(tx: &mut Tx, handle: &Handle, me: IdentityId) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 AS one FROM reserved_handles WHERE skeleton = $1 AND (identity IS NULL OR identity <> $2)";
+    Ok(tx.first(sql, args![handle.skeleton(), me]).await?.is_some())
 }
 
 /// Turns a second row of something unique into its refusal.

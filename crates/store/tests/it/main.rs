@@ -8,6 +8,7 @@ mod postgres;
 mod migrations;
 
 mod accepting;
+mod archives;
 mod folders;
 mod library;
 mod listing;

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
 use futures_util::future::try_join_all;
+use futures_util::{StreamExt, TryStreamExt};
 use platform::{FileId, IdentityId, PostId, Service, Timestamp, VideoId};
 use store::{ByteRange, ObjectKey, Objects, ObjectsPlace, PublishedVideo, S3Place, StoreError, Subject};
 
@@ -38,6 +38,14 @@ async fn s3() {
         secret_access_key: "test".into(),
     };
     assert!(!format!("{place:?}").contains("test\""));
+    // What comes in pieces is there whole, and what breaks off is not there.
+    let name = format!("archives/{}.zip", u64::from_be_bytes(entropy()));
+    let pieces = [Ok(Bytes::from_static(b"one ")), Ok(Bytes::from_static(b"two"))];
+    place.write(&name, futures_util::stream::iter(pieces).boxed(), None).await.unwrap();
+    assert!(place.has(&name, None).await.unwrap());
+    let broken = [Ok(Bytes::from_static(b"one ")), Err(StoreError::NotFound("object"))];
+    assert!(place.write("archives/broken.zip", futures_util::stream::iter(broken).boxed(), None).await.is_err());
+    assert!(!place.has("archives/broken.zip", None).await.unwrap());
     contract(&ObjectsPlace::S3(place)).await;
 }
 

@@ -3,11 +3,8 @@
 use std::collections::BTreeSet;
 
 use platform::{
-    BatchId, CharacterId, DecisionId, FileId, IDENTITY_GROUNDS, IdentityId, MembershipEvent, MembershipState,
-    PasskeyId, ProjectId, ProposedDecision, Role, Scope, Scopes, Service, Timestamp, WebhookEndpointId, WebhookSecret,
-};
 use serde_json::json;
-use store::{Character, File, NewBatch, Passkey, Subject, WebhookEndpoint};
+use store::{Character, Destination, File, NewBatch, Passkey, Subject, WebhookEndpoint};
 
 use super::site::{As, Sent, Site};
 use crate::loops::bed::{create, entropy};
@@ -91,6 +88,18 @@ DELETE /api/projects/{project}/keys/{key}            member          own
 POST   /api/projects/{project}/keys/{key}/rotate     member          own
 POST   /api/account/key-letters                      member
 GET    /api/account/evidence                         member
+POST   /api/exports                                  member
+GET    /api/exports                                  member
+GET    /api/exports/{id}                             member          own
+GET    /api/exports/{id}/content                     member          own
+DELETE /api/exports/{id}                             member          own
+POST   /api/imports                                  member
+GET    /api/imports                                  member
+GET    /api/imports/{id}                             member          own
+DELETE /api/imports/{id}                             member          own
+POST   /api/destinations                             member
+GET    /api/destinations                             member
+DELETE /api/destinations/{id}                        member          own
 POST   /api/decisions                                moderator
 GET    /api/admin/identities                         administrator
 GET    /api/admin/identities/{id}                    administrator
@@ -148,6 +157,9 @@ struct Things {
     passkey: String,
     receipt: String,
     proposal: String,
+    export: String,
+    import: String,
+    destination: String,
 }
 
 fn rows() -> impl Iterator<Item = (&'static str, &'static str, Vec<&'static str>)> {
@@ -233,6 +245,34 @@ impl Things {
             ends_at: None,
         };
         app.store.propose_decision(&proposal).await.unwrap();
+        // One of each is enough, and more may not wait at one time.
+        let export = match app.store.exports(identity).await.unwrap().first() {
+            Some(export) => export.id,
+            None => app.archivist().ask_for_export(identity, &["video"], None).await.unwrap(),
+        };
+        let import = match app.store.imports(identity).await.unwrap().first() {
+            Some(import) => import.id,
+            None => {
+                let (import, end) = (ImportId::new(now, entropy()), now + std::time::Duration::from_secs(60));
+                app.store.create_import(identity, import, "mine.zip", end, now).await.unwrap();
+                import
+            }
+        };
+        let destination = DestinationId::new(now, entropy());
+        let row = Destination {
+            id: destination,
+            identity,
+            kind: "folder".into(),
+            place: "/nowhere".into(),
+            secret: None,
+            services: vec!["video".into()],
+            every_days: 1,
+            next_at: now,
+            last_at: None,
+            error: None,
+            created_at: now,
+        };
+        app.store.create_destination(&row).await.unwrap();
         let keys = app.store.api_keys(project).await.unwrap();
         Self {
             key: keys.last().unwrap().id.to_string(),
@@ -244,6 +284,9 @@ impl Things {
             passkey: passkey.to_string(),
             receipt,
             proposal: proposal.id.to_string(),
+            export: export.to_string(),
+            import: import.to_string(),
+            destination: destination.to_string(),
         }
     }
 
@@ -260,6 +303,9 @@ impl Things {
             ("/v1/webhook_endpoints", &self.endpoint),
             ("/api/sessions", &session),
             ("/api/account/passkeys", &self.passkey),
+            ("/api/exports", &self.export),
+            ("/api/imports", &self.import),
+            ("/api/destinations", &self.destination),
             ("/api/admin/identities", &site.owner().to_string()),
             ("/api/admin/projects", &site.bed.project.to_string()),
             ("/api/receipts", &self.receipt),
@@ -437,7 +483,7 @@ async fn a_suspension_ends_by_itself_at_its_time() {
     assert_eq!(site.get("/v1/videos").await.error().1, "membership_suspended");
     // An end that was asked for and taken back changes nothing about it.
     let owner = site.sign_in(site.owner()).await;
-    for (path, ends_at) in [("close", json!(null)), ("undo", json!(end))] {
+    for (path, ends_at) in [("close", json!(end)), ("undo", json!(end))] {
         let body = Sent::Json(json!({ "confirm": "video" }));
         let answer = site.send("POST", &format!("/api/memberships/video/{path}"), As::Cookie(&owner), body).await;
         assert_eq!(answer.ok()["ends_at"], ends_at);

@@ -111,6 +111,14 @@ POST  /account/security/second-factor            person
 POST  /account/security/second-factor/confirm    person
 POST  /account/security/second-factor/off        person
 POST  /account/security/key-letters              person
+GET   /account/export                            person
+POST  /account/export                            person
+GET   /account/export/{id}/content               person  own
+POST  /account/export/{id}/delete                person  own
+POST  /account/import                            person
+POST  /account/import/{id}/delete                person  own
+POST  /account/destination                       person
+POST  /account/destination/{id}/delete           person  own
 POST  /language                                  anyone
 GET   /account/keys                              person
 POST  /account/projects                          person
