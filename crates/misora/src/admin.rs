@@ -4,14 +4,16 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::arguments::{AdminCommand, AdminOptions, AuditCommand, SunsetOptions, TierOptions};
-use crate::serve::{config, runtime};
 use anyhow::{Context, Result, bail};
 use platform::{
+    ApiKey, ApiKeyId, ApiKeySecret, DestinationId, IdentityId, Invite, MembershipEvent, ModelName, Posting,
+    PostingLimit, ProjectId, Quotas, Role, Scopes, Service, SunsetId, SunsetSubject, Tier, Token, TokenKind,
+};
+use server::archive::{BucketSecret, FOLDER, OWNERS, S3};
 use server::{Clock as _, Entropy as _, SystemClock, SystemEntropy, rfc3339};
 use store::{AuditBreak, AuditEntry, Destination, NewSunset, Project, Store, StoreError, StoredInvite};
-use server::archive::{BucketSecret, FOLDER, OWNERS, S3};
-use crate::arguments::{AdminCommand, AdminOptions, TierOptions};
+
+use crate::arguments::{AdminCommand, AdminOptions, AuditCommand, SunsetOptions, TierOptions};
 use crate::serve::{config, runtime};
 
 /// The tier that an installation starts with.

@@ -3,6 +3,10 @@
 use std::collections::BTreeSet;
 
 use platform::{
+    BatchId, CharacterId, DecisionId, DestinationId, FileId, IDENTITY_GROUNDS, IdentityId, ImportId, MembershipEvent,
+    MembershipState, PasskeyId, ProjectId, ProposedDecision, Role, Scope, Scopes, Service, Timestamp,
+    WebhookEndpointId, WebhookSecret,
+};
 use serde_json::json;
 use store::{Character, Destination, File, NewBatch, Passkey, Subject, WebhookEndpoint};
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use server::archive::{self, Archivist, ArchivistParts, FOLDER, OWNERS};
 use server::{HttpOutbound, SystemClock, SystemEntropy};
 use sha2::{Digest, Sha256};
-use store::{ARCHIVE_CLASSES, ArchiveTable, Destination, File, Objects, ObjectsPlace, Project, Store};
+use store::{ARCHIVE_CLASSES, ArchiveTable, Destination, File, Objects, ObjectsPlace, Project, Store, Subject};
 
 use super::site::{As, Sent, Site, small};
 use crate::loops::bed::{Bed, entropy, key};
