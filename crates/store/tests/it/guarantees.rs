@@ -116,8 +116,9 @@ fn owners_of(table: &str) -> BTreeSet<&'static str> {
     owners
 }
 
-/// Tables in which an end itself is written down.
-const ABOUT_ENDS: [&str; 4] = ["memberships", "closures", "receipts", "object_deletions"];
+/// Tables in which an end itself is written down, and those of archives: they hold copies of what ends, and go with it.
+const ABOUT_ENDS: [&str; 8] =
+    ["memberships", "closures", "receipts", "object_deletions", "exports", "export_parts", "imports", "import_parts"];
 
 /// All orders of all choices of these.
 fn orders(of: &[Service]) -> Vec<Vec<Service>> {
