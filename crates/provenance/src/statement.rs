@@ -319,11 +319,11 @@ mod tests {
     #[test]
     fn facts_are_told_one_a_line() {
         let mut lines = Vec::new();
-        let facts = json!({ "complete": true, "kept": [], "services": ["video", "api"], "stores": [{ "name": "rows", "gone": 3 }] });
+        let facts = json!({ "complete": true, "kept": [], "services": ["video", "api"], "stores": [{ "gone": 3 }, { "name": "rows" }] });
         tell(&facts, "", &mut lines);
         assert_eq!(
             lines,
-            ["complete: yes", "kept: ", "services: video, api", "stores.1.gone: 3", "stores.1.name: rows"]
+            ["complete: yes", "kept: ", "services: video, api", "stores.1.gone: 3", "stores.2.name: rows"]
         );
     }
 

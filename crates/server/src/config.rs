@@ -515,6 +515,7 @@ mod tests {
                 (_, Form::Pairs) => "sora-2=paper-1, sora-2-pro=paper-1",
                 ("language", _) => "ja",
                 ("contact", _) => "help@example.org",
+                ("retention", _) => concat!(env!("CARGO_MANIFEST_DIR"), "/../store/src/retention.json"),
                 ("mail_url", _) => "smtps://mail.example.org",
                 ("mail_from", _) => "Misora <misora@example.org>",
                 ("secrets_key", _) => "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=",

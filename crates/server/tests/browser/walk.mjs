@@ -375,12 +375,13 @@ async function main() {
     const own = (await context.cookies()).filter((cookie) => cookie.name === "misora_session");
     const administrator = (await adminContext.cookies()).filter((cookie) => cookie.name === "misora_session");
     await picture(browser, base, [], [
-      ["sign-in", "/sign-in"], ["sign-up", "/sign-up"], ["forgotten", "/forgotten-password"], ["set-up", "/set-up"], ["nowhere", "/nowhere"],
+      ["sign-in", "/sign-in"], ["sign-up", "/sign-up"], ["forgotten", "/forgotten-password"], ["set-up", "/set-up"], ["nowhere", "/nowhere"], ["retention", "/retention"],
     ]);
     await picture(browser, base, own, [
       ["make", "/make"], ["clip", clip], ["credentials", `${clip}/credentials`], ["library", "/library"], ["library-none", "/library?q=nothing"],
       ["library-favourites", "/library?only=favourites"], ["trash", "/library?in=trash"],
       ["account", "/account"], ["keys", "/account/keys"], ["security", "/account/security"], ["archives", "/account/export"], ["confirm", "/confirm-password"],
+      ["closing-social", "/account/services/social/close"], ["closing-account", "/account/close"],
     ]);
     await picture(browser, base, own, [
       ["feed", "/"], ["post", post], ["profile", "/@mika"], ["own-profile", "/account/profile"], ["steer", "/account/feed"], ["notice-settings", "/account/notices"], ["search", "/search?q=boat"],
@@ -395,7 +396,7 @@ async function main() {
     ]);
     await picture(browser, base, own, [
       ["make-ja", "/make"], ["feed-ja", "/"], ["post-ja", post], ["account-ja", "/account"], ["security-ja", "/account/security"], ["archives-ja", "/account/export"],
-      ["clip-ja", clip],
+      ["clip-ja", clip], ["closing-ja", "/account/services/social/close"],
     ], "ja-JP");
 
     step("a block, and neither sees the other");
@@ -404,6 +405,63 @@ async function main() {
     await page.click("form[action$='/block'] button");
     const gone = await yuki.goto(base + post);
     if (gone.status() !== 404) complain(`whoever is blocked still sees the post: ${gone.status()}`);
+
+    step("sharing ends, making and a key go on, and it is taken back");
+    await page.goto(`${base}/account/keys`);
+    const key = await page.evaluate(async () => {
+      const projects = await (await fetch("/api/projects")).json();
+      const made = await fetch(`/api/projects/${projects.data[0].id}/keys`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ name: "walk" }) });
+      return (await made.json()).secret;
+    });
+    const works = async (path) => (await fetch(base + path, { headers: { authorization: `Bearer ${key}` } })).status;
+    await page.goto(`${base}/account/services/social/close`);
+    await page.waitForSelector("text=These services are not affected: Making, API");
+    await page.fill("#confirm", "social");
+    await page.click("form[action$='/close'] button.danger");
+    await page.waitForURL(`${base}/account?notice=service`);
+    await page.screenshot({ path: join(folder, "social-is-ending.png"), fullPage: true });
+    if ((await page.goto(`${base}/library`)).status() !== 200) complain("the end of sharing ended the library");
+    if (await works("/v1/models") !== 200 || await works("/v1/videos") !== 200) complain("the end of sharing ended a key");
+    if ((await admin.goto(base + post)).status() !== 404) complain("a post outlives the end of sharing");
+    await page.goto(`${base}/account/services/social/close`);
+    await page.click("form[action$='/undo'] button");
+    await page.waitForURL(`${base}/account?notice=service`);
+    if ((await page.goto(base + post)).status() !== 200) complain("a post did not come back");
+
+    step("an archive of everything is made and fetched");
+    await page.goto(`${base}/account/export`);
+    await page.click("form[action='/account/export'] button");
+    for (let tries = 0; tries < 60 && await page.locator("a[href*='/account/export/'][href$='/content']").count() === 0; tries++) {
+      await page.waitForTimeout(1000);
+      await page.goto(`${base}/account/export`);
+    }
+    await page.screenshot({ path: join(folder, "archive-is-ready.png"), fullPage: true });
+    const archive = await page.locator("a[href*='/account/export/'][href$='/content']").first().getAttribute("href");
+    const head = await page.evaluate(async (href) => [...new Uint8Array(await (await fetch(href)).arrayBuffer()).slice(0, 4)], archive);
+    if (String(head) !== "80,75,3,4") complain(`the archive is no ZIP: ${head}`);
+
+    step("an account ends at once, and its address joins again");
+    await yuki.goto(`${base}/account/close`);
+    await yuki.fill("#confirm", "yuki@example.org");
+    await yuki.click("form[action='/account/close'] button.danger");
+    await yuki.waitForURL(`${base}/account?notice=service`);
+    await yuki.goto(`${base}/account/close`);
+    await yuki.screenshot({ path: join(folder, "account-is-ending.png"), fullPage: true });
+    await yuki.click("details:has(form[action='/account/erase']) summary");
+    await yuki.fill("#confirm", "yuki@example.org");
+    await yuki.click("form[action='/account/erase'] button.danger");
+    for (let tries = 0; tries < 30 && !yuki.url().includes("/sign-in"); tries++) {
+      await yuki.waitForTimeout(1000);
+      await yuki.goto(`${base}/account`);
+    }
+    await yuki.goto(`${base}/sign-up`);
+    await yuki.fill("#email", "yuki@example.org");
+    await yuki.fill("#password", PASSWORD);
+    await yuki.click("main button.act");
+    await yuki.goto(`${base}/library`);
+    await yuki.waitForSelector("text=An empty sky");
+    await yuki.screenshot({ path: join(folder, "back-with-nothing.png"), fullPage: true });
+    if ((await yuki.goto(`${base}/@yuki`)).status() !== 404) complain("the profile of before is still there");
     await firstStart(browser);
   } finally {
     await browser.close();
