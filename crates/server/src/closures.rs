@@ -1,14 +1,13 @@
 //! Ends whose time has come: rows, objects and keys go, and a signed receipt says what went, what stays and why.
 
-use platform::{IdentityId, Owner, ReceiptId, Service, Timestamp, Trigger};
+use platform::{IdentityId, LetterId, Owner, ReceiptId, Service, Timestamp, Trigger};
 use serde_json::{Value as Json, json};
-use store::{Closure, Erased, Held, Receipt, StoreError};
+use store::{Closure, Erased, Held, Letter, Receipt, StoreError};
 
 use crate::app::App;
-use crate::letters;
 
 /// Ends that one round looks at.
-const AT_ONCE: u32 = 20;
+const AT_ONCE: u32 = 1000;
 
 /// What receipts are, for whoever verifies one.
 const KIND: &str = "misora-deletion-receipt+json";
@@ -24,7 +23,16 @@ pub async fn finish_due(app: &App) -> Result<usize, StoreError> {
         let due = app.store.due_closures(AT_ONCE, app.now()).await?;
         let mut here = 0;
         for closure in &due {
-            here += usize::from(finish(app, closure).await?);
+            match finish(app, closure).await {
+                Ok(done) => here += usize::from(done),
+                // Another node finished it meanwhile.
+                Err(StoreError::NotFound(_)) => {}
+                // The others are not to wait for it.
+                Err(error) => {
+                    let cause = &error as &dyn std::error::Error;
+                    tracing::error!(error = cause, owner = closure.owner.as_str(), "an end could not be carried out");
+                }
+            }
         }
         finished += here;
         if here == 0 {
@@ -36,7 +44,7 @@ pub async fn finish_due(app: &App) -> Result<usize, StoreError> {
 /// Finishes one end; says whether it is whole.
 async fn finish(app: &App, closure: &Closure) -> Result<bool, StoreError> {
     let now = app.now();
-    let held = app.store.begin_erasure(closure).await?;
+    let held = app.store.begin_erasure(closure, now).await?;
     let ghost = IdentityId::new(now, app.random());
     if app.store.erase_rows(closure, ghost, now).await? == Erased::Later {
         return Ok(false);
@@ -52,7 +60,7 @@ async fn finish(app: &App, closure: &Closure) -> Result<bool, StoreError> {
         }
     }
     // The key last: what was not deleted, and what lies in backups, cannot be read from then on.
-    let key_gone = match destroy_keys(app, closure, now).await {
+    let key_gone = match destroy_keys(app, closure, closure.partial_at.unwrap_or(now)).await {
         Ok(()) => true,
         Err(error) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "a key was not destroyed yet");
@@ -71,18 +79,17 @@ async fn finish(app: &App, closure: &Closure) -> Result<bool, StoreError> {
         _ => None,
     };
     let mail = app.link_key.keyed_hash(account.as_deref().unwrap_or_default());
-    if app.store.finish_erasure(closure, &receipt, mail, now).await?
-        && let Some(address) = account
-    {
-        // The last letter: the address is nowhere else any more.
+    // The last letter, in the same step: the address is nowhere else after it.
+    let letter = account.map(|to| {
         let body = format!(
             "Your account at {base} and everything in it was erased. You can join again at any time.\n\n\
              This is the receipt. Keep it: `misora verify FILE` proves that it is ours.\n\n{receipt}\n",
             base = app.settings.base_url,
             receipt = receipt.body,
         );
-        letters::post(app, &address, "Your account was erased", body).await?;
-    }
+        Letter { id: LetterId::new(now, app.random()), to, subject: "Your account was erased".into(), body, at: now }
+    });
+    app.store.finish_erasure(closure, &receipt, mail, letter.as_ref(), now).await?;
     app.keys.clear();
     Ok(true)
 }

@@ -97,7 +97,11 @@ pub async fn tidy(app: &App) -> Result<Tidied, StoreError> {
     }
     let mut prefixes = 0;
     for prefix in app.store.object_deletions(AT_ONCE).await? {
-        app.objects.delete_under(&prefix).await?;
+        if let Err(error) = app.objects.delete_under(&prefix).await {
+            // It stays asked for; the others are not to wait for it.
+            tracing::warn!(error = &error as &dyn std::error::Error, %prefix, "objects were not deleted yet");
+            continue;
+        }
         app.store.object_deletion_done(&prefix).await?;
         prefixes += 1;
     }

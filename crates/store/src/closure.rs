@@ -6,8 +6,10 @@ use serde_json::{Value as Json, json};
 
 use crate::database::{Row, Tx, Value, args};
 use crate::error::{StoreError, corrupt};
+use crate::export::drop_exports;
 use crate::generation::word;
 use crate::holdings::{Held, Holding, RowObjects};
+use crate::letter::{Letter, insert_letter};
 use crate::membership::{from_row as membership_from_row, move_membership};
 use crate::social::leave;
 use crate::store::Store;
@@ -23,6 +25,8 @@ pub struct Closure {
     pub asked_at: Timestamp,
     /// Until when it can be taken back.
     pub erase_at: Timestamp,
+    /// When the erasing began.
+    pub begun_at: Option<Timestamp>,
     /// What there was when the erasing began; nothing before.
     pub counted: Option<Vec<Held>>,
     /// When a receipt said that not every place had confirmed.
@@ -113,7 +117,7 @@ impl Store {
         let mut tx = self.database.begin().await?;
         // An account comes back with what was closed in the same moment.
         let sql = format!(
-            "SELECT * FROM closures WHERE identity = $1 AND counted IS NULL AND (service = $2 OR ($2 = 'account' AND asked_at =
+            "SELECT * FROM closures WHERE identity = $1 AND begun_at IS NULL AND (service = $2 OR ($2 = 'account' AND asked_at =
              (SELECT a.asked_at FROM closures a WHERE a.identity = $1 AND a.service = 'account'))) ORDER BY service{}",
             tx.for_update()
         );
@@ -144,7 +148,8 @@ impl Store {
     /// [`StoreError::NotFound`] if none was.
     pub async fn erase_now(&self, identity: IdentityId, owner: Owner, now: Timestamp) -> Result<(), StoreError> {
         let sql = "UPDATE closures SET erase_at = $3 WHERE identity = $1 AND erase_at > $3
-                   AND (service = $2 OR $2 = 'account')";
+                   AND (service = $2 OR $2 = 'account')
+                   AND EXISTS (SELECT 1 FROM closures a WHERE a.identity = $1 AND a.service = $2)";
         self.database.execute(sql, args![identity, owner.as_str(), now]).await?;
         self.closure(identity, owner).await?.map(|_| ()).ok_or(StoreError::NotFound("closure"))
     }
@@ -183,7 +188,14 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if there is no such end.
-    pub async fn begin_erasure(&self, closure: &Closure) -> Result<Vec<Held>, StoreError> {
+    pub async fn begin_erasure(&self, closure: &Closure, now: Timestamp) -> Result<Vec<Held>, StoreError> {
+        let mut tx = self.database.begin().await?;
+        hold(&mut tx, closure).await?;
+        // An account that ends with it cannot be taken back any more either.
+        let sql = "UPDATE closures SET begun_at = COALESCE(begun_at, $4) WHERE identity = $1
+                   AND (service = $2 OR service = 'account') AND asked_at = $3";
+        tx.execute(sql, args![closure.identity, closure.owner.as_str(), closure.asked_at, now]).await?;
+        tx.commit().await?;
         if let Some(counted) = &closure.counted {
             return Ok(counted.clone());
         }
@@ -204,14 +216,22 @@ impl Store {
     /// [`StoreError::Database`].
     pub async fn erase_rows(&self, closure: &Closure, ghost: IdentityId, now: Timestamp) -> Result<Erased, StoreError> {
         let (identity, owner) = (closure.identity, closure.owner);
-        if owner != Owner::Account {
-            self.delete_archives(identity, owner.as_str(), now).await?;
+        let mut tx = self.database.begin().await?;
+        hold(&mut tx, closure).await?;
+        if owner == Owner::Account && self.close_the_rest(&mut tx, closure, now).await? {
+            tx.commit().await?;
+            return Ok(Erased::Later);
         }
+        // Archives hold copies of what ends.
+        let prefixes = drop_exports(&mut tx, identity, owner).await?;
+        ask_deletion(&mut tx, closure, &prefixes, now).await?;
+        tx.commit().await?;
         if owner == Owner::Service(Service::Video) && !self.stop_making(identity, now).await? {
             return Ok(Erased::Later);
         }
         if owner == Owner::Service(Service::Social) {
             let mut tx = self.database.begin().await?;
+            hold(&mut tx, closure).await?;
             let prefixes = leave(&mut tx, identity, ghost, now).await?;
             ask_deletion(&mut tx, closure, &prefixes, now).await?;
             tx.commit().await?;
@@ -220,11 +240,23 @@ impl Store {
         let now_or_last = |holding: &&Holding| owner != Owner::Account || holding.objects != RowObjects::Nothing;
         for holding in self.holdings_of(owner).filter(now_or_last) {
             let mut tx = self.database.begin().await?;
+            hold(&mut tx, closure).await?;
             let prefixes = holding.erase(&mut tx, identity).await?;
             ask_deletion(&mut tx, closure, &prefixes, now).await?;
             tx.commit().await?;
         }
         Ok(Erased::Rows)
+    }
+
+    /// Ends what of an account is still open when its time has come; says whether there was anything.
+    async fn close_the_rest(&self, tx: &mut Tx, closure: &Closure, now: Timestamp) -> Result<bool, StoreError> {
+        let mut open = false;
+        let sql = "SELECT service FROM memberships WHERE identity = $1 AND state NOT IN ('none', 'closing', 'closed') ORDER BY service";
+        for row in tx.all(sql, args![closure.identity]).await? {
+            close(tx, closure.identity, word(&row, "service", Service::from_word)?, now, now).await?;
+            open = true;
+        }
+        Ok(open)
     }
 
     /// Stops what is being made for someone; says whether nothing is any more.
@@ -263,7 +295,7 @@ impl Store {
     }
 
     /// Ends an end, with its receipt: the service is closed, or the account gone. `mail` is the keyed hash of the account's address; limits
-    /// that still stand are remembered by it alone. Says whether this call did it: of several nodes one does.
+    /// that still stand are remembered by it alone. `letter` is the last one to the person. Says whether this call did it: of several nodes one does.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -272,12 +304,13 @@ impl Store {
         closure: &Closure,
         receipt: &Receipt,
         mail: [u8; 32],
+        letter: Option<&Letter>,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let (identity, owner) = (closure.identity, closure.owner);
         let mut tx = self.database.begin().await?;
-        let sql = "DELETE FROM closures WHERE identity = $1 AND service = $2";
-        if tx.execute(sql, args![identity, owner.as_str()]).await? == 0 {
+        let sql = "DELETE FROM closures WHERE identity = $1 AND service = $2 AND asked_at = $3";
+        if tx.execute(sql, args![identity, owner.as_str(), closure.asked_at]).await? == 0 {
             return Ok(false);
         }
         match owner {
@@ -298,6 +331,9 @@ impl Store {
             }
         }
         keep(&mut tx, receipt).await?;
+        if let Some(letter) = letter {
+            insert_letter(&mut tx, self.sealer()?, letter).await?;
+        }
         tx.commit().await?;
         Ok(true)
     }
@@ -311,7 +347,8 @@ impl Store {
         let mut again = 0;
         let mut tx = self.database.begin().await?;
         for (identity, service, at) in erased {
-            let sql = "UPDATE memberships SET state = 'closing', changed_at = $3
+            let sql = "UPDATE memberships SET changed_at = $3, state = 'closing',
+                       standing = CASE WHEN state IN ('restricted', 'suspended') THEN state ELSE standing END
                        WHERE identity = $1 AND service = $2 AND changed_at <= $3 AND state NOT IN ('none', 'closed')";
             if tx.execute(sql, args![*identity, service.as_str(), *at]).await? > 0 {
                 again += 1;
@@ -397,10 +434,20 @@ async fn write(
 
 /// An end that was carried out before, due at once; whether it is new.
 async fn write_again(tx: &mut Tx, identity: IdentityId, owner: Owner, at: Timestamp) -> Result<bool, StoreError> {
-    let sql = "INSERT INTO closures (identity, service, asked_at, erase_at) VALUES ($1, $2, $3, $3)
-               ON CONFLICT (identity, service) DO UPDATE SET erase_at = excluded.erase_at
+    let sql = "INSERT INTO closures (identity, service, asked_at, erase_at, begun_at) VALUES ($1, $2, $3, $3, $3)
+               ON CONFLICT (identity, service) DO UPDATE SET erase_at = excluded.erase_at, begun_at = excluded.begun_at
                WHERE closures.erase_at > excluded.erase_at";
     Ok(tx.execute(sql, args![identity, owner.as_str(), at]).await? > 0)
+}
+
+/// Holds the row of an end for the rest of the transaction: whoever comes too late, because another node finished it, changes nothing.
+async fn hold(tx: &mut Tx, closure: &Closure) -> Result<(), StoreError> {
+    let sql = format!(
+        "SELECT 1 AS one FROM closures WHERE identity = $1 AND service = $2 AND asked_at = $3{}",
+        tx.for_update()
+    );
+    let args = args![closure.identity, closure.owner.as_str(), closure.asked_at];
+    tx.first(sql, args).await?.map(|_| ()).ok_or(StoreError::NotFound("closure"))
 }
 
 /// What objects that an erasure waits for are marked with.
@@ -432,6 +479,7 @@ impl Closure {
             owner: word(row, "service", Owner::from_word)?,
             asked_at: Timestamp::from_micros(row.int("asked_at")?),
             erase_at: Timestamp::from_micros(row.int("erase_at")?),
+            begun_at: row.opt_int("begun_at")?.map(Timestamp::from_micros),
             counted: row.opt_text("counted")?.map(|text| read_counted(&text)).transpose()?,
             partial_at: row.opt_int("partial_at")?.map(Timestamp::from_micros),
         })

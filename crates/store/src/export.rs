@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use platform::{DestinationId, ExportId, IdentityId, ImportId, Timestamp};
+use platform::{DestinationId, ExportId, IdentityId, Owner, Timestamp};
 
 use crate::database::{Row, Tx, args};
 use crate::error::{StoreError, corrupt};
@@ -217,28 +217,6 @@ impl Store {
         }
         tx.commit().await?;
         Ok(rows.len())
-    }
-
-    /// Deletes what is kept of someone's archives that hold classes of a service, and what they brought; with `account`, all of them, and
-    /// where archives go by themselves. For the erasing of a service, or of all.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub async fn delete_archives(&self, identity: IdentityId, owner: &str, now: Timestamp) -> Result<(), StoreError> {
-        let mut tx = self.database.begin().await?;
-        let sql = "DELETE FROM exports WHERE identity = $1 AND ' ' || services || ' ' LIKE $2 RETURNING id";
-        // Without the account there is nobody to fetch the others.
-        let which = if owner == "account" { "%".to_owned() } else { format!("% {owner} %") };
-        for row in tx.all(sql, args![identity, which]).await? {
-            delete_objects(&mut tx, &ObjectKey::export_prefix(ExportId::from_bytes(row.id("id")?)), now).await?;
-        }
-        for row in tx.all("DELETE FROM imports WHERE identity = $1 RETURNING id", args![identity]).await? {
-            delete_objects(&mut tx, &ObjectKey::import_prefix(ImportId::from_bytes(row.id("id")?)), now).await?;
-        }
-        if owner == "account" {
-            tx.execute("DELETE FROM export_destinations WHERE identity = $1", args![identity]).await?;
-        }
-        tx.commit().await
     }
 
     /// Takes the oldest archive that nobody makes, for so long. One that was begun and does not get on is given up in the end.
@@ -602,4 +580,13 @@ fn from_row(row: &Row) -> Result<Export, StoreError> {
         expires_at: Timestamp::from_micros(row.int("expires_at")?),
         lease: row.int("lease")?,
     })
+}
+
+/// Drops someone's archives that hold classes of an owner, with the account all of them; says which objects they named.
+pub(crate) async fn drop_exports(tx: &mut Tx, identity: IdentityId, owner: Owner) -> Result<Vec<String>, StoreError> {
+    // Without the account there is nobody to fetch the others.
+    let which = if owner == Owner::Account { "%".to_owned() } else { format!("% {} %", owner.as_str()) };
+    let sql = "DELETE FROM exports WHERE identity = $1 AND ' ' || services || ' ' LIKE $2 RETURNING id";
+    let rows = tx.all(sql, args![identity, which]).await?;
+    rows.iter().map(|row| Ok(ObjectKey::export_prefix(ExportId::from_bytes(row.id("id")?)))).collect()
 }

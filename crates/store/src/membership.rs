@@ -172,11 +172,15 @@ impl Store {
         for service in Service::ALL {
             let sql = "SELECT * FROM memberships WHERE identity = $1 AND service = $2";
             let Some(row) = tx.first(sql, args![proposed.subject, service.as_str()]).await? else { continue };
-            if from_row(&row)?.at(now).state.next(MembershipEvent::Suspend).is_none() {
+            if from_row(&row)?.state == MembershipState::None {
                 continue;
             }
             let event = MembershipEvent::Suspend;
-            move_membership(&mut tx, proposed.subject, service, event, proposed.ends_at, now).await?;
+            match move_membership(&mut tx, proposed.subject, service, event, proposed.ends_at, now).await {
+                // It is suspended for longer already.
+                Err(StoreError::State { .. }) => continue,
+                moved => moved?,
+            };
             let decision = Decision {
                 id: DecisionId::derived(id.bytes(), service.as_str()),
                 subject: proposed.subject,
@@ -260,10 +264,29 @@ pub(crate) async fn move_membership(
     let sql = format!("SELECT * FROM memberships WHERE identity = $1 AND service = $2{}", tx.for_update());
     let row = tx.first(sql, args![identity, service.as_str()]).await?.ok_or(StoreError::NotFound("membership"))?;
     let membership = from_row(&row)?.at(now);
-    let next = membership
-        .state
-        .next(event)
-        .ok_or_else(|| StoreError::State { what: "membership", state: membership.state.as_str().into() })?;
+    let refused = || StoreError::State { what: "membership", state: membership.state.as_str().into() };
+    if event == MembershipEvent::Join {
+        let sql = "SELECT 1 AS one FROM closures WHERE identity = $1 AND service = 'account'";
+        if tx.first(sql, args![identity]).await?.is_some() {
+            return Err(StoreError::State { what: "account", state: MembershipState::Closing.as_str().into() });
+        }
+    }
+    let limits = matches!(event, MembershipEvent::Restrict | MembershipEvent::Suspend);
+    let next = match membership.state {
+        // Who leaves is limited too: it counts when they come back.
+        MembershipState::Closing | MembershipState::Closed if limits => {
+            let limit = if event == MembershipEvent::Suspend { "suspended" } else { "restricted" };
+            let sql = "UPDATE memberships SET standing = $3, limited_until = $4 WHERE identity = $1 AND service = $2";
+            tx.execute(sql, args![identity, service.as_str(), limit, until]).await?;
+            return Ok(membership.state);
+        }
+        // A longer limit takes the place of a shorter one.
+        MembershipState::Suspended if event == MembershipEvent::Suspend => {
+            let longer = membership.limited_until.is_some_and(|end| until.is_none_or(|until| until > end));
+            if longer { MembershipState::Suspended } else { return Err(refused()) }
+        }
+        state => state.next(event).ok_or_else(refused)?,
+    };
     let standing = row.opt_text("standing")?.filter(|_| membership.limited_until.is_none_or(|end| end > now));
     let (next, standing, until) = match event {
         MembershipEvent::Restrict | MembershipEvent::Suspend => (next, None, until),

@@ -195,6 +195,14 @@ impl Objects {
         Ok(copy)
     }
 
+    /// Deletes all that lies there of an archive.
+    ///
+    /// # Errors
+    /// [`StoreError::Objects`].
+    pub async fn delete_archive(&self, export: ExportId) -> Result<(), StoreError> {
+        self.delete_under(&ObjectKey::export_prefix(export)).await.map(|_| ())
+    }
+
     /// Keeps a piece of an archive that someone brings.
     ///
     /// # Errors

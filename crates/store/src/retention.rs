@@ -63,7 +63,15 @@ const ACTS: &[(&str, Trigger, Act)] = &[
     ("receipts", Trigger::Made, Act::Rows("DELETE FROM receipts WHERE written_at <= $1")),
     ("bans", Trigger::Closed, Act::Rows("DELETE FROM standing_limits WHERE left_at <= $1")),
     ("bans", Trigger::Expired, Act::Rows("DELETE FROM standing_limits WHERE ends_at <= $1")),
-    ("decisions", Trigger::Ended, Act::Rows("DELETE FROM decisions WHERE COALESCE(ends_at, decided_at) <= $1")),
+    (
+        "decisions",
+        Trigger::Ended,
+        Act::Rows(
+            "DELETE FROM decisions WHERE ends_at <= $1 OR (ends_at IS NULL AND decided_at <= $1 AND NOT EXISTS (
+             SELECT 1 FROM memberships m WHERE m.identity = decisions.subject AND m.service = decisions.service
+             AND (m.state IN ('restricted', 'suspended') OR m.standing IS NOT NULL)))",
+        ),
+    ),
     ("decisions", Trigger::Made, Act::Rows("DELETE FROM proposed_decisions WHERE proposed_at <= $1")),
     ("audit", Trigger::Made, Act::Method),
     ("clips", Trigger::Deleted, Act::Housekeeping),

@@ -208,7 +208,13 @@ impl Archivist {
                     Err(StoreError::NotFound(_)) => part,
                     Err(error) => return Err(error),
                 };
-                self.store.export_part_done(export, &part, self.lease()).await?;
+                let done = self.store.export_part_done(export, &part, self.lease()).await;
+                if done.is_err() && self.store.exports(export.identity).await?.iter().all(|known| known.id != export.id)
+                {
+                    // It was deleted while this was copied: nothing else knows of the copy.
+                    self.objects.delete_archive(export.id).await?;
+                }
+                done?;
             }
         }
     }

@@ -1,10 +1,11 @@
 -- The end of a service, or of the account (`account`), that a person asked for. Until `erase_at` it can be taken back; then everything that
--- belongs to it goes, and the row with it. `counted` is what there was when the erasing began: class, how many, bytes; for the receipt.
+-- belongs to it goes, and the row with it. From `begun_at` on nothing comes back. `counted` is what there was then: class, how many, bytes; for the receipt.
 CREATE TABLE closures (
     identity BLOB NOT NULL REFERENCES identities (id),
     service TEXT NOT NULL,
     asked_at INTEGER NOT NULL,
     erase_at INTEGER NOT NULL,
+    begun_at INTEGER,
     counted TEXT,
     partial_at INTEGER,
     PRIMARY KEY (identity, service)
@@ -19,6 +20,9 @@ UPDATE memberships SET standing = (SELECT CASE WHEN s.value LIKE 'suspended%' TH
     WHERE s.name = 'membership-before-close:user_' || lower(hex(memberships.identity)) || ':' || memberships.service
     AND (s.value LIKE 'suspended%' OR s.value LIKE 'restricted%'))
     WHERE state IN ('closing', 'closed');
+UPDATE memberships SET limited_until = (SELECT CAST(substr(s.value, instr(s.value, ' ') + 1) AS INTEGER) FROM settings s
+    WHERE s.name = 'membership-before-close:user_' || lower(hex(memberships.identity)) || ':' || memberships.service AND s.value LIKE '% %')
+    WHERE state IN ('closing', 'closed') AND limited_until IS NULL;
 DELETE FROM settings WHERE name LIKE 'membership-before-close:%';
 
 -- Signed, so that whoever has one can prove it. `identity` names nobody any more once the account is gone.

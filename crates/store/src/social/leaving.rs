@@ -50,7 +50,8 @@ pub(crate) async fn leave(
     tx.execute(sql, args![ghost, format!("gone_{digits}"), now]).await?;
 
     let sql = "INSERT INTO reserved_handles (skeleton, identity, left_at)
-               SELECT skeleton, identity, $2 FROM handles WHERE identity = $1 ON CONFLICT (skeleton) DO NOTHING";
+               SELECT skeleton, identity, $2 FROM handles WHERE identity = $1
+               ON CONFLICT (skeleton) DO UPDATE SET identity = excluded.identity, left_at = excluded.left_at";
     tx.execute(sql, args![me, now]).await?;
 
     prefixes.extend(leave_posts(tx, me, ghost, now).await?);

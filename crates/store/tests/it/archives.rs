@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::bed::{Bed, entropy, member};
 use crate::on_both;
-use platform::{DestinationId, ExportId, FolderId, FolderName, ImportId};
+use platform::{DestinationId, ExportId, FolderId, FolderName, ImportId, MembershipEvent, Service};
 use store::{
     ARCHIVE_CLASSES, ArchiveTable, ArchiveValue, Destination, ExportPart, ExportState, ImportState, NewExport,
     Restoring, RowToRestore, StoreError,
@@ -243,13 +243,18 @@ async fn r21_a_destination_keeps_its_secret_sealed_and_knows_what_it_has(bed: Be
 async fn what_is_kept_of_archives_goes_with_its_service(bed: Bed) {
     let (store, me) = (&bed.store, bed.member.identity());
     let id = ask(&bed, &["account", "video"]).await;
-    store.delete_archives(me, "social", bed.now).await.unwrap();
+    let erase = async |closure: &store::Closure| {
+        let ghost = platform::IdentityId::new(bed.now, entropy());
+        store.begin_erasure(closure, bed.now).await.unwrap();
+        store.erase_rows(closure, ghost, bed.now).await.unwrap();
+        store.erasure_objects(closure).await.unwrap()
+    };
+    store.change_membership(me, Service::Social, MembershipEvent::Join, bed.now).await.unwrap();
+    let social = store.close_service(me, Service::Social, bed.now, bed.now).await.unwrap();
+    assert_eq!(erase(&social).await, Vec::<String>::new());
     assert_eq!(store.exports(me).await.unwrap().len(), 1);
-    store.delete_archives(me, "video", bed.now).await.unwrap();
-    assert!(store.exports(me).await.unwrap().is_empty());
-    assert_eq!(store.object_deletions(10).await.unwrap(), [format!("exports/{id}")]);
-    // The account takes all with it.
-    ask(&bed, &["social"]).await;
-    store.delete_archives(me, "account", bed.now).await.unwrap();
+    // What the receipt waits for.
+    let video = store.close_service(me, Service::Video, bed.now, bed.now).await.unwrap();
+    assert_eq!(erase(&video).await, [format!("exports/{id}")]);
     assert!(store.exports(me).await.unwrap().is_empty());
 }

@@ -21,6 +21,8 @@ on_both!(
     r08_a_number_in_the_file_changes_what_is_deleted,
     r09_an_erased_account_is_nowhere,
     an_erasure_goes_on_where_it_stopped,
+    an_end_is_of_what_was_asked_and_of_nothing_else,
+    who_leaves_keeps_their_limits,
 );
 
 /// The service of the neighbour: it has one table, which no part of the product knows.
@@ -75,13 +77,15 @@ impl House {
 
     /// Erases what was closed, to its end.
     async fn finish(&self, closure: &Closure) {
-        self.store.begin_erasure(closure).await.unwrap();
+        self.store.begin_erasure(closure, self.now).await.unwrap();
         let ghost = IdentityId::new(self.now, entropy());
         assert_eq!(self.store.erase_rows(closure, ghost, self.now).await.unwrap(), Erased::Rows);
         for prefix in self.store.erasure_objects(closure).await.unwrap() {
             self.store.object_deletion_done(&prefix).await.unwrap();
         }
-        assert!(self.store.finish_erasure(closure, &receipt(closure, self.now), [9; 32], self.now).await.unwrap());
+        assert!(
+            self.store.finish_erasure(closure, &receipt(closure, self.now), [9; 32], None, self.now).await.unwrap()
+        );
     }
 }
 
@@ -216,7 +220,7 @@ async fn r07_what_is_taken_back_is_as_it_was(bed: Bed) {
     assert_eq!(house.store.memberships(mika()).await.unwrap(), memberships);
     // After the erasing has begun nothing comes back.
     let closure = house.close(Service::Api).await;
-    house.store.begin_erasure(&closure).await.unwrap();
+    house.store.begin_erasure(&closure, house.now).await.unwrap();
     assert_eq!(house.store.undo_closure(mika(), closure.owner, house.now).await.unwrap(), Undone::TooLate);
 }
 
@@ -298,17 +302,66 @@ async fn r09_an_erased_account_is_nowhere(bed: Bed) {
 async fn an_erasure_goes_on_where_it_stopped(bed: Bed) {
     let house = House::on(&bed).await;
     let closure = house.close(Service::Video).await;
-    let counted = house.store.begin_erasure(&closure).await.unwrap();
+    let counted = house.store.begin_erasure(&closure, house.now).await.unwrap();
     assert!(counted.iter().any(|held| held.class == "clips" && held.count > 0), "{counted:?}");
     // Killed after some rows went: what was counted stays, and the next start finishes.
     let ghost = IdentityId::new(house.now, entropy());
     house.store.erase_rows(&closure, ghost, house.now).await.unwrap();
     let found = house.store.due_closures(10, house.now).await.unwrap();
     let again = found.iter().find(|known| known.owner == closure.owner).unwrap();
-    assert_eq!(house.store.begin_erasure(again).await.unwrap(), counted);
+    assert_eq!(house.store.begin_erasure(again, house.now).await.unwrap(), counted);
     house.finish(again).await;
     // Of two nodes one finishes.
     let receipt = receipt(again, house.now);
-    assert!(!house.store.finish_erasure(again, &receipt, [9; 32], house.now).await.unwrap());
+    assert!(!house.store.finish_erasure(again, &receipt, [9; 32], None, house.now).await.unwrap());
     assert_eq!(house.store.membership(mika(), Service::Video).await.unwrap().state, MembershipState::Closed);
+}
+
+async fn an_end_is_of_what_was_asked_and_of_nothing_else(bed: Bed) {
+    let house = House::on(&bed).await;
+    raw::execute(&house.url, "DELETE FROM closures").await;
+    let (store, later) = (&house.store, house.now + Duration::from_secs(30 * 86_400));
+    let video = store.close_service(mika(), Service::Video, later, house.now).await.unwrap();
+    // Nobody asked for the end of the account: nothing hurries.
+    assert!(matches!(store.erase_now(mika(), Owner::Account, house.now).await, Err(StoreError::NotFound(_))));
+    assert_eq!(store.closure(mika(), video.owner).await.unwrap().unwrap().erase_at, later);
+    assert_eq!(store.undo_closure(mika(), video.owner, house.now).await.unwrap(), Undone::Back);
+
+    // While an account ends, nothing new begins in it; once one of its services goes, it does not come back as if nothing were.
+    let account = store.close_account(mika(), later, house.now).await.unwrap();
+    let join = store.change_membership(mika(), Service::Assistant, MembershipEvent::Join, house.now).await;
+    assert!(matches!(join, Err(StoreError::State { .. })), "{join:?}");
+    let video = store.closure(mika(), video.owner).await.unwrap().unwrap();
+    store.begin_erasure(&video, later).await.unwrap();
+    assert_eq!(store.undo_closure(mika(), account.owner, later).await.unwrap(), Undone::TooLate);
+
+    // A node that comes too late changes nothing: the end is another one's by now.
+    house.finish(&video).await;
+    assert!(matches!(store.begin_erasure(&video, later).await, Err(StoreError::NotFound(_))));
+    let ghost = IdentityId::new(house.now, entropy());
+    assert!(matches!(store.erase_rows(&video, ghost, later).await, Err(StoreError::NotFound(_))));
+}
+
+async fn who_leaves_keeps_their_limits(bed: Bed) {
+    let house = House::on(&bed).await;
+    let (store, now, social) = (&house.store, house.now, Service::Social);
+    let state = async || store.membership(mika(), social).await.unwrap().state;
+    // Decided while it was ending.
+    let closure = house.close(social).await;
+    store.change_membership(mika(), social, MembershipEvent::Suspend, now).await.unwrap();
+    assert_eq!(state().await, MembershipState::Closing);
+    store.undo_closure(mika(), closure.owner, now).await.unwrap();
+    assert_eq!(state().await, MembershipState::Suspended);
+    // A day's suspension does not shield from a longer one; a shorter one changes nothing.
+    store.change_membership(mika(), social, MembershipEvent::Restore, now).await.unwrap();
+    let day = Some(now + Duration::from_secs(86_400));
+    store.change_membership_until(mika(), social, MembershipEvent::Suspend, day, now).await.unwrap();
+    store.change_membership(mika(), social, MembershipEvent::Suspend, now).await.unwrap();
+    assert_eq!(store.membership(mika(), social).await.unwrap().limited_until, None);
+    assert!(store.change_membership_until(mika(), social, MembershipEvent::Suspend, day, now).await.is_err());
+    // It stands when they end it and join again.
+    let closure = house.close(social).await;
+    house.finish(&closure).await;
+    store.change_membership(mika(), social, MembershipEvent::Join, now).await.unwrap();
+    assert_eq!(state().await, MembershipState::Suspended);
 }

@@ -843,6 +843,7 @@ fn peak_megabytes() -> u64 {
 async fn installation(folder: &std::path::Path) -> (Archivist, Store, Objects, IdentityId, ProjectId) {
     let now = Timestamp::from_seconds(1_790_000_000);
     let store = Store::open(&format!("sqlite:{}", folder.join("misora.sqlite").display())).await.unwrap();
+    let store = store.sealed_with(store::Sealer::new([1; 32]));
     store.migrate().await.unwrap();
     store.set_tier(&Tier { name: "default".into(), quotas: Quotas::DEFAULT, metered: false }).await.unwrap();
     let owner = IdentityId::new(now, entropy());
@@ -851,7 +852,8 @@ async fn installation(folder: &std::path::Path) -> (Archivist, Store, Objects, I
     let id = ProjectId::new(now, entropy());
     let (name, tier) = ("clips".into(), "default".into());
     store.create_project(&Project { id, owner, name, tier, created_at: now, archived_at: None }).await.unwrap();
-    let objects = Objects::open(&ObjectsPlace::Folder(folder.join("objects"))).unwrap();
+    let objects =
+        Objects::open(&ObjectsPlace::Folder(folder.join("objects"))).unwrap().sealed_with(store::Sealer::new([1; 32]));
     let parts = ArchivistParts {
         instance: "http://misora.test".into(),
         tier: "default".into(),
