@@ -216,7 +216,8 @@ mod tests {
         for folder in ["src/http", "src/web"] {
             for file in std::fs::read_dir(root.join(folder)).unwrap() {
                 let path = file.unwrap().path();
-                if !path.is_file() {
+                // This file's own examples are no errors.
+                if !path.is_file() || path.ends_with("words.rs") {
                     continue;
                 }
                 let text = std::fs::read_to_string(&path).unwrap();
