@@ -51,6 +51,7 @@ pub use generation::{
     ClipSource, GenerationError, GenerationErrorCode, GenerationEvent, GenerationKind, GenerationState, Progress,
     extended,
 };
+pub use hex::encode as hex;
 pub use id::{
     ApiKeyId, BatchId, CharacterId, CommentId, ConversationId, DecisionId, DestinationId, EventId, ExportId, FileId,
     FolderId, IdError, IdentityId, ImportId, LedgerEntryId, LetterId, MessageId, NoticeId, PasskeyId, PlaceId, PostId,

@@ -1,10 +1,11 @@
 //! Ends whose time has come: rows, objects and keys go, and a signed receipt says what went, what stays and why.
 
-use platform::{IdentityId, LetterId, Owner, ReceiptId, Service, Timestamp, Trigger};
+use platform::{IdentityId, Owner, ReceiptId, Service, Timestamp, Trigger};
 use serde_json::{Value as Json, json};
-use store::{Closure, Erased, Held, Letter, Receipt, StoreError};
+use store::{Closure, Erased, Held, Receipt, StoreError};
 
 use crate::app::App;
+use crate::letters::letter;
 
 /// Ends that one round looks at.
 const AT_ONCE: u32 = 1000;
@@ -67,11 +68,13 @@ async fn finish(app: &App, closure: &Closure) -> Result<bool, StoreError> {
             false
         }
     };
-    let receipt = write_receipt(app, closure, &held, Confirmed { waiting, key_gone }, now)?;
+    let confirmed = Confirmed { waiting, key_gone };
+    if !confirmed.all() && closure.partial_at.is_some() {
+        return Ok(false);
+    }
+    let receipt = write_receipt(app, closure, &held, confirmed, now)?;
     if !receipt.complete {
-        if closure.partial_at.is_none() {
-            app.store.note_partial(closure, &receipt).await?;
-        }
+        app.store.note_partial(closure, &receipt).await?;
         return Ok(false);
     }
     let account = match closure.owner {
@@ -87,7 +90,7 @@ async fn finish(app: &App, closure: &Closure) -> Result<bool, StoreError> {
             base = app.settings.base_url,
             receipt = receipt.body,
         );
-        Letter { id: LetterId::new(now, app.random()), to, subject: "Your account was erased".into(), body, at: now }
+        letter(app, to, "Your account was erased", body)
     });
     app.store.finish_erasure(closure, &receipt, mail, letter.as_ref(), now).await?;
     app.keys.clear();
@@ -100,6 +103,12 @@ struct Confirmed {
     /// Folders of objects that were not deleted yet.
     waiting: usize,
     key_gone: bool,
+}
+
+impl Confirmed {
+    fn all(self) -> bool {
+        self.waiting == 0 && self.key_gone
+    }
 }
 
 /// Destroys the key of a service; of an account those of all services, at one moment, by which a restore knows that it was the account.
@@ -118,11 +127,11 @@ fn write_receipt(
     app: &App,
     closure: &Closure,
     held: &[Held],
-    Confirmed { waiting, key_gone }: Confirmed,
+    confirmed: Confirmed,
     now: Timestamp,
 ) -> Result<Receipt, StoreError> {
     let id = ReceiptId::new(now, app.random());
-    let complete = waiting == 0 && key_gone;
+    let (complete, Confirmed { waiting, key_gone }) = (confirmed.all(), confirmed);
     let erased: Vec<Json> =
         held.iter().map(|held| json!({ "class": held.class, "count": held.count, "bytes": held.bytes })).collect();
     let payload = json!({

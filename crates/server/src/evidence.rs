@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use platform::{
-    ApiKey, FileId, IdentityId, ProjectId, Scope, Service, TokenKind, VideoId, find_secrets, without_secrets,
+    ApiKey, FileId, IdentityId, ProjectId, Scope, Service, TokenKind, VideoId, find_secrets, hex, without_secrets,
 };
 use provenance::{StatementError, sign_statement, verify};
 use serde_json::{Map, Value, json};
@@ -616,8 +616,4 @@ impl Packer {
     fn take(&mut self) -> Bytes {
         std::mem::take(&mut *self.spool.0.lock().unwrap_or_else(PoisonError::into_inner)).into()
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use platform::{ApiKey, IdentityId, LetterId, MembershipState, Timestamp};
+use platform::{ApiKey, IdentityId, MembershipState, Timestamp};
 use store::{KeyLetter, Letter, StoreError};
 
 use crate::app::App;
 use crate::clock::rfc3339;
+use crate::letters::letter;
 
 /// How many days before its end the owner of a key is warned, the nearest first, so that nobody hears of a later end after a nearer one.
 const WARNED_DAYS: [u32; 2] = [3, 14];
@@ -39,11 +40,6 @@ pub async fn post_due(app: &App) -> Result<usize, StoreError> {
         posted += usize::from(app.store.end_key_week(due, letter.as_ref(), app.now()).await?);
     }
     Ok(posted)
-}
-
-fn letter(app: &App, to: String, subject: &str, body: String) -> Letter {
-    let at = app.now();
-    Letter { id: LetterId::new(at, app.random()), to, subject: subject.to_owned(), body, at }
 }
 
 fn warning(app: &App, key: &ApiKey, to: String) -> Letter {

@@ -41,9 +41,13 @@ pub async fn run(app: &App, stop: &CancellationToken) {
 /// # Errors
 /// [`StoreError`]. The mail server is nobody's concern here.
 pub async fn post(app: &App, to: &str, subject: &str, body: String) -> Result<(), StoreError> {
-    let now = app.now();
-    let (to, subject) = (to.to_owned(), subject.to_owned());
-    app.store.create_letter(&Letter { id: LetterId::new(now, app.random()), to, subject, body, at: now }).await
+    app.store.create_letter(&letter(app, to, subject, body)).await
+}
+
+/// A letter of this moment, for whoever keeps it in the transaction of what it tells.
+pub(crate) fn letter(app: &App, to: impl Into<String>, subject: impl Into<String>, body: String) -> Letter {
+    let at = app.now();
+    Letter { id: LetterId::new(at, app.random()), to: to.into(), subject: subject.into(), body, at }
 }
 
 /// Sends what is due now, each once; says how many that were.

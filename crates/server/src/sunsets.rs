@@ -3,8 +3,10 @@
 use std::fmt::Write;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use platform::{LetterId, Sunset, Timestamp};
-use store::{Letter, StoreError};
+use platform::{Sunset, Timestamp};
+use store::StoreError;
+
+use crate::letters::letter;
 use time::OffsetDateTime;
 
 use crate::app::App;
@@ -21,7 +23,7 @@ pub(crate) async fn write_letters(app: &App) -> Result<usize, StoreError> {
         let Some(days) = sunset.letter(now) else { continue };
         for (identity, email) in app.store.sunset_audience(&sunset, days, LETTERS).await? {
             let (subject, body) = sunset_letter(app, &sunset, days);
-            let letter = Letter { id: LetterId::new(now, app.random()), to: email, subject, body, at: now };
+            let letter = letter(app, email, subject, body);
             written += usize::from(app.store.post_sunset_letter(sunset.id, identity, days, &letter).await?);
         }
     }

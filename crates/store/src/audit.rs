@@ -8,7 +8,7 @@
 //! Whoever can write all tables can write a new chain. What was told before, the hash that `misora admin audit verify` prints and that
 //! every evidence kit holds, then fits no more.
 
-use platform::{IdentityId, Timestamp};
+use platform::{IdentityId, Timestamp, hex};
 use sha2::{Digest as _, Sha256};
 
 use crate::database::{Row, Tx, args};
@@ -288,10 +288,6 @@ fn sha256(bytes: Vec<u8>) -> Result<[u8; 32], StoreError> {
 
 fn no_head() -> StoreError {
     corrupt("audit_head", "no row")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

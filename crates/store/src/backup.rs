@@ -7,6 +7,7 @@
 //! What is somebody's is sealed, and the keys are in no backup: destroying a key reaches all backups. The keys are copied apart, into a
 //! folder of which only the newest state is kept ([`backup_keys`]).
 
+use platform::hex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
@@ -472,10 +473,6 @@ fn read(json: &Json, kind: Kind) -> Option<Value> {
             false => Some(Uuid::from_slice(&unhex(json.get("bytes")?.as_str()?)?).ok()?),
         }),
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

@@ -212,7 +212,10 @@ impl Database {
             Self::Sqlite { writer, .. } => sqlite(sql, args).execute(writer).await?.rows_affected(),
             Self::Postgres(pool) => postgres(sql, args).execute(pool).await?.rows_affected(),
         };
-        WRITES.fetch_add(1, Ordering::Release);
+        // What found nothing to change leaves what was read as true as it was.
+        if changed > 0 {
+            WRITES.fetch_add(1, Ordering::Release);
+        }
         Ok(changed)
     }
 

@@ -18,7 +18,7 @@ use object_store::path::Path;
 use object_store::{
     ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutPayload, WriteMultipart,
 };
-use platform::{ExportId, IdentityId, ImportId, PostId, Service, Timestamp, VideoId};
+use platform::{ExportId, IdentityId, ImportId, PostId, Service, Timestamp, VideoId, hex};
 use provenance::SignedVideo;
 use sha2::{Digest, Sha256};
 
@@ -320,24 +320,8 @@ impl Objects {
         Ok(copy)
     }
 
-    /// Writes an object as its bytes come. It is there whole or not at all.
-    async fn write(&self, key: &ObjectKey, mut pieces: Pieces) -> Result<(), StoreError> {
-        let mut upload = WriteMultipart::new_with_chunk_size(self.store.put_multipart(&key.path()).await?, PART_BYTES);
-        let written = async {
-            while let Some(piece) = pieces.try_next().await? {
-                upload.wait_for_capacity(PARTS_AT_A_TIME).await?;
-                upload.put(piece);
-            }
-            Ok::<_, StoreError>(())
-        };
-        match written.await {
-            Ok(()) => upload.finish().await.map(|_| ()).map_err(StoreError::from),
-            Err(error) => {
-                // What cannot be taken back either is for the store to clean up; the first error says more.
-                let _ = upload.abort().await;
-                Err(error)
-            }
-        }
+    async fn write(&self, key: &ObjectKey, pieces: Pieces) -> Result<(), StoreError> {
+        write_whole(&*self.store, &key.path(), pieces).await
     }
 
     /// Keeps a content; says its name and its SHA-256.
@@ -501,6 +485,26 @@ impl Objects {
     }
 }
 
+/// Writes an object as its bytes come. It is there whole or not at all.
+async fn write_whole(store: &dyn ObjectStore, path: &Path, mut pieces: Pieces) -> Result<(), StoreError> {
+    let mut upload = WriteMultipart::new_with_chunk_size(store.put_multipart(path).await?, PART_BYTES);
+    let written = async {
+        while let Some(piece) = pieces.try_next().await? {
+            upload.wait_for_capacity(PARTS_AT_A_TIME).await?;
+            upload.put(piece);
+        }
+        Ok::<_, StoreError>(())
+    };
+    match written.await {
+        Ok(()) => upload.finish().await.map(|_| ()).map_err(StoreError::from),
+        Err(error) => {
+            // What cannot be taken back either is for the store to clean up; the first error says more.
+            let _ = upload.abort().await;
+            Err(error)
+        }
+    }
+}
+
 fn not_found(error: object_store::Error) -> StoreError {
     match error {
         object_store::Error::NotFound { .. } => StoreError::NotFound("object"),
@@ -521,7 +525,7 @@ async fn computed<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 /// SHA-256 in lowercase hexadecimal.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
 }
 
 impl ByteRange {
@@ -616,28 +620,10 @@ impl S3Place {
     pub async fn write(
         &self,
         name: &str,
-        mut bytes: BoxStream<'static, Result<Bytes, StoreError>>,
+        bytes: BoxStream<'static, Result<Bytes, StoreError>>,
         through: Option<reqwest::Client>,
     ) -> Result<(), StoreError> {
-        let upload = self.open(through)?.put_multipart(&Path::from(name)).await?;
-        let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
-        loop {
-            let piece = match bytes.try_next().await {
-                Ok(None) => {
-                    upload.finish().await?;
-                    return Ok(());
-                }
-                Ok(Some(piece)) => upload.wait_for_capacity(1).await.map(|()| piece).map_err(StoreError::from),
-                Err(error) => Err(error),
-            };
-            match piece {
-                Ok(piece) => upload.put(piece),
-                Err(error) => {
-                    upload.abort().await?;
-                    return Err(error);
-                }
-            }
-        }
+        write_whole(&self.open(through)?, &Path::from(name), bytes).await
     }
 
     /// Whether the bucket has an object of this name.

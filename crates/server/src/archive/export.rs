@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use platform::{ExportId, IdentityId, Timestamp};
+use platform::{ExportId, IdentityId, Timestamp, hex};
 use sha2::{Digest, Sha256};
 use store::{ARCHIVE_CLASSES, ArchiveRow, ArchiveTable, Export, ExportPart, ExportState, NewExport, StoreError};
 
@@ -332,11 +332,6 @@ pub(crate) fn class_of(path: &str) -> Option<&'static str> {
         _ => name,
     };
     ARCHIVE_CLASSES.iter().map(|class| class.name).find(|known| *known == name)
-}
-
-/// Bytes in hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use platform::{FileId, IdentityId, LinkToken, PostId, ProjectId, Service, VideoId, moderate};
+use platform::{FileId, IdentityId, LinkToken, PostId, ProjectId, Service, VideoId, hex, moderate};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use store::{
@@ -22,7 +22,7 @@ use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
 use crate::archive::Archivist;
-use crate::archive::export::{LEASE, class_of, hex};
+use crate::archive::export::{LEASE, class_of};
 use crate::archive::foreign::{self, ForeignClip};
 use crate::archive::manifest::{FORMAT, Manifest, PATH, VERSION};
 use crate::archive::media::{MAX_VIDEO_BYTES, Signing};

@@ -7,13 +7,12 @@ use provenance::{
 };
 use time::OffsetDateTime;
 
+use crate::worker::{QUALITY, THUMBNAIL_SIDE};
+
 /// The longest video of an archive of ours, in bytes: one lies in memory at a time.
 pub(crate) const MAX_VIDEO_BYTES: u64 = 200_000_000;
 /// The same for one that must be signed: then it lies there three times.
 pub(crate) const MAX_FOREIGN_BYTES: u64 = 64_000_000;
-/// The longer side of a thumbnail.
-const THUMBNAIL_SIDE: u32 = 640;
-const QUALITY: u8 = 80;
 /// The model of what was not made here.
 pub(crate) const IMPORTED: &str = "imported";
 

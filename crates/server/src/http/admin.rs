@@ -7,7 +7,7 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use platform::{
     ApiKeyId, Credits, IdentityId, Invite, LedgerEntryId, ModelName, ProjectId, Quotas, Role, Service, Tier, Timestamp,
-    Token, TokenHash, TokenKind,
+    Token, TokenHash, TokenKind, hex,
 };
 use serde::Serialize;
 use store::{AuditEntry, StoredInvite};
@@ -370,13 +370,9 @@ pub(crate) async fn set_tier(State(app): State<App>, person: Person, form: Form)
     Ok(Json(show_tier(&tier)))
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn show_invite(stored: &StoredInvite) -> ShownInvite {
     ShownInvite {
-        id: hexadecimal(&stored.hash.bytes()),
+        id: hex(&stored.hash.bytes()),
         object: "invite",
         note: stored.note.clone(),
         tier: stored.invite.tier.clone(),
@@ -452,7 +448,7 @@ pub(crate) async fn revoke_invite(
     InviteInPath(hash): InviteInPath,
 ) -> Result<Json<Deleted>, ApiError> {
     app.store.revoke_invite(hash, app.now()).await?;
-    let id = hexadecimal(&hash.bytes());
+    let id = hex(&hash.bytes());
     record(&app, &person, "invite.revoke", id.clone(), String::new()).await?;
     Ok(Json(Deleted::new(id, "invite.revoked")))
 }

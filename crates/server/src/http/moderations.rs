@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
-use platform::{Category, Scope, Service, moderate};
+use platform::{Category, Scope, Service, hex, moderate};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
@@ -96,7 +96,7 @@ async fn create_moderation(State(app): State<App>, _: KeyCaller, form: Form) -> 
             })
             .collect::<Result<_, _>>()?
     };
-    let id: String = app.random::<12>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = hex(&app.random::<12>());
     Ok(Json(Moderations { id: format!("modr-{id}"), model: "misora-words-1", results }))
 }
 

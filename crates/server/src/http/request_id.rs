@@ -4,13 +4,14 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use platform::hex;
 
 use crate::app::App;
 
 /// Gives the answer its id and counts it. An id that a client sends is not taken: it names nothing here.
 pub(crate) async fn with_request_id(State(app): State<App>, request: Request, next: Next) -> Response {
     let began = app.now();
-    let id: String = app.random::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = hex(&app.random::<16>());
     let id = format!("req_{id}");
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = next.run(request).await;

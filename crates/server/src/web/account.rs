@@ -17,10 +17,10 @@ use crate::http::page::{Id, Values};
 use crate::http::sessions::delete_session;
 use crate::web::closing::{ReceiptView, receipts};
 use crate::web::enter::inner;
-use crate::web::guard::{Visitor, is_guards};
-use crate::web::shell::{Here, Moment, Shell, html, html_refused};
+use crate::web::guard::Visitor;
+use crate::web::shell::{Here, Moment, Shell, html};
 use crate::web::words::{COOKIE, Words};
-use crate::web::{Fields, Page, Viewer, get, go, post};
+use crate::web::{Fields, Page, Viewer, after_form, get, go, post};
 
 pub(super) fn pages() -> Vec<Page> {
     vec![
@@ -181,14 +181,8 @@ async fn done<T>(
     result: Result<T, ApiError>,
     notice: &str,
 ) -> Result<Response, ApiError> {
-    match result {
-        Ok(_) => Ok(go(&format!("/account?notice={notice}"))),
-        Err(error) if is_guards(&error) => Err(error),
-        Err(error) => {
-            let said = Some(visitor.words.error(&error));
-            Ok(html_refused(&AccountPage { said, ..account_page(app, visitor, person).await? }, &error))
-        }
-    }
+    let page = account_page(app, visitor, person);
+    after_form(visitor, result, &format!("/account?notice={notice}"), page, |page, said| page.said = Some(said)).await
 }
 
 async fn join(

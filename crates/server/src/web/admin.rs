@@ -6,7 +6,7 @@ use askama::Template;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
-use platform::{IdentityId, NOTICE, Role, Service, Sunset, SunsetId};
+use platform::{IdentityId, NOTICE, Role, Service, Sunset, SunsetId, hex};
 use store::{Figures, Identity};
 
 use crate::app::App;
@@ -184,7 +184,7 @@ struct InvitesPage {
 async fn invites_page(app: &App, visitor: &Visitor) -> Result<InvitesPage, ApiError> {
     let now = app.now();
     let show = |stored: &store::StoredInvite| InviteView {
-        id: stored.hash.bytes().iter().map(|byte| format!("{byte:02x}")).collect(),
+        id: hex(&stored.hash.bytes()),
         note: stored.note.clone(),
         tier: stored.invite.tier.clone(),
         used: stored.invite.uses,

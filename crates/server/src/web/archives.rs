@@ -17,9 +17,9 @@ use crate::http::form::Field;
 use crate::http::imports::{create_import, delete_import, report_of};
 use crate::http::page::{Id, Values};
 use crate::web::account::megabytes;
-use crate::web::guard::{Visitor, is_guards};
-use crate::web::shell::{Here, Moment, Shell, html, html_refused};
-use crate::web::{Fields, Page, Viewer, get, go, post};
+use crate::web::guard::Visitor;
+use crate::web::shell::{Here, Moment, Shell, html};
+use crate::web::{Fields, Page, Viewer, after_form, get, post};
 
 pub(super) fn pages() -> Vec<Page> {
     vec![
@@ -159,12 +159,12 @@ async fn done<T>(
     notice: &str,
 ) -> Result<Response, ApiError> {
     match result {
-        Ok(_) => Ok(go(&format!("/account/export?notice={notice}"))),
         // Whose it is not learns nothing of it.
-        Err(error) if is_guards(&error) || error.code() == Some("not_found") => Err(error),
-        Err(error) => {
-            let said = Some(visitor.words.error(&error));
-            Ok(html_refused(&ArchivesPage { said, ..archives_page(app, visitor, person).await? }, &error))
+        Err(error) if error.code() == Some("not_found") => Err(error),
+        result => {
+            let page = archives_page(app, visitor, person);
+            let to = format!("/account/export?notice={notice}");
+            after_form(visitor, result, &to, page, |page, said| page.said = Some(said)).await
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Style, script, pictures of our own: in the binary, compressed once, under addresses that change when they do.
 
+use platform::hex;
 use std::io::Write as _;
 use std::sync::LazyLock;
 
@@ -38,7 +39,7 @@ const PNG: &str = "image/png";
 
 static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
     let asset = |name: &'static str, media_type: &'static str, bytes: &'static [u8]| {
-        let version = Sha256::digest(bytes).iter().take(5).map(|byte| format!("{byte:02x}")).collect();
+        let version = hex(&Sha256::digest(bytes)[..5]);
         let gzip = (media_type != PNG).then(|| compressed(bytes)).flatten();
         Asset { name, media_type, bytes, version, gzip }
     };

@@ -13,10 +13,10 @@ use crate::http::closures::{
 use crate::http::error::ApiError;
 use crate::http::memberships::ServiceInPath;
 use crate::web::account::megabytes;
-use crate::web::guard::{Visitor, is_guards};
-use crate::web::shell::{Here, Moment, Shell, html, html_refused};
+use crate::web::guard::Visitor;
+use crate::web::shell::{Here, Moment, Shell, html};
 use crate::web::words::Words;
-use crate::web::{Fields, Page, Viewer, get, go, post};
+use crate::web::{Fields, Page, Viewer, after_form, get, post};
 
 pub(super) fn pages() -> Vec<Page> {
     vec![
@@ -121,14 +121,8 @@ async fn done<T>(
     owner: Owner,
     result: Result<T, ApiError>,
 ) -> Result<Response, ApiError> {
-    match result {
-        Ok(_) => Ok(go("/account?notice=service")),
-        Err(error) if is_guards(&error) => Err(error),
-        Err(error) => {
-            let said = Some(visitor.words.error(&error));
-            Ok(html_refused(&ClosingPage { said, ..page(app, visitor, person, owner).await? }, &error))
-        }
-    }
+    let page = page(app, visitor, person, owner);
+    after_form(visitor, result, "/account?notice=service", page, |page, said| page.said = Some(said)).await
 }
 
 async fn close(

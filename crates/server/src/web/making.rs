@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use media::{PictureLimits, cover, encode_png, read_picture};
-use platform::{Act, Offer, PostAddress, ProjectId, Refusal, RefusalCode, Service, Size, may, moderate};
+use platform::{Act, Offer, PostAddress, ProjectId, Refusal, RefusalCode, Service, Size, hex, may, moderate};
 use store::{LibraryFilter, LibraryState, Post, Project, Shape};
 
 use crate::app::App;
@@ -265,7 +265,7 @@ pub(super) async fn count(app: &App, project: &Project) -> Result<(), ApiError> 
 
 /// A key for a form that is about to be shown.
 pub(super) fn once(app: &App) -> String {
-    app.random::<12>().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&app.random::<12>())
 }
 
 /// The form's own key, taken out of it: sent twice, it counts once.

@@ -31,6 +31,7 @@ mod security;
 mod start;
 mod steer;
 
+use askama::Template;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::handler::Handler;
@@ -45,6 +46,8 @@ use crate::app::App;
 use crate::http::count_body;
 use crate::http::error::ApiError;
 use crate::http::form::Form;
+use crate::web::guard::{Visitor, is_guards};
+use crate::web::shell::html_refused;
 use crate::web::words::Words;
 
 pub(crate) use feed::FrontPages;
@@ -132,6 +135,25 @@ pub(crate) fn mount(router: Router<App>, app: &App) -> Router<App> {
         let counted = limited.layer(from_fn_with_state(app.clone(), count_body));
         router.route(page.path, counted.layer(guarded))
     })
+}
+
+/// Goes on after a form, or shows its page with what went wrong. What the guard sees to goes on to it. `page` is only made if it is shown.
+async fn after_form<T, P: Template>(
+    visitor: &Visitor,
+    result: Result<T, ApiError>,
+    to: &str,
+    page: impl Future<Output = Result<P, ApiError>>,
+    say: impl FnOnce(&mut P, String),
+) -> Result<Response, ApiError> {
+    match result {
+        Ok(_) => Ok(go(to)),
+        Err(error) if is_guards(&error) => Err(error),
+        Err(error) => {
+            let mut page = page.await?;
+            say(&mut page, visitor.words.error(&error));
+            Ok(html_refused(&page, &error))
+        }
+    }
 }
 
 /// The fields of a form, whatever way the browser sent them; what was left empty is not there.

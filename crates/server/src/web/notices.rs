@@ -5,8 +5,10 @@ use std::time::Duration;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use platform::{LetterId, NoticeId, NoticeKind, NoticeTopic, NoticeWays, Service, Timestamp};
-use store::{Letter, Notice, NoticeLetter, StoreError};
+use platform::{NoticeId, NoticeKind, NoticeTopic, NoticeWays, Service, Timestamp};
+use store::{Notice, NoticeLetter, StoreError};
+
+use crate::letters::letter;
 
 use crate::app::App;
 use crate::http::auth::Person;
@@ -194,7 +196,7 @@ pub(crate) async fn write_letters(app: &App) -> Result<usize, StoreError> {
         let lines: String = happened.iter().map(line).collect();
         let body = format!("{lines}\n{base}/notices\n\n{}\n{base}/account/notices\n", words.say("topic.letter_off"));
         let subject = words.say("topic.letter").to_owned();
-        let letter = Letter { id: LetterId::new(now, app.random()), to: email, subject, body, at: now };
+        let letter = letter(app, email, subject, body);
         written += usize::from(app.store.post_notice_letter(identity, &letter).await?);
     }
     Ok(written)

@@ -7,6 +7,8 @@ mod engine;
 mod failure;
 mod making;
 mod outputs;
+
+pub(crate) use outputs::{QUALITY, THUMBNAIL_SIDE};
 mod progress;
 mod sources;
 mod still;

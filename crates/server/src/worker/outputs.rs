@@ -13,12 +13,12 @@ use crate::worker::failure::Failure;
 use crate::worker::making::media_size;
 
 /// The longer side of a thumbnail.
-const THUMBNAIL_SIDE: u32 = 640;
+pub(crate) const THUMBNAIL_SIDE: u32 = 640;
 /// Pictures in a sprite sheet, and how many stand side by side.
 const TILES: usize = 16;
 const COLUMNS: u32 = 4;
 const TILE_WIDTH: u32 = 240;
-const QUALITY: u8 = 80;
+pub(crate) const QUALITY: u8 = 80;
 
 /// A finished clip with its pictures, encoded.
 pub(crate) struct Made {

@@ -85,3 +85,8 @@ CREATE TABLE sunset_letters (
     at INTEGER NOT NULL,
     PRIMARY KEY (sunset, identity, days)
 ) STRICT;
+
+-- By what the schedule looks for what it keeps no longer.
+CREATE INDEX sessions_expiry ON sessions (expires_at);
+CREATE INDEX notices_age ON notices (at);
+CREATE INDEX webhook_deliveries_ended ON webhook_deliveries (event_at) WHERE next_at IS NULL;

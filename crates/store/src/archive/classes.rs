@@ -4,7 +4,7 @@ use platform::{
     ApiKeyId, BatchId, Bio, Caption, CharacterId, CommentId, CommentText, ConversationId, DecisionId, DisplayName,
     FileId, FolderId, FolderName, GenerationErrorCode, GenerationState, Handle, IdentityId, LedgerEntryId, MessageId,
     ModelName, NoticeId, PlaceId, PostId, PostState, ProjectId, Prompt, PromptVisibility, ReportId, Seconds, VideoId,
-    Visibility, WebhookEndpointId,
+    Visibility, WebhookEndpointId, hex,
 };
 
 use super::ArchiveKind::{File, Flag, Json, List, Moment, Number, Text, Whole};
@@ -21,7 +21,7 @@ macro_rules! id {
 
 /// An id of whatever kind the field beside it says.
 const ANY_ID: ArchiveKind = ArchiveKind::Id(
-    |bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+    |bytes| hex(&bytes),
     |text| {
         let number = (text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit()))
             .then(|| u128::from_str_radix(text, 16).ok())

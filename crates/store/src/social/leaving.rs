@@ -1,7 +1,7 @@
 //! What is left when someone leaves: nothing of theirs. Where others answered, made something from it or wrote back, an empty place stays
 //! that belongs to nobody, so that what is theirs keeps its shape.
 
-use platform::{IdentityId, PostId, Timestamp};
+use platform::{IdentityId, PostId, Timestamp, hex};
 
 use super::post::{hidden, warm};
 use crate::database::{Tx, args};
@@ -46,7 +46,7 @@ pub(crate) async fn leave(
     // Without a membership nobody sees this profile.
     let sql = "INSERT INTO profiles (identity, handle, display_name, bio, closed, created_at, updated_at)
                VALUES ($1, $2, 'gone', '', 1, $3, $3)";
-    let digits: String = ghost.bytes()[4..].iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = hex(&ghost.bytes()[4..]);
     tx.execute(sql, args![ghost, format!("gone_{digits}"), now]).await?;
 
     let sql = "INSERT INTO reserved_handles (skeleton, identity, left_at)
