@@ -11,23 +11,24 @@ use media::{Clip, Filter, Frame, FrameRate, Resizer, Size};
 use provenance::SigningKey;
 use render::{ModelError, Progress, Recipe, Source, Stage, VideoModel, VideoRequest};
 use sha2::{Digest as _, Sha256};
-use training::{FRAME_RATE, NATIVE_SIZES, clips_to_tensor, latent_times_s, tensor_to_frames};
+use training::{FRAME_RATE, clips_to_tensor, latent_frames, latent_times_s, native_sizes, tensor_to_frames};
 
 /// The weights that are part of this program.
 const BUILT_IN: ModelFiles = ModelFiles::Embedded(&[
-    ("tokenizer/tokenizer.json", include_bytes!("../../../models/paper-1-nano/tokenizer/tokenizer.json")),
-    ("text_encoder/config.json", include_bytes!("../../../models/paper-1-nano/text_encoder/config.json")),
-    ("text_encoder/model.safetensors", include_bytes!("../../../models/paper-1-nano/text_encoder/model.safetensors")),
-    ("transformer/config.json", include_bytes!("../../../models/paper-1-nano/transformer/config.json")),
-    ("transformer/model.safetensors", include_bytes!("../../../models/paper-1-nano/transformer/model.safetensors")),
-    ("captioner/config.json", include_bytes!("../../../models/paper-1-nano/captioner/config.json")),
-    ("captioner/model.safetensors", include_bytes!("../../../models/paper-1-nano/captioner/model.safetensors")),
-    ("vae/config.json", include_bytes!("../../../models/paper-1-nano/vae/config.json")),
-    ("vae/model.safetensors", include_bytes!("../../../models/paper-1-nano/vae/model.safetensors")),
+    ("tokenizer/tokenizer.json", include_bytes!("../../../models/paper-1/tokenizer/tokenizer.json")),
+    ("text_encoder/config.json", include_bytes!("../../../models/paper-1/text_encoder/config.json")),
+    ("text_encoder/model.safetensors", include_bytes!("../../../models/paper-1/text_encoder/model.safetensors")),
+    ("transformer/config.json", include_bytes!("../../../models/paper-1/transformer/config.json")),
+    ("transformer/model.safetensors", include_bytes!("../../../models/paper-1/transformer/model.safetensors")),
+    ("captioner/config.json", include_bytes!("../../../models/paper-1/captioner/config.json")),
+    ("captioner/model.safetensors", include_bytes!("../../../models/paper-1/captioner/model.safetensors")),
+    ("vae/config.json", include_bytes!("../../../models/paper-1/vae/config.json")),
+    ("scheduler/scheduler_config.json", include_bytes!("../../../models/paper-1/scheduler/scheduler_config.json")),
+    ("vae/model.safetensors", include_bytes!("../../../models/paper-1/vae/model.safetensors")),
 ]);
 
 /// The built-in model's name.
-pub(crate) const NAME: &str = "paper-1-nano";
+pub(crate) const NAME: &str = "paper-1";
 /// Files whose bytes make the weights hash, in this order.
 const HASHED: [&str; 4] = [
     "tokenizer/tokenizer.json",
@@ -36,16 +37,27 @@ const HASHED: [&str; 4] = [
     "vae/model.safetensors",
 ];
 
-/// How the family samples where the request does not say.
-const STEPS: usize = 14;
-const GUIDANCE_SCALE: f32 = 3.5;
-const GUIDANCE_INTERVAL: (f32, f32) = (0.1, 1.0);
-const SHIFT: f32 = 2.0;
+/// How a clip is made that is longer than what the network makes at once.
+#[derive(Clone, Copy, Debug)]
+struct Windows {
+    /// Latent frames that the network makes at once: four seconds.
+    length: usize,
+    /// Latent frames of the clip so far that the next window is given: a second.
+    overlap: usize,
+}
 
-/// Latent frames that the network makes at once; longer clips are made in windows.
-const WINDOW: usize = 13;
-/// Latent frames of the clip so far that the next window is given.
-const OVERLAP: usize = 4;
+impl Windows {
+    /// Of a model whose latent frames are blocks of `block_frames`.
+    fn of(block_frames: usize) -> Self {
+        Self { length: latent_frames(block_frames, 4), overlap: latent_frames(block_frames, 1) }
+    }
+
+    /// Windows needed for `total` latent frames of which `known` are given.
+    fn count(self, known: usize, total: usize) -> usize {
+        let first = self.length.min(total).max(known);
+        1 + (total - first).div_ceil(self.length - self.overlap)
+    }
+}
 
 /// The files of a model folder, or of the built-in model.
 pub(crate) fn model_files(folder: Option<&Path>) -> ModelFiles {
@@ -104,12 +116,17 @@ impl PaperVideoModel {
         &self.model
     }
 
+    /// The native size of the same shape.
+    fn native_size(&self, size: Size) -> Size {
+        of_same_shape(native_sizes(self.model.vae.config()), size)
+    }
+
     /// The latents of a whole clip of any size, `[1, T, H, W, C]`.
     ///
     /// # Errors
     /// Never for a clip that was read; the type says it because encoding can.
     pub(crate) fn encode_whole(&self, clip: &Clip) -> Result<Tensor<5>> {
-        Ok(self.encode_clip(clip, native_size(clip.size()), None)?)
+        Ok(self.encode_clip(clip, self.native_size(clip.size()), None)?)
     }
 
     /// The latent of one picture, `[1, 1, H, W, C]`, brought to the native size.
@@ -155,8 +172,8 @@ impl VideoModel for PaperVideoModel {
             prompt: request.prompt.as_str().into(),
             negative_prompt: request.negative_prompt.clone(),
             seed: request.seed,
-            num_inference_steps: request.num_inference_steps.unwrap_or(STEPS),
-            guidance_scale: request.guidance_scale.unwrap_or(GUIDANCE_SCALE),
+            num_inference_steps: request.num_inference_steps.unwrap_or(self.model.sampling.num_inference_steps),
+            guidance_scale: request.guidance_scale.unwrap_or(self.model.sampling.guidance_scale),
             solver: "adams_bashforth_2".into(),
             size: request.size.to_string(),
             seconds: request.seconds.get(),
@@ -180,9 +197,10 @@ impl VideoModel for PaperVideoModel {
         if progress(Progress { stage: Stage::Reading, done: 0, total: 1 }).is_break() {
             return Err(ModelError::Stopped);
         }
-        let size = native_size(request.size.size());
+        let size = self.native_size(request.size.size());
         let vae = &self.model.vae;
         let (block, grid) = (vae.config().block_frames, vae.config().spatial_compression());
+        let plan = Windows::of(block);
         let text = self.model.read_prompt(request.prompt.as_str(), &self.device);
         let negative = self.model.read_prompt(&request.negative_prompt, &self.device);
         let references = request
@@ -202,9 +220,9 @@ impl VideoModel for PaperVideoModel {
                 (vec![first], 1 + wanted.div_ceil(block), 0, wanted, None)
             }
             Source::Extend(clip) => {
-                let context = 1 + (OVERLAP - 1) * block;
+                let context = 1 + (plan.overlap - 1) * block;
                 let latents = self.encode_clip(clip, size, Some(context)).map_err(failed)?;
-                let known = latent_frames(&latents);
+                let known = single_frames(&latents);
                 let count = known.len();
                 (known, count + wanted.div_ceil(block), 1 + (count - 1) * block, wanted, None)
             }
@@ -217,28 +235,28 @@ impl VideoModel for PaperVideoModel {
         };
 
         // Windows: each is given the last latent frames of the one before.
-        let steps = request.num_inference_steps.unwrap_or(STEPS);
-        let windows = count_windows(known.len(), total);
+        let steps = request.num_inference_steps.unwrap_or(self.model.sampling.num_inference_steps);
+        let windows = plan.count(known.len(), total);
         let done = AtomicUsize::new(0);
         let mut latents = known;
         for window in 0..windows {
-            let given = if window == 0 { latents.len() } else { OVERLAP };
+            let given = if window == 0 { latents.len() } else { plan.overlap };
             let start = latents.len() - given;
-            let count = WINDOW.min(total - start);
+            let count = plan.length.min(total - start);
             let window_request = SampleRequest {
                 text: text.clone(),
                 negative: negative.clone(),
                 // Later windows begin in the middle of the clip: time is relative, so the first block stands at index 1.
-                times_s: latent_times_s(usize::from(start > 0), count),
+                times_s: latent_times_s(block, usize::from(start > 0), count),
                 rows: size.height as usize / grid,
                 columns: size.width as usize / grid,
                 given: latents[start..].iter().cloned().enumerate().collect(),
                 references: references.clone(),
                 edit: edit.clone().map(|(clip, strength)| (clip.narrow(1, start, count), strength)),
                 steps,
-                guidance_scale: request.guidance_scale.unwrap_or(GUIDANCE_SCALE),
-                guidance_interval: GUIDANCE_INTERVAL,
-                shift: SHIFT,
+                guidance_scale: request.guidance_scale.unwrap_or(self.model.sampling.guidance_scale),
+                guidance_interval: self.model.sampling.guidance_interval,
+                shift: self.model.sampling.shift,
                 solver: SolverKind::AdamsBashforth2,
                 seed: request.seed.wrapping_add((window as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             };
@@ -250,7 +268,7 @@ impl VideoModel for PaperVideoModel {
                 })
             })
             .map_err(failed)?;
-            latents.extend(latent_frames(&made).into_iter().skip(given));
+            latents.extend(single_frames(&made).into_iter().skip(given));
         }
 
         // Frames, a second or so at a time.
@@ -274,11 +292,11 @@ impl VideoModel for PaperVideoModel {
     }
 }
 
-/// The native size of the same shape.
-fn native_size(size: Size) -> Size {
+/// Of these sizes the one of nearly the same shape.
+fn of_same_shape(natives: [Size; 3], size: Size) -> Size {
     let shape = |size: Size| (f64::from(size.width) / f64::from(size.height)).ln();
     let distance = |native: &Size| (shape(*native) - shape(size)).abs();
-    NATIVE_SIZES.into_iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or(NATIVE_SIZES[0])
+    natives.into_iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or(natives[0])
 }
 
 /// The frames of a clip at the family's rate: the nearest in time.
@@ -290,28 +308,25 @@ fn at_frame_rate(clip: &Clip) -> Vec<&Frame> {
 }
 
 /// `[1, T, H, W, C]` as T single latent frames.
-fn latent_frames(latents: &Tensor<5>) -> Vec<Tensor<5>> {
+fn single_frames(latents: &Tensor<5>) -> Vec<Tensor<5>> {
     (0..latents.dims()[1]).map(|index| latents.clone().narrow(1, index, 1)).collect()
-}
-
-/// Windows needed for `total` latent frames of which `known` are given.
-fn count_windows(known: usize, total: usize) -> usize {
-    let first = WINDOW.min(total).max(known);
-    1 + (total - first).div_ceil(WINDOW - OVERLAP)
 }
 
 #[cfg(test)]
 mod tests {
+    use diffusion::VaeConfig;
+
     use super::*;
 
     #[test]
     fn windows_cover_the_clip() {
-        for total in 1..200 {
-            let windows = count_windows(0, total);
-            let mut made = WINDOW.min(total);
+        for (block, total) in (1..200).flat_map(|total| [(4, total), (8, total)]) {
+            let plan = Windows::of(block);
+            let windows = plan.count(0, total);
+            let mut made = plan.length.min(total);
             for _ in 1..windows {
                 assert!(made < total);
-                made += (WINDOW - OVERLAP).min(total - made);
+                made += (plan.length - plan.overlap).min(total - made);
             }
             assert_eq!(made, total);
         }
@@ -320,7 +335,8 @@ mod tests {
     #[test]
     fn every_output_size_has_a_native_one_of_its_shape() {
         for size in render::OutputSize::ALL {
-            let (native, size) = (native_size(size.size()), size.size());
+            let size = size.size();
+            let native = of_same_shape(native_sizes(&VaeConfig::nano()), size);
             assert_eq!(native.width.cmp(&native.height), size.width.cmp(&size.height));
         }
     }
