@@ -63,7 +63,7 @@ async fn r19_one_makes_an_archive_at_a_time_and_whoever_comes_late_writes_nothin
     assert!(matches!(late, Err(StoreError::State { .. })), "{late:?}");
 
     store.begin_reading(&taken, later + LEASE).await.unwrap();
-    let key = bed.objects.put_archive_part(id, "line\n".into()).await.unwrap();
+    let key = bed.objects.put_archive_part(&taken, "line\n".into()).await.unwrap();
     let rows = ExportPart {
         path: "data/clips.jsonl".into(),
         key: key.clone(),
@@ -194,11 +194,11 @@ async fn r20_an_import_is_held_by_one_and_ends_once(bed: Bed) {
     store.create_import(me, id, "mine.zip", end, bed.now).await.unwrap();
     assert!(store.claim_import(LEASE, bed.now).await.unwrap().is_none(), "it is not whole");
     for number in 0..2 {
-        let key = bed.objects.put_import_part(id, number, "same".into()).await.unwrap();
+        let key = bed.objects.put_import_part(me, bed.now, id, number, "same".into()).await.unwrap();
         store.add_import_part(id, number, &key, 4).await.unwrap();
     }
     store.import_received(id, end).await.unwrap();
-    let key = bed.objects.put_import_part(id, 2, "late".into()).await.unwrap();
+    let key = bed.objects.put_import_part(me, bed.now, id, 2, "late".into()).await.unwrap();
     assert!(matches!(store.add_import_part(id, 2, &key, 4).await, Err(StoreError::State { .. })));
     assert_eq!(store.import_parts(id).await.unwrap().len(), 2);
     let first = store.claim_import(LEASE, bed.now).await.unwrap().unwrap();
