@@ -165,7 +165,7 @@ impl Archivist {
     async fn keep(&self, export: &Export, path: String, text: String, items: Option<u64>) -> Result<(), StoreError> {
         let bytes = Bytes::from(text);
         let measured = Some((bytes.len() as u64, crc32fast::hash(&bytes), hex(&Sha256::digest(&bytes))));
-        let key = self.objects.put_archive_part(export.id, bytes).await?;
+        let key = self.objects.put_archive_part(export, bytes).await?;
         self.store.add_export_parts(export, &[ExportPart { path, key, items, measured }], self.lease()).await
     }
 
@@ -199,7 +199,7 @@ impl Archivist {
                 return self.store.set_export_state(export, ExportState::Sealing, self.lease()).await;
             }
             for part in pending {
-                let part = match self.objects.copy_for_archive(export.id, &part.key).await {
+                let part = match self.objects.copy_for_archive(export, &part.key).await {
                     Ok(key) => {
                         let measured = Some(self.measure(export, &key).await?);
                         ExportPart { key, measured, ..part }

@@ -31,6 +31,7 @@ mod backups;
 mod guarantees;
 mod objects;
 mod speed;
+mod transactions;
 
 /// Makes a test of each function, on each database.
 macro_rules! on_both {
