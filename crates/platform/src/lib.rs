@@ -28,6 +28,7 @@ mod idempotency;
 mod model;
 mod moderation;
 mod parameters;
+pub mod policy;
 mod refusal;
 
 mod library;
