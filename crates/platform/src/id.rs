@@ -134,6 +134,10 @@ ids! {
     LedgerEntryId = "led_", check false;
     /// A decision that limits someone, or its record.
     DecisionId = "dec_", check false;
+    /// An entry of the registry of rights.
+    RightsId = "rights_", check false;
+    /// Someone who speaks for holders of rights.
+    RightsAgentId = "agent_", check false;
     /// A post: a clip that its maker shows, or has yet to.
     PostId = "post_", check false;
     /// Where a post stands among all: made when it is published, so lists go by it.

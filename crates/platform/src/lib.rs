@@ -26,7 +26,6 @@ mod cut;
 mod generation;
 mod idempotency;
 mod model;
-mod moderation;
 mod parameters;
 pub mod policy;
 mod refusal;
@@ -56,7 +55,7 @@ pub use hex::encode as hex;
 pub use id::{
     ApiKeyId, BatchId, CharacterId, CommentId, ConversationId, DecisionId, DestinationId, EventId, ExportId, FileId,
     FolderId, IdError, IdentityId, ImportId, LedgerEntryId, LetterId, MessageId, NoticeId, PasskeyId, PlaceId, PostId,
-    ProjectId, ReceiptId, ReportId, SessionId, SunsetId, VideoId, WebhookEndpointId,
+    ProjectId, ReceiptId, ReportId, RightsAgentId, RightsId, SessionId, SunsetId, VideoId, WebhookEndpointId,
 };
 pub use idempotency::{Fingerprint, IdempotencyKey};
 pub use job::{AttemptFailure, HEARTBEAT, LEASE, MAX_ATTEMPTS, Place, Retry, Route, VirtualTime, after_failure, place};
@@ -66,7 +65,6 @@ pub use membership::{
     Service,
 };
 pub use model::{Catalogue, CatalogueError, ModelName, Offer};
-pub use moderation::{Category, Hit, Moderation, moderate};
 pub use network::{IpRange, IpRangeError};
 pub use parameters::{ClipCount, Parameters, Prompt, Seconds, Size, Words};
 pub use price::{Credits, LedgerKind, Rate};

@@ -38,12 +38,13 @@ pub fn normalise(text: &str) -> Normalised {
     let seen = seen(text);
     let mut readings = Vec::new();
     let mut add = |words: Vec<String>| {
-        let words: Vec<Word> = words.into_iter().map(Word::new).collect();
+        let words: Vec<Word> = words.into_iter().filter(|word| !word.is_empty()).map(Word::new).collect();
         if !words.is_empty() && !readings.contains(&words) {
             readings.push(words);
         }
     };
-    let mut spellings = vec![lowered(&seen), spelling(&seen, 'i'), spelling(&seen, 'l')];
+    let mut spellings =
+        vec![lowered(&seen), spelling(&seen, 'i', false), spelling(&seen, 'l', false), spelling(&seen, 'i', true)];
     spellings.dedup();
     for spelling in &spellings {
         add(words(spelling));
@@ -82,6 +83,14 @@ impl Word {
     /// Its letters.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Without some letters, in whose place nothing can be found.
+    pub(super) fn without(mut self, letters: &str) -> Self {
+        if self.text.contains(letters) {
+            self.text = self.text.replace(letters, "\u{fffd}");
+        }
+        self
     }
 
     pub(super) fn is_stretched(&self) -> bool {
@@ -129,13 +138,15 @@ fn lowered(text: &str) -> String {
     text.chars().flat_map(char::to_lowercase).map(hiragana).collect()
 }
 
-/// The text with Latin letters for look-alikes, and letters for the digits and signs that stand in words. A `1` is read as `one`.
-fn spelling(seen: &str, one: char) -> String {
+/// The text with Latin letters for look-alikes, and letters for the digits and signs that stand in words. A `1` is read as `one`. Numbers
+/// are words only if they are asked to be, in a text that writes digits among letters.
+fn spelling(seen: &str, one: char, numbers: bool) -> String {
+    let numbers = numbers && seen.split_whitespace().any(has_digit_among_letters);
     let mut spelt = String::with_capacity(seen.len());
     for piece in seen.split_inclusive(char::is_whitespace) {
         let characters: Vec<char> = piece.chars().map(|character| latin(character).unwrap_or(character)).collect();
         let letters = characters.iter().filter(|character| character.is_alphanumeric()).count();
-        let is_word = letters == 1 || characters.iter().any(|character| character.is_alphabetic());
+        let is_word = letters == 1 || numbers || characters.iter().any(|character| character.is_alphabetic());
         for (at, character) in characters.iter().enumerate() {
             // A sign at the end is a sign; before a letter or a digit it may be a letter.
             let goes_on = characters[at + 1..].iter().any(|next| next.is_alphanumeric());
@@ -147,7 +158,16 @@ fn spelling(seen: &str, one: char) -> String {
     lowered(&spelt)
 }
 
-fn words(text: &str) -> Vec<String> {
+fn has_digit_among_letters(word: &str) -> bool {
+    let is_digit = |character: char| character.is_ascii_digit();
+    word.starts_with(char::is_alphabetic)
+        && word
+            .char_indices()
+            .any(|(at, character)| is_digit(character) && word[at + 1..].chars().any(char::is_alphabetic))
+}
+
+/// The words of a text; signs part them.
+pub(super) fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
     for character in text.chars() {
@@ -173,14 +193,24 @@ fn is_vowel_sign(character: char) -> bool {
     matches!(character, '\u{900}'..='\u{dff}' | '\u{e30}'..='\u{e4e}')
 }
 
-/// Words with the signs inside them left out: `p.o.r.n` and `por-n` are one. A comma, a slash and an ampersand part words.
+/// Words with the signs inside them left out: `p.o.r.n` and `por-n` are one. A comma, a slash and an ampersand part words. Where a space is
+/// wider than one, an empty word stands: who spaces letters out parts words so.
 fn joined(text: &str) -> Vec<String> {
-    text.split(|character: char| character.is_whitespace() || matches!(character, ',' | '/' | '&' | '、' | '，' | '。'))
-        .map(|piece| {
-            piece.chars().filter(|character| character.is_alphanumeric() || is_vowel_sign(*character)).collect()
-        })
-        .filter(|word: &String| !word.is_empty())
-        .collect()
+    let mut joined = Vec::new();
+    let mut wide = false;
+    let parts =
+        |character: char| character.is_whitespace() || matches!(character, ',' | '/' | '&' | '、' | '，' | '。');
+    for piece in text.split(parts) {
+        let word: String =
+            piece.chars().filter(|character| character.is_alphanumeric() || is_vowel_sign(*character)).collect();
+        match (word.is_empty(), wide) {
+            (true, false) => joined.push(String::new()),
+            (true, true) => {}
+            (false, _) => joined.push(word.clone()),
+        }
+        wide = word.is_empty();
+    }
+    joined
 }
 
 /// Runs of single letters as one word.
@@ -237,37 +267,37 @@ fn glued(words: &[String], side: Side) -> Vec<String> {
 fn is_piece(word: &str) -> bool {
     let count = word.chars().count();
     let letters = word.chars().all(|character| character.is_alphabetic() && !is_unspaced(character));
-    letters && count <= 3 && !SHORT_WORDS.contains(&word)
+    letters && (1..=3).contains(&count) && !SHORT_WORDS.contains(&word)
 }
 
 /// The short words of everyday prompts, which stand for themselves.
 const SHORT_WORDS: &[&str] = &[
     "a", "i", "o", "y", "am", "an", "as", "at", "be", "by", "do", "go", "ha", "he", "hi", "if", "in", "is", "it", "me",
     "my", "no", "of", "oh", "ok", "on", "or", "ox", "pi", "so", "tv", "uk", "up", "us", "vs", "we", "ex", "dr", "mr",
-    "ms", "st", "ai", "pm", "la", "le", "el", "un", "de", "du", "da", "en", "et", "il", "lo", "al", "es", "se", "si",
-    "su", "te", "tu", "ya", "im", "um", "zu", "er", "ob", "ein", "und", "der", "die", "das", "den", "dem", "des",
-    "von", "vor", "mit", "auf", "aus", "bei", "ist", "sie", "wir", "les", "des", "une", "est", "par", "sur", "qui",
-    "que", "los", "las", "del", "una", "con", "sin", "uma", "dos", "das", "com", "ace", "act", "add", "age", "ago",
-    "aid", "aim", "air", "ale", "all", "and", "ant", "any", "ape", "apt", "arc", "are", "ark", "arm", "art", "ash",
-    "ask", "ate", "awe", "axe", "bad", "bag", "ban", "bar", "bat", "bay", "bed", "bee", "beg", "bet", "big", "bin",
-    "bit", "bow", "box", "boy", "bug", "bus", "but", "buy", "bye", "cab", "can", "cap", "car", "cat", "cow", "cry",
-    "cub", "cup", "cut", "dad", "dam", "day", "den", "did", "die", "dig", "dim", "dip", "doe", "dog", "dot", "dry",
-    "due", "duo", "dye", "ear", "eat", "eel", "egg", "elf", "elk", "elm", "emu", "end", "era", "eve", "eye", "fan",
-    "far", "fat", "few", "fig", "fin", "fir", "fit", "fix", "fly", "foe", "fog", "for", "fox", "fun", "fur", "gap",
-    "gas", "gem", "get", "gin", "got", "gum", "gun", "guy", "gym", "had", "ham", "has", "hat", "hay", "hen", "her",
-    "hey", "hid", "him", "hip", "his", "hit", "hog", "hop", "hot", "how", "hub", "hug", "hum", "hut", "ice", "icy",
-    "ill", "ink", "inn", "ivy", "jam", "jar", "jaw", "jet", "job", "jog", "joy", "jug", "key", "kid", "kit", "koi",
-    "lab", "lad", "lap", "law", "lay", "led", "leg", "let", "lid", "lie", "lip", "lit", "log", "lot", "low", "mad",
-    "man", "map", "mat", "may", "men", "met", "mid", "mix", "mob", "mom", "mop", "mud", "mug", "mum", "nap", "net",
-    "new", "nod", "nor", "not", "now", "nun", "nut", "oak", "oar", "oat", "odd", "off", "oil", "old", "one", "our",
-    "out", "owl", "own", "pad", "pan", "paw", "pay", "pea", "pen", "pet", "pie", "pig", "pin", "pit", "pod", "pop",
-    "pot", "pug", "put", "ram", "ran", "rat", "raw", "ray", "red", "rib", "rig", "rim", "rip", "rod", "row", "rub",
-    "rug", "rum", "run", "rye", "sad", "sat", "saw", "say", "sea", "see", "set", "sew", "she", "shy", "sip", "sit",
-    "six", "ski", "sky", "sly", "son", "sow", "soy", "spa", "spy", "sub", "sum", "sun", "tag", "tan", "tap", "tar",
-    "tax", "tea", "ten", "the", "tie", "tin", "tip", "toe", "ton", "top", "tow", "toy", "try", "tub", "tug", "two",
-    "use", "van", "vet", "via", "war", "was", "wax", "way", "web", "wet", "who", "why", "wig", "win", "wit", "wok",
-    "won", "yak", "yes", "yet", "you", "zen", "zip", "zoo", "в", "и", "на", "с", "не", "по", "за", "из", "у", "к", "о",
-    "от", "до", "под", "над", "как", "что", "она", "он", "они", "мы", "вы", "я", "его", "их", "для", "или",
+    "ms", "st", "ai", "pm", "la", "le", "el", "un", "de", "du", "en", "et", "il", "ein", "und", "der", "die", "das",
+    "den", "dem", "des", "von", "vor", "mit", "auf", "aus", "bei", "ist", "sie", "wir", "les", "des", "une", "est",
+    "par", "sur", "qui", "que", "los", "las", "del", "una", "con", "sin", "uma", "dos", "das", "com", "ace", "act",
+    "add", "age", "ago", "aid", "aim", "air", "ale", "all", "and", "ant", "any", "ape", "apt", "arc", "are", "ark",
+    "arm", "art", "ash", "ask", "ate", "awe", "axe", "bad", "bag", "ban", "bar", "bat", "bay", "bed", "bee", "beg",
+    "bet", "big", "bin", "bit", "bow", "box", "boy", "bug", "bus", "but", "buy", "bye", "cab", "can", "cap", "car",
+    "cat", "cow", "cry", "cub", "cup", "cut", "dad", "dam", "day", "den", "did", "die", "dig", "dim", "dip", "doe",
+    "dog", "dot", "dry", "due", "duo", "dye", "ear", "eat", "eel", "egg", "elf", "elk", "elm", "emu", "end", "era",
+    "eve", "eye", "fan", "far", "fat", "few", "fig", "fin", "fir", "fit", "fix", "fly", "foe", "fog", "for", "fox",
+    "fun", "fur", "gap", "gas", "gem", "get", "gin", "got", "gum", "gun", "guy", "gym", "had", "ham", "has", "hat",
+    "hay", "hen", "her", "hey", "hid", "him", "hip", "his", "hit", "hog", "hop", "hot", "how", "hub", "hug", "hum",
+    "hut", "ice", "icy", "ill", "ink", "inn", "ivy", "jam", "jar", "jaw", "jet", "job", "jog", "joy", "jug", "key",
+    "kid", "kit", "koi", "lab", "lad", "lap", "law", "lay", "led", "leg", "let", "lid", "lie", "lip", "lit", "log",
+    "lot", "low", "mad", "man", "map", "mat", "may", "men", "met", "mid", "mix", "mob", "mom", "mop", "mud", "mug",
+    "mum", "nap", "net", "new", "nod", "nor", "not", "now", "nun", "nut", "oak", "oar", "oat", "odd", "off", "oil",
+    "old", "one", "our", "out", "owl", "own", "pad", "pan", "paw", "pay", "pea", "pen", "pet", "pie", "pig", "pin",
+    "pit", "pod", "pop", "pot", "pug", "put", "ram", "ran", "rat", "raw", "ray", "red", "rib", "rig", "rim", "rip",
+    "rod", "row", "rub", "rug", "rum", "run", "rye", "sad", "sat", "saw", "say", "sea", "see", "set", "sew", "she",
+    "shy", "sip", "sit", "six", "ski", "sky", "sly", "son", "sow", "soy", "spa", "spy", "sub", "sum", "sun", "tag",
+    "tan", "tap", "tar", "tax", "tea", "ten", "the", "tie", "tin", "tip", "toe", "ton", "top", "tow", "toy", "try",
+    "tub", "tug", "two", "use", "van", "vet", "via", "war", "was", "wax", "way", "web", "wet", "who", "why", "wig",
+    "win", "wit", "wok", "won", "yak", "yes", "yet", "you", "zen", "zip", "zoo", "в", "и", "на", "с", "не", "по", "за",
+    "из", "у", "к", "о", "от", "до", "под", "над", "как", "что", "она", "он", "они", "мы", "вы", "я", "его", "их",
+    "для", "или",
 ];
 
 fn is_mask(character: char) -> bool {
@@ -296,8 +326,10 @@ fn masked(text: &str) -> Vec<String> {
 fn capitals_apart(seen: &str) -> String {
     let mut apart = String::with_capacity(seen.len());
     let mut previous = ' ';
-    for character in seen.chars() {
-        if character.is_uppercase() && previous.is_lowercase() {
+    let mut characters = seen.chars().peekable();
+    while let Some(character) = characters.next() {
+        let word_begins = previous.is_uppercase() && characters.peek().is_some_and(|next| next.is_lowercase());
+        if character.is_uppercase() && (previous.is_lowercase() || word_begins) {
             apart.push(' ');
         }
         apart.push(character);

@@ -1,7 +1,7 @@
 //! What is looked for in a text: a word, or words in a row.
 
 use super::lookalikes::is_unspaced;
-use super::normalise::{ANY, Normalised, Word, plain, squeezed};
+use super::normalise::{ANY, Normalised, Word, plain, squeezed, words};
 
 /// Words in a row, compared with the words of a reading.
 ///
@@ -46,6 +46,13 @@ impl Phrase {
         Self { text: text.to_owned(), parts }
     }
 
+    /// A name as someone wrote it: whole words, no sign of it means anything.
+    pub fn literal(text: &str) -> Self {
+        let words = words(&plain(text));
+        let parts = words.iter().map(|word| vec![Part::exact(word)]).collect();
+        Self { text: text.to_owned(), parts }
+    }
+
     /// As it was written.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -59,6 +66,20 @@ impl Phrase {
     /// Where a reading says it.
     pub fn spans(&self, words: &[Word]) -> Vec<Span> {
         (0..words.len()).filter_map(|start| self.span_at(words, start)).collect()
+    }
+
+    /// The first letters that a word must have to begin it; nothing where it may begin within one.
+    pub(super) fn beginnings(&self) -> Option<Vec<char>> {
+        let first = self.parts.first()?;
+        first.iter().map(|part| if part.form == Form::Within { None } else { part.text.chars().next() }).collect()
+    }
+
+    /// A word without what this says within it.
+    pub(super) fn taken_out_of(&self, word: Word) -> Word {
+        match self.parts.as_slice() {
+            [place] => place.iter().fold(word, |word, part| word.without(&part.text)),
+            _ => word,
+        }
     }
 
     /// Where it ends, if it begins at this word: as many words as it has, or all of them written as one.
@@ -81,14 +102,28 @@ fn spells(parts: &[Vec<Part>], word: &str) -> bool {
         [] => false,
         [last] => last.iter().any(|part| part.is_text(word, &part.text)),
         [first, rest @ ..] => first.iter().any(|part| {
-            part.text.chars().count() > 1
+            // `cum in` is no cumin.
+            part.text.chars().count() > 2
+                && word.chars().count() > part.text.chars().count() + 2
                 && part.form != Form::Within
                 && word.strip_prefix(part.text.as_str()).is_some_and(|remains| spells(rest, remains))
         }),
     }
 }
 
+impl Span {
+    /// Whether the two share a word.
+    pub(super) fn meets(self, other: Self) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+}
+
 impl Part {
+    fn exact(word: &str) -> Self {
+        let form = if word.chars().any(is_unspaced) { Form::Within } else { Form::Exact };
+        Self { text: word.to_owned(), squeezed: squeezed(word), form }
+    }
+
     fn new(written: &str) -> Self {
         let (stem, form) = if let Some(stem) = written.strip_prefix('*') {
             (stem.trim_end_matches('*'), Form::Within)
