@@ -436,6 +436,8 @@ values! {
     Uuid: platform::NoticeId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::ConversationId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::MessageId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::RightsId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::RightsAgentId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::ReportId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::ReceiptId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::FolderId, value => Uuid::from_bytes(value.bytes());

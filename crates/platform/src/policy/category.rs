@@ -27,6 +27,8 @@ pub enum Subject {
     Music,
     /// An entry of the registry of rights.
     Rights,
+    /// What a moderation service found that has no word here.
+    Other,
 }
 
 /// The thirteen categories of the API.
@@ -75,7 +77,7 @@ pub enum Stage {
 
 impl Subject {
     /// Every subject.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Minors,
         Self::Sexual,
         Self::Violent,
@@ -88,6 +90,7 @@ impl Subject {
         Self::Artists,
         Self::Music,
         Self::Rights,
+        Self::Other,
     ];
 
     /// Its word in rules, rows and answers.
@@ -105,6 +108,7 @@ impl Subject {
             Self::Artists => "artists",
             Self::Music => "music",
             Self::Rights => "rights",
+            Self::Other => "other",
         }
     }
 

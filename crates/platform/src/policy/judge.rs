@@ -147,7 +147,7 @@ impl Policy {
             let found = self.found(words);
             let allowed = context.rights.allowed(words, context.reach, context.at);
             for (rule, met) in self.rules.iter().zip(&mut met) {
-                if !*met && rule.stages.contains(&stage) {
+                if !*met && rule.is_asked_at(stage) {
                     *met = self.is_met(rule, words, &found, &allowed);
                 }
             }
@@ -191,10 +191,10 @@ impl Policy {
     fn is_met(&self, rule: &Rule, words: &[Word], found: &[Vec<Span>], allowed: &[Span]) -> bool {
         rule.when.iter().any(|condition| {
             found[condition.first].iter().any(|span| {
-                condition.is_met_at(*span, found)
-                    && !rule.unless.is_some_and(|unless| is_near(*span, &found[unless.list], unless.within))
-                    && !(rule.negatable && self.is_negated(rule, *span, words, found))
-                    && !(rule.subject.is_anyones_right() && allowed.iter().any(|allowed| allowed.meets(*span)))
+                let excused = rule.unless.is_some_and(|unless| is_near(*span, &found[unless.list], unless.within))
+                    || (rule.negatable && self.is_negated(rule, *span, words, found))
+                    || (rule.subject.is_anyones_right() && allowed.iter().any(|allowed| allowed.meets(*span)));
+                condition.is_met_at(*span, found) && !excused
             })
         })
     }
@@ -247,6 +247,13 @@ impl Verdict {
     /// 1 for a category that was found, 0 for the others: words know no doubt.
     pub fn score(&self, category: Category) -> f64 {
         f64::from(u8::from(self.findings.iter().any(|finding| finding.category == Some(category))))
+    }
+
+    /// What of it comes from the registry of rights.
+    #[must_use]
+    pub fn of_rights(mut self) -> Self {
+        self.findings.retain(|finding| finding.entry.is_some());
+        self
     }
 
     /// With what else speaks against it.

@@ -183,6 +183,11 @@ impl Rule {
         }
     }
 
+    /// Whether it is looked at in this stage. When the making begins, prompts are asked again: rules may have changed while they waited.
+    pub(super) fn is_asked_at(&self, stage: Stage) -> bool {
+        self.stages.contains(&stage) || (stage == Stage::During && self.stages.contains(&Stage::Prompt))
+    }
+
     fn take(&mut self, word: &str, rest: &'static str) -> Result<(), String> {
         match word {
             "version" => self.version = rest.parse().map_err(|_| format!("{rest:?} is no version"))?,

@@ -115,3 +115,23 @@ fn r18_adversarial_prompts_are_stopped() {
         assert!(rate >= floor, "{of:?}: {rate}");
     }
 }
+
+#[test]
+#[ignore = "a tool: MISORA_PROMPTS names a file of prompts, one a line; MISORA_SHOW shows those that are stopped, or that pass"]
+fn measure_a_file_of_prompts() {
+    let file = std::env::var("MISORA_PROMPTS").unwrap();
+    let text = std::fs::read_to_string(&file).unwrap();
+    let shown = std::env::var("MISORA_SHOW").unwrap_or_default();
+    let prompts: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let mut stopped = 0;
+    for prompt in &prompts {
+        let verdict = judge(prompt);
+        stopped += usize::from(!verdict.is_allowed());
+        match (verdict.is_allowed(), shown.as_str()) {
+            (false, "stopped") => println!("{prompt:?} by {:?}", rules_of(&verdict)),
+            (true, "passed") => println!("{prompt:?}"),
+            _ => {}
+        }
+    }
+    println!("{file}: {stopped} of {} stopped, {:.1} %", prompts.len(), 100.0 * stopped as f64 / prompts.len() as f64);
+}

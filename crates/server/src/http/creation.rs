@@ -1,9 +1,10 @@
 //! From the fields of a request to accepted generations: read, decide, keep what was uploaded, accept.
 
 use bytes::Bytes;
+use platform::policy::{RightsUse, Stage, Verdict};
 use platform::{
     ActiveMembership, CharacterId, Credits, FileId, Fingerprint, GenerationKind, IdempotencyKey, ModelName, Offer,
-    Parameters, ProjectId, Seconds, Service, Size, VideoId, Words, moderate,
+    Parameters, ProjectId, Seconds, Service, Size, VideoId, Words,
 };
 use store::{Accept, Accepted, BatchLine, File, Generation, Idempotency, NewGeneration, Subject};
 
@@ -101,7 +102,7 @@ pub async fn batch_creation(
 /// Reads what `POST /v1/videos` asks for. A first frame is kept as a file by then.
 pub(crate) async fn read_creation(app: &App, project: ProjectId, form: &Form) -> Result<Creation, ApiError> {
     let (parameters, offer) = read_parameters(app, form)?;
-    refuse_blocked(parameters.prompt.as_str())?;
+    refuse_blocked(app, parameters.prompt.as_str()).await?;
     let characters = read_characters(app, project, form).await?;
     let (first_frame, kept) = match read_reference(app, project, form, parameters.size).await? {
         Some(Reference::File(id)) => (Some(id), None),
@@ -196,18 +197,43 @@ fn read_size(form: &Form, offer: &Offer) -> Result<Option<String>, ApiError> {
 }
 
 /// Refuses what the policy stops, and says by which rules.
-pub(crate) fn refuse_blocked(prompt: &str) -> Result<(), ApiError> {
-    let moderation = moderate(prompt);
-    if !moderation.is_flagged() {
-        return Ok(());
-    }
-    let mut rules: Vec<_> =
-        moderation.hits().iter().map(|hit| format!("{} ({})", hit.category.as_str(), hit.rule)).collect();
-    rules.sort();
-    rules.dedup();
-    let message =
-        format!("Your request was blocked by our moderation system: {}. Nothing was charged.", rules.join(", "));
-    Err(platform::Refusal::new(platform::RefusalCode::ModerationBlocked, Some("prompt"), message).into())
+pub(crate) async fn refuse_blocked(app: &App, text: &str) -> Result<(), ApiError> {
+    stop(app.judge.text(Stage::Prompt, RightsUse::Prompts, text, app.now()).await?)
+}
+
+/// Refuses what is written of a picture or clip that someone brings.
+pub(crate) async fn refuse_reference(app: &App, text: &str) -> Result<(), ApiError> {
+    stop(app.judge.text(Stage::Image, RightsUse::References, text, app.now()).await?)
+}
+
+/// Refuses a remix of what a holder of rights lets nobody remix, by the words that it was made from.
+pub(crate) async fn refuse_remix(app: &App, text: &str) -> Result<(), ApiError> {
+    let verdict = app.judge.text(Stage::Prompt, RightsUse::Remixes, text, app.now()).await?;
+    // What the rules say of it was said when it was made.
+    stop(verdict.of_rights())
+}
+
+/// Refuses a picture that the owner's moderation service speaks against.
+pub(crate) async fn refuse_picture(app: &App, png: &Bytes) -> Result<(), ApiError> {
+    stop(app.judge.picture(png.clone()).await?).map_err(|error| error.about(REFERENCE))
+}
+
+fn stop(verdict: Verdict) -> Result<(), ApiError> {
+    if verdict.is_allowed() { Ok(()) } else { Err(blocked(verdict)) }
+}
+
+/// What a request is answered that the policy stops: each rule with what it says, and what to change.
+pub(crate) fn blocked(verdict: Verdict) -> ApiError {
+    let rules: Vec<_> = verdict
+        .findings()
+        .iter()
+        .map(|finding| format!("{} ({}, version {})", finding.subject.as_str(), finding.rule, finding.version))
+        .collect();
+    let said = verdict.first().map_or(String::new(), |finding| format!("{} {} ", finding.text.en, finding.advice.en));
+    let rules = rules.join(", ");
+    let message = format!("Your request was blocked by our moderation system: {rules}. {said}Nothing was charged.");
+    let refusal = platform::Refusal::new(platform::RefusalCode::ModerationBlocked, Some("prompt"), message);
+    ApiError::from(refusal).by(verdict)
 }
 
 /// `characters` as `[{"id"}]` or ids, or `character_ids`.
@@ -282,6 +308,7 @@ async fn read_reference(app: &App, project: ProjectId, form: &Form, size: Size) 
     };
     let picture = clean_picture(bytes, REFERENCE).await?;
     fits(picture.size, size)?;
+    refuse_picture(app, &picture.png).await?;
     Ok(Some(Reference::Picture(picture.png)))
 }
 
@@ -294,6 +321,7 @@ async fn uploaded_reference(app: &App, project: ProjectId, id: &str, size: Size)
     let bytes = app.objects.get_all(&file.key).await?;
     let picture = clean_picture(bytes, REFERENCE).await?;
     fits(picture.size, size)?;
+    refuse_picture(app, &picture.png).await?;
     Ok(Reference::File(file.id))
 }
 

@@ -3,10 +3,13 @@
 use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use platform::policy::Verdict;
 use platform::{KeyRefusal, MembershipRefusal, Refusal, RefusalCode, SignUpRefusal};
 use serde::Serialize;
 use store::StoreError;
 use utoipa::ToSchema;
+
+use crate::policy::JudgeError;
 
 /// What went wrong, as an answer.
 #[derive(Clone, Debug)]
@@ -27,6 +30,8 @@ struct Aside {
     topic: Option<String>,
     /// Where to go on instead.
     pointer: Option<String>,
+    /// What the policy found.
+    verdict: Option<Verdict>,
 }
 
 /// The body of every error.
@@ -247,6 +252,17 @@ impl ApiError {
         self
     }
 
+    /// The same, with what the policy found.
+    pub(crate) fn by(mut self, verdict: Verdict) -> Self {
+        self.aside.get_or_insert_default().verdict = Some(verdict);
+        self
+    }
+
+    /// What the policy found, where it refused.
+    pub(crate) fn verdict(&self) -> Option<&Verdict> {
+        self.aside.as_ref()?.verdict.as_ref()
+    }
+
     /// The field it is about.
     pub(crate) fn param(&self) -> Option<&str> {
         self.param.as_deref()
@@ -340,6 +356,17 @@ impl From<Refusal> for ApiError {
             _ => {}
         }
         error
+    }
+}
+
+impl From<JudgeError> for ApiError {
+    fn from(error: JudgeError) -> Self {
+        match error {
+            JudgeError::NoAnswer(_) => Self::unavailable(
+                "The moderation service of this place does not answer, so this is refused for now. Nothing was charged; try again.",
+            ),
+            JudgeError::Store(error) => error.into(),
+        }
     }
 }
 

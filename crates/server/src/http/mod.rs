@@ -46,6 +46,7 @@ pub(crate) mod sessions;
 pub(crate) mod admin;
 mod decisions;
 mod links;
+pub(crate) mod rights;
 pub(crate) mod setup;
 pub(crate) mod sunsets;
 
@@ -67,6 +68,7 @@ use crate::http::error::ApiError;
 pub(crate) use auth::KeyCache;
 pub use auth::{Access, Needs};
 pub use creation::batch_creation;
+pub(crate) use creation::blocked;
 pub(crate) use health::Metrics;
 pub use openapi::openapi;
 pub(crate) use rate::NodeLimit;
@@ -102,6 +104,7 @@ fn all_endpoints() -> Vec<Endpoint> {
         decisions::endpoints(),
         admin::endpoints(),
         sunsets::endpoints(),
+        rights::endpoints(),
         setup::endpoints(),
         links::endpoints(),
         health::endpoints(),

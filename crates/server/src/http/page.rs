@@ -7,8 +7,8 @@ use axum::extract::{FromRequestParts, Query, RawPathParams};
 use axum::http::request::Parts;
 use platform::{
     ApiKeyId, BatchId, CharacterId, DecisionId, DestinationId, ExportId, FileId, FolderId, IdError, IdentityId,
-    ImportId, LedgerEntryId, MessageId, PasskeyId, ProjectId, ReceiptId, ReportId, SessionId, SunsetId, VideoId,
-    WebhookEndpointId,
+    ImportId, LedgerEntryId, MessageId, PasskeyId, ProjectId, ReceiptId, ReportId, RightsAgentId, RightsId, SessionId,
+    SunsetId, VideoId, WebhookEndpointId,
 };
 use serde::Serialize;
 use store::{Order, Page};
@@ -55,7 +55,7 @@ path_ids! {
     ApiKeyId = "API key", BatchId = "batch", CharacterId = "character", DecisionId = "decision", DestinationId = "destination",
     ExportId = "export", FileId = "file", FolderId = "folder", IdentityId = "identity", ImportId = "import",
     LedgerEntryId = "ledger entry", MessageId = "message", PasskeyId = "passkey", ProjectId = "project",
-    ReceiptId = "receipt", ReportId = "report", SessionId = "session", SunsetId = "sunset", VideoId = "video",
+    ReceiptId = "receipt", ReportId = "report", RightsAgentId = "agent", RightsId = "entry", SessionId = "session", SunsetId = "sunset", VideoId = "video",
     WebhookEndpointId = "webhook endpoint",
 }
 

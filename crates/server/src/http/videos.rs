@@ -284,7 +284,7 @@ pub(crate) async fn quote_video(
 ) -> Result<Json<Quote>, ApiError> {
     form.knows(&CREATION_FIELDS)?;
     let (parameters, offer) = read_parameters(&app, &form)?;
-    refuse_blocked(parameters.prompt.as_str())?;
+    refuse_blocked(&app, parameters.prompt.as_str()).await?;
     caller.tell_of(app.model_sunset(&offer.name));
     let project = caller.project.id;
     let clips = parameters.n.get();

@@ -381,7 +381,7 @@ async fn new_sunset(
 }
 
 /// Unix seconds at which a day `YYYY-MM-DD` begins in UTC.
-fn seconds_of(day: &str) -> Option<i64> {
+pub(super) fn seconds_of(day: &str) -> Option<i64> {
     let format = time::macros::format_description!("[year]-[month]-[day]");
     Some(time::Date::parse(day, format).ok()?.midnight().assume_utc().unix_timestamp())
 }

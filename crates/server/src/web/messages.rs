@@ -169,7 +169,7 @@ async fn send(
     let written = form.text("text")?.unwrap_or_default().to_owned();
     let sent = async {
         let text = MessageText::parse(&written).map_err(said("text"))?;
-        crate::http::creation::refuse_blocked(text.as_str())?;
+        crate::http::creation::refuse_blocked(&app, text.as_str()).await?;
         count_posting(&app, member, Posting::Message).await?;
         let now = app.now();
         let id = MessageId::new(now, app.random());

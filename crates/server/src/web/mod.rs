@@ -26,6 +26,7 @@ mod notices;
 mod post;
 mod profile;
 mod report;
+mod rights;
 mod search;
 mod security;
 mod start;
@@ -113,6 +114,7 @@ fn all_pages() -> Vec<Page> {
         archives::pages(),
         keys::pages(),
         admin::pages(),
+        rights::pages(),
         assets::pages(),
     ]
     .into_iter()

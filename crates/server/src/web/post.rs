@@ -409,7 +409,7 @@ async fn publish(
     let member = member(&person)?;
     let edit = read_edit(&form)?;
     // What strangers read is asked of the same rules as prompts are.
-    crate::http::creation::refuse_blocked(edit.caption.as_str())?;
+    crate::http::creation::refuse_blocked(&app, edit.caption.as_str()).await?;
     count_posting(&app, member, Posting::Post).await?;
     let now = app.now();
     let post = match app.store.post_of_video(member, id).await {
@@ -462,7 +462,7 @@ async fn comment(
 ) -> Result<Response, ApiError> {
     let member = member(&person)?;
     let text = CommentText::parse(form.text("text")?.unwrap_or_default()).map_err(said("text"))?;
-    crate::http::creation::refuse_blocked(text.as_str())?;
+    crate::http::creation::refuse_blocked(&app, text.as_str()).await?;
     count_posting(&app, member, Posting::Comment).await?;
     let parent: Option<CommentId> = form.text("parent")?.and_then(|text| text.parse().ok());
     let now = app.now();
@@ -510,7 +510,7 @@ async fn edit(
 ) -> Result<Response, ApiError> {
     let post = seen(&app, &visitor, address).await?;
     let edit = read_edit(&form)?;
-    crate::http::creation::refuse_blocked(edit.caption.as_str())?;
+    crate::http::creation::refuse_blocked(&app, edit.caption.as_str()).await?;
     app.store.edit_post(member(&person)?, post.id, &edit, app.now()).await?;
     Ok(go(&format!("/p/{}", post.id)))
 }

@@ -392,7 +392,7 @@ async function main() {
     await picture(browser, base, administrator, [
       ["moderation", "/moderation"],
       ["library-empty", "/library"], ["admin", "/admin"], ["admin-people", "/admin/people"], ["admin-invites", "/admin/invites"],
-      ["admin-tiers", "/admin/tiers"], ["admin-models", "/admin/models"], ["admin-sunsets", "/admin/sunsets"],
+      ["admin-tiers", "/admin/tiers"], ["admin-models", "/admin/models"], ["admin-sunsets", "/admin/sunsets"], ["admin-rights", "/admin/rights"],
     ]);
     await picture(browser, base, own, [
       ["make-ja", "/make"], ["feed-ja", "/"], ["post-ja", post], ["account-ja", "/account"], ["security-ja", "/account/security"], ["archives-ja", "/account/export"],

@@ -122,6 +122,13 @@ GET    /api/admin/sunsets                            administrator
 POST   /api/admin/sunsets                            administrator
 POST   /api/admin/sunsets/{id}/confirm               administrator
 DELETE /api/admin/sunsets/{id}                       administrator
+GET    /api/admin/rights-agents                      administrator
+POST   /api/admin/rights-agents                      administrator
+POST   /api/admin/rights-agents/{id}/verify          administrator
+DELETE /api/admin/rights-agents/{id}                 administrator
+GET    /api/admin/rights                             administrator
+POST   /api/admin/rights                             administrator
+DELETE /api/admin/rights/{id}                        administrator
 GET    /api/admin/queue                              administrator
 GET    /api/admin/audit                              administrator
 POST   /api/admin/account-decisions                  administrator
@@ -317,6 +324,7 @@ impl Things {
             ("/api/admin/keys", &self.key),
             ("/api/admin/invites", &"0".repeat(64)),
             ("/api/admin/sunsets", &"sunset_1".to_owned()),
+            ("/api/admin/rights", &"rights_1".to_owned()),
         ]
         .into_iter()
         .find_map(|(start, id)| path.starts_with(start).then(|| id.clone()))

@@ -142,6 +142,12 @@ GET   /admin/sunsets                             administrator
 POST  /admin/sunsets                             administrator
 POST  /admin/sunsets/{id}/confirm                administrator
 POST  /admin/sunsets/{id}/withdraw               administrator
+GET   /admin/rights                              administrator
+POST  /admin/rights                              administrator
+POST  /admin/rights/{id}/withdraw                administrator
+POST  /admin/rights/agents                       administrator
+POST  /admin/rights/agents/{id}/verify           administrator
+POST  /admin/rights/agents/{id}/revoke           administrator
 GET   /static/{name}                             anyone
 GET   /manifest.webmanifest                      anyone
 GET   /worker.js                                 anyone
@@ -429,6 +435,7 @@ async fn pages_hold_no_script_or_style_and_load_nothing_from_outside() {
         "/admin/tiers",
         "/admin/models",
         "/admin/sunsets",
+        "/admin/rights",
         "/confirm-password",
         "/nowhere",
         clip.as_str(),
