@@ -4,6 +4,7 @@
 //! changed for what the tuned half shows, and the held-out half only tells how well that went. In `adversarial.txt` a line that begins with a tab is
 //! the line above it in disguise, and stays in its half.
 
+use super::judge::FILES;
 use super::{Context, Policy, Rights, RightsUse, Stage, Verdict};
 use crate::time::Timestamp;
 
@@ -67,6 +68,33 @@ fn rules_keep_their_examples() {
 
 fn rules_of(verdict: &Verdict) -> Vec<&str> {
     verdict.findings().iter().map(|finding| finding.rule.as_str()).collect()
+}
+
+/// Blocks of a rule file: the head line and what stands under it.
+fn blocks() -> Vec<(&'static str, String)> {
+    let mut blocks: Vec<(&'static str, String)> = Vec::new();
+    for line in FILES.iter().flat_map(|file| file.lines()).filter(|line| !line.starts_with('#')) {
+        match blocks.last_mut() {
+            Some((_, text)) if !line.starts_with("list ") && !line.starts_with("rule ") => text.push_str(line),
+            _ => blocks.push((line, String::new())),
+        }
+    }
+    blocks
+}
+
+#[test]
+fn what_a_rule_stops_changes_with_its_version() {
+    let blocks = blocks();
+    let mut now = String::new();
+    for rule in Policy::built_in().rules() {
+        let text = &blocks.iter().find(|(head, _)| *head == format!("rule {}", rule.id)).unwrap().1;
+        let asked = |head: &str| head.strip_prefix("list ").is_some_and(|name| text.contains(&format!("@{name}")));
+        let lists = blocks.iter().filter(|(head, _)| asked(head)).map(|(_, text)| text.as_str());
+        let digest = crc32fast::hash(lists.chain([text.as_str()]).collect::<String>().as_bytes());
+        now.push_str(&format!("{} {} {digest:08x}\n", rule.id, rule.version));
+    }
+    let then = include_str!("rules/versions.txt");
+    assert!(now == then, "a rule or its lists changed: raise its version, then write rules/versions.txt so:\n{now}");
 }
 
 #[test]
