@@ -19,7 +19,7 @@ use store::{Store, StoreError};
 /// How long the registry is believed before it is read again.
 const RIGHTS_FOR: Duration = Duration::from_secs(2);
 /// A text of more bytes is read in a thread of its own: that takes longer than others should wait.
-const LONG_TEXT: usize = 400;
+const LONG_TEXT: usize = 200;
 /// The largest answer of a service that is read.
 const MAX_ANSWER_BYTES: usize = 1_000_000;
 

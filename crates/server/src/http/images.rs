@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::http::auth::{Access, KeyCaller, Needs};
-use crate::http::creation::{Creation, accept, read_words, refuse_blocked};
+use crate::http::creation::{Creation, accept, read_words, refuse_prompt};
 use crate::http::endpoint::{BodyKind, Endpoint, post};
 use crate::http::error::ApiError;
 use crate::http::form::Form;
@@ -130,7 +130,7 @@ async fn create_image(
     let member = caller.active()?;
     form.knows(&FIELDS)?;
     let idempotency = idempotency(&headers, uri.path(), &form)?;
-    refuse_blocked(&app, Prompt::parse(form.text("prompt")?)?.as_str()).await?;
+    refuse_prompt(&app, caller.project.id, Prompt::parse(form.text("prompt")?)?.as_str()).await?;
     let (creation, format) = read_image(&app, &form)?;
     let size = creation.parameters.size;
     // A task of its own: it tidies up even if whoever asked hangs up.

@@ -44,7 +44,8 @@ pub(crate) mod second_factor;
 pub(crate) mod sessions;
 
 pub(crate) mod admin;
-mod decisions;
+pub(crate) mod appeals;
+pub(crate) mod decisions;
 mod links;
 pub(crate) mod rights;
 pub(crate) mod setup;
@@ -101,6 +102,7 @@ fn all_endpoints() -> Vec<Endpoint> {
         imports::endpoints(),
         destinations::endpoints(),
         leaks::endpoints(),
+        appeals::endpoints(),
         decisions::endpoints(),
         admin::endpoints(),
         sunsets::endpoints(),

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use platform::policy::{RightsUse, Stage};
-use platform::{GenerationErrorCode, HEARTBEAT, LEASE, Progress, Route, Service, Timestamp};
+use platform::{DecidedItem, DecidedKind, GenerationErrorCode, HEARTBEAT, LEASE, Progress, Route, Service, Timestamp};
 use provenance::SigningKey;
 use store::{Ending, Generation, Heartbeat, Lease, Objects, Store, StoreError};
 use tokio::sync::Notify;
@@ -189,7 +189,12 @@ impl Worker {
         })?;
         let prompt = generation.prompt.as_str();
         let verdict = self.studio.judge.text(Stage::During, RightsUse::Prompts, prompt, now).await?;
-        if verdict.is_allowed() { Ok(()) } else { Err(verdict.into()) }
+        // An appeal that was right lets the same words pass.
+        let item = DecidedItem::of_words(DecidedKind::Prompt, prompt);
+        if verdict.is_allowed() || self.store.refusal_was_wrong(generation.identity, item).await? {
+            return Ok(());
+        }
+        Err(verdict.into())
     }
 
     /// Makes the clip in the engine's thread, and keeps the lease meanwhile.
