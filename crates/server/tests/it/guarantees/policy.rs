@@ -1,11 +1,15 @@
 //! R18: refusals are cheap, explained and measured. And what holders of rights say counts.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use platform::policy::Policy;
 use platform::{Role, Service};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use super::{ask, sites};
-use crate::http::site::{As, Sent, Site, small};
+use crate::http::site::{As, Sent, Site, png, small};
 
 async fn refused(site: &Site, prompt: &str) -> Value {
     let answer = site.post("/v1/videos", small(prompt)).await;
@@ -96,4 +100,63 @@ async fn what_holders_of_rights_say_counts() {
         site.send("DELETE", &path, As::Cookie(&admin), Sent::Nothing).await.ok();
         site.post("/v1/videos", small("captain kumo at last")).await.ok();
     }
+}
+
+/// A moderation service on this machine: it speaks against pictures and whatever says «teapot». It ends with its last client.
+async fn watchful() -> server::ModerationPlace {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1/moderations", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = Vec::new();
+            let mut buffer = [0; 4096];
+            let body = loop {
+                let read = stream.read(&mut buffer).await.unwrap();
+                request.extend_from_slice(&buffer[..read]);
+                let text = String::from_utf8_lossy(&request).into_owned();
+                let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+                let length = head.to_lowercase().lines().find_map(|line| {
+                    line.strip_prefix("content-length: ").and_then(|length| length.parse::<usize>().ok())
+                });
+                if read == 0 || length.is_some_and(|length| body.len() >= length) {
+                    break body.to_owned();
+                }
+            };
+            let flagged = body.contains("image_url") || body.contains("teapot");
+            let result = json!({ "flagged": flagged, "categories": { "harassment": flagged } });
+            let answer = json!({ "id": "modr-1", "model": "watchful", "results": [result] }).to_string();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", answer.len());
+            stream.write_all(format!("{head}{answer}").as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+        }
+    });
+    let timeout = std::time::Duration::from_secs(20);
+    server::ModerationPlace { url, key: None, model: None, timeout, fails_open: false }
+}
+
+#[tokio::test]
+async fn the_owners_moderation_service_is_asked_and_its_silence_refuses() {
+    let place = watchful().await;
+    let site = Site::with(|settings| settings.moderation = Some(place)).await;
+    site.post("/v1/videos", small("a red boat")).await.ok();
+    let error = refused(&site, "a teapot").await;
+    assert!(error["message"].as_str().unwrap().contains("service.harassment"), "{error}");
+    let picture = format!("data:image/png;base64,{}", STANDARD.encode(png(144, 80)));
+    let mut body = small("a red boat");
+    body["input_reference"] = json!({ "image_url": picture });
+    let answer = site.post("/v1/videos", body).await;
+    assert_eq!(answer.error(), (400, "moderation_blocked".into(), "input_reference".into()));
+    let parts = json!([{ "type": "text", "text": "a boat" }, { "type": "image_url", "image_url": { "url": picture } }]);
+    let result = site.post("/v1/moderations", json!({ "input": parts })).await.ok()["results"][0].clone();
+    assert_eq!((&result["flagged"], &result["categories"]["harassment"]), (&json!(true), &json!(true)));
+    assert_eq!(result["category_applied_input_types"]["harassment"], json!(["text", "image"]));
+
+    // Nothing listens on this port.
+    let url = "http://127.0.0.1:9/v1/moderations".to_owned();
+    let timeout = std::time::Duration::from_secs(20);
+    let gone = server::ModerationPlace { url, key: None, model: None, timeout, fails_open: false };
+    let site = Site::with(|settings| settings.moderation = Some(gone)).await;
+    let answer = site.post("/v1/videos", small("a red boat")).await;
+    assert_eq!(answer.error().0, 503);
+    assert_eq!(site.bed.money().await, (1000, 0));
 }
