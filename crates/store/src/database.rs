@@ -74,6 +74,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
     ),
     (10, "app", include_str!("../migrations/sqlite/0010_app.sql"), include_str!("../migrations/postgres/0010_app.sql")),
     (
+        11,
+        "policy",
+        include_str!("../migrations/sqlite/0011_policy.sql"),
+        include_str!("../migrations/postgres/0011_policy.sql"),
+    ),
+    (
         12,
         "appeals",
         include_str!("../migrations/sqlite/0012_appeals.sql"),

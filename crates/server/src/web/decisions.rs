@@ -112,7 +112,11 @@ impl StatementView {
             None => record.rule.id.clone(),
         };
         let facts = match record.facts.as_str() {
-            "" if record.effect == DecisionEffect::Refuse => words.say("decision.facts_refused").to_owned(),
+            facts if record.effect == DecisionEffect::Refuse && record.author.is_none() => {
+                let known = refused_by(words, &record.rule.id);
+                let said = if facts.is_empty() { words.say("decision.facts_refused") } else { facts };
+                known.unwrap_or_else(|| said.to_owned())
+            }
             "" => words.say("decision.facts_none").to_owned(),
             facts => facts.to_owned(),
         };
@@ -163,6 +167,13 @@ impl StatementView {
         }
         lines.join("\n")
     }
+}
+
+/// What a rule of the policy says, in someone's language; nothing of a rule that is none of the built-in ones.
+fn refused_by(words: &Words, rule: &str) -> Option<String> {
+    let rule = platform::policy::Policy::built_in().rules().iter().find(|known| known.id == rule)?;
+    let says = if words.tag() == "ja" { rule.text.ja } else { rule.text.en };
+    Some(format!("{} {says}", words.say("decision.facts_refused")))
 }
 
 fn service_word(service: Option<Service>) -> &'static str {

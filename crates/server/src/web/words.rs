@@ -159,6 +159,7 @@ mod tests {
             "notices.",
             "reason.",
             "report.what_",
+            "rights.",
             "role.",
             "rule.",
             "service.",
