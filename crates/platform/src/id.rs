@@ -134,6 +134,10 @@ ids! {
     LedgerEntryId = "led_", check false;
     /// A decision that limits someone, or its record.
     DecisionId = "dec_", check false;
+    /// An entry of the registry of rights.
+    RightsId = "rights_", check false;
+    /// Someone who speaks for holders of rights.
+    RightsAgentId = "agent_", check false;
     /// A post: a clip that its maker shows, or has yet to.
     PostId = "post_", check false;
     /// Where a post stands among all: made when it is published, so lists go by it.
@@ -154,6 +158,10 @@ ids! {
     ReceiptId = "receipt_", check false;
     /// The announced end of a model or a service.
     SunsetId = "sunset_", check false;
+    /// An appeal against a decision.
+    AppealId = "appeal_", check false;
+    /// A notice that something should be taken down.
+    TakedownId = "takedown_", check false;
     /// An archive that a person asked for.
     ExportId = "export_", check false;
     /// An archive that a person brings.

@@ -33,6 +33,12 @@ pub trait VideoModel {
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
         emit: &mut dyn FnMut(Frame) -> ControlFlow<()>,
     ) -> Result<(), ModelError>;
+
+    /// What it sees in frames of a finished clip, in order, in words; nothing if it reads no pictures. The words are judged like prompts.
+    fn caption(&self, frames: &[Frame]) -> Option<String> {
+        let _ = frames;
+        None
+    }
 }
 
 /// Where the work is.

@@ -19,6 +19,7 @@ use crate::evidence;
 use crate::first_clips::FirstClips;
 use crate::http::{KeyCache, Metrics, NodeLimit, UploadMemory};
 use crate::mail::Mail;
+use crate::policy::{Judge, ModerationPlace};
 use crate::web::FrontPages;
 use crate::worker::WorkerSignal;
 
@@ -89,6 +90,8 @@ pub struct Settings {
     pub schedule: Schedule,
     /// What `/metrics` asks for; without it, it answers this machine alone. Default nothing.
     pub metrics_token: Option<String>,
+    /// The moderation service that is asked beside the built-in rules. Default none.
+    pub moderation: Option<ModerationPlace>,
 }
 
 /// Gives random bytes that nobody can guess.
@@ -168,6 +171,7 @@ pub struct Shared {
     pub(crate) reads: NodeLimit<ProjectId>,
     pub(crate) attempts: NodeLimit<String>,
     pub(crate) metrics: Metrics,
+    pub(crate) judge: Judge,
 }
 
 impl App {
@@ -178,6 +182,7 @@ impl App {
     pub fn new(parts: AppParts) -> Result<Self, CatalogueError> {
         let catalogue = Catalogue::new(parts.offers.clone(), Vec::new())?;
         let uploads = UploadMemory::new(parts.settings.upload_memory_bytes);
+        let judge = Judge::new(parts.store.clone(), parts.settings.moderation.clone());
         Ok(Self(Arc::new(Shared {
             store: parts.store,
             objects: parts.objects,
@@ -200,6 +205,7 @@ impl App {
             reads: NodeLimit::default(),
             attempts: NodeLimit::default(),
             metrics: Metrics::default(),
+            judge,
         })))
     }
 
@@ -286,6 +292,7 @@ impl App {
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
             outbound: Arc::clone(&self.outbound),
+            moderation: self.settings.moderation.clone(),
         };
         Archivist::new(self.store.clone(), self.objects.clone(), parts)
     }
@@ -336,6 +343,7 @@ impl Settings {
             upload_memory_bytes: 1_000_000_000,
             schedule: store::read_schedule(store::DEFAULT_SCHEDULE).expect("the default schedule is one"),
             metrics_token: None,
+            moderation: None,
         }
     }
 }

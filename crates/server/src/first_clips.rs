@@ -316,7 +316,12 @@ mod tests {
             assert!(clips.iter().filter(|clip| clip.shape == shape).count() >= 4);
         }
         assert!(clips.iter().all(|clip| clip.shape != Shape::Square && clip.seed <= i64::MAX as u64));
-        assert!(prompts().all(|prompt| !platform::moderate(prompt).is_flagged()));
+        let rights = platform::policy::Rights::default();
+        let reach = platform::policy::RightsUse::Prompts;
+        let context = platform::policy::Context { rights: &rights, reach, at: platform::Timestamp::from_seconds(0) };
+        let judge =
+            |prompt| platform::policy::Policy::built_in().judge(platform::policy::Stage::Prompt, prompt, &context);
+        assert!(prompts().all(|prompt| judge(prompt).is_allowed()));
     }
 
     #[test]

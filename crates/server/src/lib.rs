@@ -8,6 +8,7 @@ mod app;
 mod clock;
 mod config;
 mod evidence;
+mod policy;
 
 mod http;
 
@@ -24,7 +25,9 @@ pub mod first_clips;
 pub mod housekeeping;
 pub mod key_letters;
 pub mod letters;
+pub mod statements;
 mod sunsets;
+mod takedowns;
 pub mod webhooks;
 pub mod worker;
 
@@ -36,6 +39,7 @@ pub use config::{Config, ConfigError};
 pub use http::{Access, Needs, batch_creation, openapi, route_list, router};
 pub use mail::{Mail, MailError, Outbox};
 pub use outbound::{HttpOutbound, OutboundError};
+pub use policy::{HttpModeration, ModerationPlace, ModerationService, NoAnswer, Opinion, Shown};
 pub use serve::{ServeError, Server, archivist, back_up, full_offer, migrate, open, restore, run_worker, seal};
 pub use smtp::{Sender, Smtp, SmtpError, SmtpPlace, SmtpSecurity};
 pub use web::{Viewer, page_list};

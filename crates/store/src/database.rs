@@ -73,6 +73,18 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/postgres/0009_evidence.sql"),
     ),
     (10, "app", include_str!("../migrations/sqlite/0010_app.sql"), include_str!("../migrations/postgres/0010_app.sql")),
+    (
+        11,
+        "policy",
+        include_str!("../migrations/sqlite/0011_policy.sql"),
+        include_str!("../migrations/postgres/0011_policy.sql"),
+    ),
+    (
+        12,
+        "appeals",
+        include_str!("../migrations/sqlite/0012_appeals.sql"),
+        include_str!("../migrations/postgres/0012_appeals.sql"),
+    ),
 ];
 
 /// Counts statements and transactions that may have written something.
@@ -445,9 +457,13 @@ values! {
     Uuid: platform::NoticeId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::ConversationId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::MessageId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::RightsId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::RightsAgentId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::ReportId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::ReceiptId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::FolderId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::AppealId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::TakedownId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::SunsetId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::CommentId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::ExportId, value => Uuid::from_bytes(value.bytes());

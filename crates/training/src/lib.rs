@@ -8,6 +8,7 @@ mod captioner;
 mod clips;
 mod cover;
 mod curves;
+mod dataset;
 mod dit;
 mod evaluate;
 mod muon;
@@ -21,6 +22,7 @@ pub use captioner::{
     Answer, CAPTIONER, Captioner, CaptionerConfig, CaptionerStageConfig, NextShot, Reading, train_captioner,
 };
 pub use clips::{FRAME_RATE, clips_to_tensor, latent_frames, latent_times_s, native_sizes, tensor_to_frames};
+pub use dataset::{Gathered, NotPermitted, gather_clips};
 pub use dit::{Captions, DitStageConfig, Surroundings, Telling, train_dit};
 pub use evaluate::{
     Attribute, AttributeScore, Evaluation, EvaluationOptions, EvaluationProgress, Failure, Figure, Tally, evaluate,

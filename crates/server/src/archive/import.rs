@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use platform::{FileId, IdentityId, LinkToken, PostId, ProjectId, Service, Timestamp, VideoId, hex, moderate};
+use platform::policy::{RightsUse, Stage};
+use platform::{FileId, IdentityId, LinkToken, PostId, ProjectId, Service, Timestamp, VideoId, hex};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use store::{
@@ -385,7 +386,13 @@ impl Archivist {
                     set(&mut row, column, key);
                 }
                 // What would not be let out today is not let out by an archive.
-                if moderate(row.text("caption")).is_flagged() || moderate(row.text("prompt")).is_flagged() {
+                let rules = &self.judge;
+                let spoken_against = async |text: &str| {
+                    let judged = rules.text(Stage::Prompt, RightsUse::Prompts, text, self.now()).await;
+                    // Where nobody can be asked, nothing is let out.
+                    !judged.is_ok_and(|verdict| verdict.is_allowed())
+                };
+                if spoken_against(row.text("caption")).await || spoken_against(row.text("prompt")).await {
                     row.set("visibility", ArchiveValue::Text("only_me".into()));
                 }
                 (video, link_token) = (Some(stored), Some(LinkToken::new(self.random())));

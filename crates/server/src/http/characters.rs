@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::http::auth::{Access, KeyCaller, Needs};
-use crate::http::creation::refuse_blocked;
+use crate::http::creation::refuse_reference;
 use crate::http::endpoint::{BodyKind, Endpoint, get, post};
 use crate::http::error::ApiError;
 use crate::http::form::{Field, Form};
@@ -67,7 +67,7 @@ async fn create_character(State(app): State<App>, caller: KeyCaller, form: Form)
     if !(1..=MAX_NAME).contains(&name.chars().count()) {
         return Err(ApiError::invalid("name", format!("'name' must have 1 to {MAX_NAME} characters.")));
     }
-    refuse_blocked(name).map_err(|error| error.about("name"))?;
+    refuse_reference(&app, caller.project.id, name).await.map_err(|error| error.about("name"))?;
     let upload = match form.field("video") {
         None => return Err(ApiError::missing("video")),
         Some(Field::File(upload)) => upload.clone(),

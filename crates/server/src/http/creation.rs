@@ -1,9 +1,11 @@
 //! From the fields of a request to accepted generations: read, decide, keep what was uploaded, accept.
 
 use bytes::Bytes;
+use platform::policy::{Category, RightsUse, Stage, Verdict};
 use platform::{
-    ActiveMembership, CharacterId, Credits, FileId, Fingerprint, GenerationKind, IdempotencyKey, ModelName, Offer,
-    Parameters, ProjectId, Seconds, Service, Size, VideoId, Words, moderate,
+    ActiveMembership, CharacterId, Credits, DecidedItem, DecidedKind, DecidedRule, DecisionEffect, DecisionId,
+    DecisionRecord, DecisionScope, FileId, Fingerprint, GenerationKind, IdempotencyKey, IdentityId, ModelName, Offer,
+    Parameters, ProjectId, Seconds, Service, Size, VideoId, Words,
 };
 use store::{Accept, Accepted, BatchLine, File, Generation, Idempotency, NewGeneration, Subject};
 
@@ -101,7 +103,7 @@ pub async fn batch_creation(
 /// Reads what `POST /v1/videos` asks for. A first frame is kept as a file by then.
 pub(crate) async fn read_creation(app: &App, project: ProjectId, form: &Form) -> Result<Creation, ApiError> {
     let (parameters, offer) = read_parameters(app, form)?;
-    refuse_blocked(parameters.prompt.as_str())?;
+    refuse_prompt(app, project, parameters.prompt.as_str()).await?;
     let characters = read_characters(app, project, form).await?;
     let (first_frame, kept) = match read_reference(app, project, form, parameters.size).await? {
         Some(Reference::File(id)) => (Some(id), None),
@@ -195,19 +197,121 @@ fn read_size(form: &Form, offer: &Offer) -> Result<Option<String>, ApiError> {
     }
 }
 
-/// Refuses what the policy stops, and says by which rules.
-pub(crate) fn refuse_blocked(prompt: &str) -> Result<(), ApiError> {
-    let moderation = moderate(prompt);
-    if !moderation.is_flagged() {
+/// What the policy has against what someone wants to say or see, if anything. An appeal that was right lets the same words pass.
+async fn stopped(app: &App, subject: IdentityId, kind: DecidedKind, text: &str) -> Result<Option<Verdict>, ApiError> {
+    let verdict = app.judge.text(Stage::Prompt, RightsUse::Prompts, text, app.now()).await?;
+    let stops =
+        !verdict.is_allowed() && !app.store.refusal_was_wrong(subject, DecidedItem::of_words(kind, text)).await?;
+    Ok(stops.then_some(verdict))
+}
+
+/// Refuses what the policy stops, says by which rules, and records that with its reasons.
+pub(crate) async fn refuse_blocked(
+    app: &App,
+    subject: IdentityId,
+    kind: DecidedKind,
+    text: &str,
+) -> Result<(), ApiError> {
+    match stopped(app, subject, kind, text).await? {
+        Some(verdict) => refuse(app, subject, DecidedItem::of_words(kind, text), text, verdict).await,
+        None => Ok(()),
+    }
+}
+
+/// Records a refusal with its reasons, and says them. `evidence` is what its person sent.
+async fn refuse(
+    app: &App,
+    subject: IdentityId,
+    item: DecidedItem,
+    evidence: &str,
+    verdict: Verdict,
+) -> Result<(), ApiError> {
+    let now = app.now();
+    let Some(finding) = verdict.first() else { return Ok(()) };
+    let decision = DecisionRecord {
+        id: DecisionId::new(now, app.random()),
+        subject,
+        scope: DecisionScope::Item,
+        service: Some(if item.kind == DecidedKind::Prompt { Service::Video } else { Service::Social }),
+        effect: DecisionEffect::Refuse,
+        item,
+        ground: finding.category.map_or(finding.subject.as_str(), Category::as_str).to_owned(),
+        rule: DecidedRule { id: finding.rule.clone(), version: finding.version.to_string() },
+        facts: finding.text.en.clone(),
+        evidence: evidence.to_owned(),
+        unlawful: false,
+        automated_detection: true,
+        author: None,
+        second: None,
+        strikes: 0,
+        decided_at: now,
+        ends_at: None,
+    };
+    app.store.decide(&decision).await?;
+    Err(blocked(verdict).contested_at(format!("{}/account/decisions/{}", app.settings.base_url, decision.id)))
+}
+
+/// The same for a prompt that a project sends.
+pub(crate) async fn refuse_prompt(app: &App, project: ProjectId, prompt: &str) -> Result<(), ApiError> {
+    let owner = app.store.project(project).await?.owner;
+    refuse_blocked(app, owner, DecidedKind::Prompt, prompt).await
+}
+
+/// Refuses what is written of a picture or clip that someone brings.
+pub(crate) async fn refuse_reference(app: &App, project: ProjectId, text: &str) -> Result<(), ApiError> {
+    let verdict = app.judge.text(Stage::Image, RightsUse::References, text, app.now()).await?;
+    refuse_of(app, project, DecidedItem::of_words(DecidedKind::Prompt, text), text, verdict).await
+}
+
+/// Refuses a remix of what a holder of rights lets nobody remix, by the words that it was made from.
+pub(crate) async fn refuse_remix(app: &App, project: ProjectId, text: &str) -> Result<(), ApiError> {
+    let verdict = app.judge.text(Stage::Prompt, RightsUse::Remixes, text, app.now()).await?;
+    // What the rules say of it was said when it was made. The words may be someone else's, so they are no evidence.
+    let item = DecidedItem::of_words(DecidedKind::Prompt, text);
+    refuse_of(app, project, item, "", verdict.of_rights()).await
+}
+
+/// Refuses a picture that the owner's moderation service speaks against.
+async fn refuse_picture(app: &App, project: ProjectId, png: &Bytes) -> Result<(), ApiError> {
+    let verdict = app.judge.picture(png.clone()).await?;
+    let refused = refuse_of(app, project, DecidedItem::unnamed(DecidedKind::Prompt), "", verdict).await;
+    refused.map_err(|error| error.about(REFERENCE))
+}
+
+async fn refuse_of(
+    app: &App,
+    project: ProjectId,
+    item: DecidedItem,
+    evidence: &str,
+    verdict: Verdict,
+) -> Result<(), ApiError> {
+    if verdict.is_allowed() {
         return Ok(());
     }
-    let mut rules: Vec<_> =
-        moderation.hits().iter().map(|hit| format!("{} ({})", hit.category.as_str(), hit.rule)).collect();
-    rules.sort();
-    rules.dedup();
-    let message =
-        format!("Your request was blocked by our moderation system: {}. Nothing was charged.", rules.join(", "));
-    Err(platform::Refusal::new(platform::RefusalCode::ModerationBlocked, Some("prompt"), message).into())
+    let owner = app.store.project(project).await?.owner;
+    if item.id.is_some() && app.store.refusal_was_wrong(owner, item).await? {
+        return Ok(());
+    }
+    refuse(app, owner, item, evidence, verdict).await
+}
+
+/// Says of a prompt that nothing is made of yet whether it would be refused. Nothing is recorded.
+pub(crate) async fn would_refuse(app: &App, owner: IdentityId, prompt: &str) -> Result<(), ApiError> {
+    stopped(app, owner, DecidedKind::Prompt, prompt).await?.map_or(Ok(()), |verdict| Err(blocked(verdict)))
+}
+
+/// What a request is answered that the policy stops: each rule with what it says, and what to change.
+pub(crate) fn blocked(verdict: Verdict) -> ApiError {
+    let rules: Vec<_> = verdict
+        .findings()
+        .iter()
+        .map(|finding| format!("{} ({}, version {})", finding.subject.as_str(), finding.rule, finding.version))
+        .collect();
+    let said = verdict.first().map_or(String::new(), |finding| format!("{} {} ", finding.text.en, finding.advice.en));
+    let rules = rules.join(", ");
+    let message = format!("Your request was blocked by our moderation system: {rules}. {said}Nothing was charged.");
+    let refusal = platform::Refusal::new(platform::RefusalCode::ModerationBlocked, Some("prompt"), message);
+    ApiError::from(refusal).by(verdict)
 }
 
 /// `characters` as `[{"id"}]` or ids, or `character_ids`.
@@ -282,6 +386,7 @@ async fn read_reference(app: &App, project: ProjectId, form: &Form, size: Size) 
     };
     let picture = clean_picture(bytes, REFERENCE).await?;
     fits(picture.size, size)?;
+    refuse_picture(app, project, &picture.png).await?;
     Ok(Some(Reference::Picture(picture.png)))
 }
 
@@ -294,6 +399,7 @@ async fn uploaded_reference(app: &App, project: ProjectId, id: &str, size: Size)
     let bytes = app.objects.get_all(&file.key).await?;
     let picture = clean_picture(bytes, REFERENCE).await?;
     fits(picture.size, size)?;
+    refuse_picture(app, project, &picture.png).await?;
     Ok(Reference::File(file.id))
 }
 

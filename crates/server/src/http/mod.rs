@@ -44,8 +44,10 @@ pub(crate) mod second_factor;
 pub(crate) mod sessions;
 
 pub(crate) mod admin;
-mod decisions;
+pub(crate) mod appeals;
+pub(crate) mod decisions;
 mod links;
+pub(crate) mod rights;
 pub(crate) mod setup;
 pub(crate) mod sunsets;
 
@@ -67,6 +69,7 @@ use crate::http::error::ApiError;
 pub(crate) use auth::KeyCache;
 pub use auth::{Access, Needs};
 pub use creation::batch_creation;
+pub(crate) use creation::blocked;
 pub(crate) use health::Metrics;
 pub use openapi::openapi;
 pub(crate) use rate::NodeLimit;
@@ -99,9 +102,11 @@ fn all_endpoints() -> Vec<Endpoint> {
         imports::endpoints(),
         destinations::endpoints(),
         leaks::endpoints(),
+        appeals::endpoints(),
         decisions::endpoints(),
         admin::endpoints(),
         sunsets::endpoints(),
+        rights::endpoints(),
         setup::endpoints(),
         links::endpoints(),
         health::endpoints(),

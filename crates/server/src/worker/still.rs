@@ -41,4 +41,8 @@ impl VideoModel for Still<'_> {
             (_, outcome) => outcome,
         }
     }
+
+    fn caption(&self, frames: &[Frame]) -> Option<String> {
+        self.0.caption(frames)
+    }
 }

@@ -20,6 +20,7 @@ mod audit;
 mod keys;
 mod people;
 mod projects;
+mod rights;
 mod secrets;
 
 mod social;

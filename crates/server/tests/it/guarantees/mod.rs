@@ -1,5 +1,7 @@
 //! The guarantees of `spec/guarantees.md`, each by its number, as people and programs see them.
 
+mod decisions;
+mod policy;
 mod retention;
 mod services;
 

@@ -1031,6 +1031,7 @@ async fn installation(folder: &std::path::Path) -> (Archivist, Store, Objects, I
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
         outbound: Arc::new(HttpOutbound::new(false).unwrap()),
+        moderation: None,
     };
     (Archivist::new(store.clone(), objects.clone(), parts), store, objects, owner, id)
 }
