@@ -32,6 +32,7 @@ pub mod policy;
 mod refusal;
 
 mod library;
+pub mod likeness;
 
 mod job;
 mod price;
@@ -54,9 +55,10 @@ pub use generation::{
 };
 pub use hex::encode as hex;
 pub use id::{
-    ApiKeyId, BatchId, CharacterId, CommentId, ConversationId, DecisionId, DestinationId, EventId, ExportId, FileId,
-    FolderId, IdError, IdentityId, ImportId, LedgerEntryId, LetterId, MessageId, NoticeId, PasskeyId, PlaceId, PostId,
-    ProjectId, ReceiptId, ReportId, SessionId, SunsetId, VideoId, WebhookEndpointId,
+    ApiKeyId, BatchId, CharacterId, CommentId, ConsentId, ConversationId, DecisionId, DestinationId, EnrolmentId,
+    EventId, ExportId, FileId, FolderId, IdError, IdentityId, ImportId, LedgerEntryId, LetterId, LikenessId, MessageId,
+    NoticeId, PasskeyId, PlaceId, PostId, ProjectId, ReceiptId, ReportId, SessionId, SunsetId, UseId, VideoId,
+    WebhookEndpointId,
 };
 pub use idempotency::{Fingerprint, IdempotencyKey};
 pub use job::{AttemptFailure, HEARTBEAT, LEASE, MAX_ATTEMPTS, Place, Retry, Route, VirtualTime, after_failure, place};
