@@ -73,6 +73,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/postgres/0009_evidence.sql"),
     ),
     (10, "app", include_str!("../migrations/sqlite/0010_app.sql"), include_str!("../migrations/postgres/0010_app.sql")),
+    (
+        13,
+        "likeness",
+        include_str!("../migrations/sqlite/0013_likeness.sql"),
+        include_str!("../migrations/postgres/0013_likeness.sql"),
+    ),
 ];
 
 /// Counts statements and transactions that may have written something.
@@ -444,6 +450,10 @@ values! {
     Uuid: platform::ExportId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::ImportId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::DestinationId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::LikenessId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::EnrolmentId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::ConsentId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::UseId, value => Uuid::from_bytes(value.bytes());
     Bytes: platform::LinkToken, value => value.bytes().to_vec();
 }
 

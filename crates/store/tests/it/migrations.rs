@@ -21,6 +21,7 @@ const FIXTURES: &[(i64, &str)] = &[
     (8, include_str!("fixtures/0008.sql")),
     (9, include_str!("fixtures/0009.sql")),
     (10, include_str!("fixtures/0010.sql")),
+    (13, include_str!("fixtures/0013.sql")),
 ];
 
 async fn migrating_again_changes_nothing(bed: Bed) {
