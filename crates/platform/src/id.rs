@@ -154,6 +154,10 @@ ids! {
     ReceiptId = "receipt_", check false;
     /// The announced end of a model or a service.
     SunsetId = "sunset_", check false;
+    /// An appeal against a decision.
+    AppealId = "appeal_", check false;
+    /// A notice that something should be taken down.
+    TakedownId = "takedown_", check false;
     /// An archive that a person asked for.
     ExportId = "export_", check false;
     /// An archive that a person brings.

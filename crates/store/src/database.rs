@@ -74,6 +74,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
     ),
     (10, "app", include_str!("../migrations/sqlite/0010_app.sql"), include_str!("../migrations/postgres/0010_app.sql")),
     (
+        12,
+        "appeals",
+        include_str!("../migrations/sqlite/0012_appeals.sql"),
+        include_str!("../migrations/postgres/0012_appeals.sql"),
+    ),
+    (
         13,
         "likeness",
         include_str!("../migrations/sqlite/0013_likeness.sql"),
@@ -445,6 +451,8 @@ values! {
     Uuid: platform::ReportId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::ReceiptId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::FolderId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::AppealId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::TakedownId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::SunsetId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::CommentId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::ExportId, value => Uuid::from_bytes(value.bytes());

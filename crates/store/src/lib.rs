@@ -20,12 +20,15 @@ mod trash;
 mod ledger;
 mod outbox;
 
+mod appeal;
 mod audit;
+mod decision;
 mod identity;
 mod membership;
 mod passkey;
 mod second_factor;
 mod session;
+mod takedown;
 
 mod letter;
 mod notice_settings;
@@ -61,6 +64,7 @@ mod error;
 
 pub use accept::{Accept, Accepted, BatchLine, Idempotency, NewGeneration};
 pub use api_key::KeyLetter;
+pub use appeal::{Appeal, AppealError};
 pub use archive::{
     ARCHIVE_CLASSES, ArchiveClass, ArchiveColumn, ArchiveKind, ArchiveRow, ArchiveTable, ArchiveValue, LeftOut,
     Restored, Restoring, RowToRestore,
@@ -70,6 +74,7 @@ pub use backup::{backup, backup_keys, restore};
 pub use batch::{Batch, BatchCounts, BatchItem, NewBatch, NewBatchItem};
 pub use character::Character;
 pub use closure::{Closure, Erased, Receipt, Undone};
+pub use decision::{Decision, Untold};
 pub use error::StoreError;
 pub use export::{Destination, Export, ExportPart, ExportState, NewExport};
 pub use file::File;
@@ -94,8 +99,7 @@ pub use second_factor::{CodeOutcome, SecondFactor};
 pub use session::{OneTimeToken, Session, TokenState};
 pub use social::{
     AuthorCard, Comment, Conversation, FeedSettings, FollowState, Listing, Message, NewComment, NewMessage, NewPost,
-    NewProfile, NewReport, Notice, Post, PostDecision, PostEdit, PostMedia, Profile, RemixNode, Report, ReportSubject,
-    Suggested,
+    NewProfile, NewReport, Notice, Post, PostEdit, PostMedia, Profile, RemixNode, Report, ReportSubject, Suggested,
 };
 pub use store::{Order, Page, Store};
 pub use sunset::NewSunset;

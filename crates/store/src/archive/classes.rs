@@ -1,10 +1,10 @@
 //! Every class of data of a person, and the columns that an archive shows of it. Secrets and hashes of secrets are columns of none.
 
 use platform::{
-    ApiKeyId, BatchId, Bio, Caption, CharacterId, CommentId, CommentText, ConversationId, DecisionId, DisplayName,
-    FileId, FolderId, FolderName, GenerationErrorCode, GenerationState, Handle, IdentityId, LedgerEntryId, MessageId,
-    ModelName, NoticeId, PlaceId, PostId, PostState, ProjectId, Prompt, PromptVisibility, ReportId, Seconds, VideoId,
-    Visibility, WebhookEndpointId, hex,
+    ApiKeyId, AppealId, BatchId, Bio, Caption, CharacterId, CommentId, CommentText, ConversationId, DecisionId,
+    DisplayName, FileId, FolderId, FolderName, GenerationErrorCode, GenerationState, Handle, IdentityId, LedgerEntryId,
+    MessageId, ModelName, NoticeId, PlaceId, PostId, PostState, ProjectId, Prompt, PromptVisibility, ReportId, Seconds,
+    VideoId, Visibility, WebhookEndpointId, hex,
 };
 
 use super::ArchiveKind::{File, Flag, Json, List, Moment, Number, Text, Whole};
@@ -102,16 +102,58 @@ pub const ARCHIVE_CLASSES: &[ArchiveClass] = &[
         &[ArchiveTable {
             object: "decision",
             table: "decisions",
-            condition: "subject = $1",
+            condition: "subject = $1 AND state <> 'proposed'",
             key: &["id"],
             columns: &[
                 told("id", "id", id!(DecisionId)),
                 told("service", "service", ANY),
                 told("scope", "scope", ANY),
+                told("effect", "effect", ANY),
+                told("item_kind", "item_kind", ANY),
+                told("item", "item", ANY_ID),
                 told("ground", "ground", ANY),
+                told("rule", "rule", ANY),
+                told("rule_version", "rule_version", ANY),
+                told("facts", "facts", ANY),
+                told("automated_detection", "automated_detection", Flag),
+                told("automated_decision", "automated_decision", Flag),
+                told("strikes", "strikes", COUNT),
                 told("decided_at", "decided_at", Moment),
                 told("ends_at", "ends_at", Moment),
                 told("permanent", "permanent", Flag),
+                told("state", "state", ANY),
+                told("lifted_at", "lifted_at", Moment),
+            ],
+        }],
+    ),
+    class(
+        "decision_evidence",
+        "account",
+        &[ArchiveTable {
+            object: "refused_words",
+            table: "decision_evidence",
+            condition: "subject = $1",
+            key: &["decision"],
+            columns: &[told("decision", "decision", id!(DecisionId)), told("text", "text", ANY)],
+        }],
+    ),
+    class(
+        "appeals",
+        "account",
+        &[ArchiveTable {
+            object: "appeal",
+            table: "appeals",
+            condition: "subject = $1",
+            key: &["id"],
+            columns: &[
+                told("id", "id", id!(AppealId)),
+                told("decision", "decision", id!(DecisionId)),
+                told("text", "text", ANY),
+                told("filed_at", "filed_at", Moment),
+                told("due_at", "due_at", Moment),
+                told("outcome", "outcome", ANY),
+                told("answer", "answer", ANY),
+                told("decided_at", "decided_at", Moment),
             ],
         }],
     ),

@@ -2,7 +2,6 @@
 //! filtered by [`LISTED`], single posts by `platform::sees`; a test holds the two together.
 
 mod comment;
-mod decision;
 mod feed;
 mod for_you;
 mod leaving;
@@ -16,7 +15,6 @@ mod report;
 mod search;
 
 pub use comment::{Comment, NewComment};
-pub use decision::PostDecision;
 pub use feed::Listing;
 pub(crate) use for_you::PublicPostsCache;
 pub use for_you::{FeedSettings, Suggested};
@@ -24,7 +22,7 @@ pub(crate) use leaving::{LEAVING, leave};
 pub use message::{Conversation, Message, NewMessage};
 pub use notice::Notice;
 pub use post::{AuthorCard, NewPost, Post, PostEdit, PostMedia, RemixNode};
-pub(crate) use post::{shown, warm};
+pub(crate) use post::{set_withheld, shown, warm};
 pub(crate) use profile::is_reserved;
 pub use profile::{NewProfile, Profile};
 pub use relation::FollowState;

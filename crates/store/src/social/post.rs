@@ -12,6 +12,7 @@ use super::notice::{Happening, notify, unnotify};
 use super::profile::{display_name, handle};
 use super::{is_present, person};
 use crate::database::{Row, Tx, Value, args};
+use crate::decision::lift_from_post;
 use crate::error::{StoreError, corrupt};
 use crate::generation::{Generation, moment, number, word};
 use crate::objects::ObjectKey;
@@ -359,13 +360,16 @@ impl Store {
         Ok(rows.len())
     }
 
-    /// Keeps a post back, or lets it go again; then no decision about it counts any more. [`Self::withhold_by`] keeps the reasons too.
+    /// Keeps a post back, or lets it go again; then no decision about it counts any more. [`Self::decide`] keeps the reasons too.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
     pub async fn withhold_post(&self, id: PostId, withhold: bool, now: Timestamp) -> Result<(), StoreError> {
         let mut tx = self.database.begin().await?;
-        self::withhold(&mut tx, id, withhold, now).await?;
+        set_withheld(&mut tx, id, withhold, now).await?;
+        if !withhold {
+            lift_from_post(&mut tx, id, now).await?;
+        }
         tx.commit().await
     }
 
@@ -583,7 +587,7 @@ pub(super) async fn permit(
 }
 
 /// Keeps a post back, or lets it go again.
-pub(super) async fn withhold(tx: &mut Tx, id: PostId, withhold: bool, now: Timestamp) -> Result<(), StoreError> {
+pub(crate) async fn set_withheld(tx: &mut Tx, id: PostId, withhold: bool, now: Timestamp) -> Result<(), StoreError> {
     let sql = format!("SELECT state FROM posts WHERE id = $1{}", tx.for_update());
     let row = tx.first(sql, args![id]).await?.ok_or(StoreError::NotFound("post"))?;
     let state = word(&row, "state", PostState::from_word)?;
@@ -593,14 +597,7 @@ pub(super) async fn withhold(tx: &mut Tx, id: PostId, withhold: bool, now: Times
     let sql = "UPDATE posts SET withheld_at = $2, state = CASE WHEN deleted_at IS NOT NULL THEN 'deleted'
                WHEN $3 = 1 THEN 'withheld' WHEN place IS NOT NULL THEN 'published' ELSE 'draft' END WHERE id = $1";
     tx.execute(sql, args![id, withhold.then_some(now), i64::from(withhold)]).await?;
-    if !withhold {
-        let sql = "UPDATE post_decisions SET lifted_at = $2 WHERE post = $1 AND lifted_at IS NULL";
-        tx.execute(sql, args![id, now]).await?;
-        if state == PostState::Withheld {
-            shown_if_published(tx, id).await?;
-        }
-    }
-    Ok(())
+    if !withhold && state == PostState::Withheld { shown_if_published(tx, id).await } else { Ok(()) }
 }
 
 /// A post has come into sight.
