@@ -288,7 +288,7 @@ mod tests {
         let harmless = figures["harmless"];
         assert_eq!(of, [125, 125]);
         assert!(stopped[0] >= OPEN_STOPPED && stopped[1] >= HELD_OUT_STOPPED, "{stopped:?}");
-        assert!(harmless[0][0] + harmless[1][0] <= FALSE_STOPS, "{harmless:?}");
+        assert_eq!(harmless[0][0] + harmless[1][0], FALSE_STOPS, "{harmless:?}");
     }
 
     const OPEN_STOPPED: u32 = 123;

@@ -171,6 +171,7 @@ impl Bed {
             total_seconds: length(total_seconds),
             price: PRICE,
             generations: &[NewGeneration { id: VideoId::new(self.app.now(), entropy()), seed: 7 }],
+            likenesses: &[],
             idempotency: None,
             batch_line: None,
         };
