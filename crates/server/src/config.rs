@@ -16,6 +16,7 @@ use serde::Deserialize;
 use store::{ObjectsPlace, S3Place, Sealer, read_schedule};
 
 use crate::app::Settings;
+use crate::likeness_verifier::VerifierPlace;
 use crate::smtp::{Sender, SmtpPlace, SmtpSecurity};
 use crate::web::languages;
 
@@ -75,6 +76,8 @@ pub struct Config {
     pub language: String,
     /// Whom to write to about a decision: a mail address, or an https address.
     pub contact: Option<String>,
+    /// What looks at captures of likenesses in the place of a reviewer. Keys: `likeness_verifier_url`, `likeness_verifier_token`.
+    pub likeness_verifier: Option<VerifierPlace>,
 }
 
 /// A configuration that cannot be, with the key and the variable that it is about.
@@ -119,6 +122,8 @@ struct Written {
     retention: Option<PathBuf>,
     language: Option<String>,
     contact: Option<String>,
+    likeness_verifier_url: Option<String>,
+    likeness_verifier_token: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -175,6 +180,8 @@ const KEYS: &[(&str, Form)] = &[
     ("retention", Form::Text),
     ("language", Form::Text),
     ("contact", Form::Text),
+    ("likeness_verifier_url", Form::Text),
+    ("likeness_verifier_token", Form::Text),
 ];
 
 /// Variables of this program that are not for the server.
@@ -217,6 +224,7 @@ impl Config {
             language: self.language.clone(),
             schedule: self.schedule.clone(),
             contact: self.contact.clone(),
+            likeness_verifier: self.likeness_verifier.clone(),
             visible_mark: self.visible_mark,
             ..Settings::new(&self.public_url)
         }
@@ -294,6 +302,18 @@ impl Written {
                     let known: Vec<_> = languages().collect();
                     return Err(wrong("language", &format!("it must be one of {}", known.join(", "))));
                 }
+            },
+            likeness_verifier: match (self.likeness_verifier_url, self.likeness_verifier_token) {
+                (Some(url), token) if url.starts_with("https://") || url.starts_with("http://") => {
+                    Some(VerifierPlace { url, token })
+                }
+                (Some(_), _) => {
+                    return Err(wrong("likeness_verifier_url", "it must begin with https:// or http://"));
+                }
+                (None, Some(_)) => {
+                    return Err(wrong("likeness_verifier_url", "a token needs an address to send it to"));
+                }
+                (None, None) => None,
             },
             contact: match self.contact {
                 Some(contact) if !(contact.starts_with("https://") || contact.contains('@')) => {
@@ -515,6 +535,7 @@ mod tests {
                 (_, Form::Pairs) => "sora-2=paper-1, sora-2-pro=paper-1",
                 ("language", _) => "ja",
                 ("contact", _) => "help@example.org",
+                ("likeness_verifier_url", _) => "https://verifier.example.org",
                 ("retention", _) => concat!(env!("CARGO_MANIFEST_DIR"), "/../store/src/retention.json"),
                 ("mail_url", _) => "smtps://mail.example.org",
                 ("mail_from", _) => "Misora <misora@example.org>",
@@ -526,6 +547,9 @@ mod tests {
                 for rest in ["MISORA_S3_BUCKET", "MISORA_S3_ACCESS_KEY_ID", "MISORA_S3_SECRET_ACCESS_KEY"] {
                     variables.push((rest.into(), "7".into()));
                 }
+            }
+            if *key == "likeness_verifier_token" {
+                variables.push(("MISORA_LIKENESS_VERIFIER_URL".into(), "https://verifier.example.org".into()));
             }
             if key.starts_with("mail_") {
                 for (rest, value) in [("URL", "smtp://mail.example.org"), ("FROM", "misora@example.org")] {

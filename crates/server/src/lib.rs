@@ -13,6 +13,7 @@ mod http;
 
 mod web;
 
+mod likeness_verifier;
 mod mail;
 mod outbound;
 mod smtp;
@@ -34,6 +35,7 @@ pub use app::{App, AppParts, Entropy, FetchError, Outbound, Outgoing, Settings, 
 pub use clock::{Clock, ManualClock, SystemClock, rfc3339};
 pub use config::{Config, ConfigError};
 pub use http::{Access, Needs, batch_creation, openapi, route_list, router};
+pub use likeness_verifier::VerifierPlace;
 pub use mail::{Mail, MailError, Outbox};
 pub use outbound::{HttpOutbound, OutboundError};
 pub use serve::{ServeError, Server, archivist, back_up, full_offer, migrate, open, restore, run_worker, seal};

@@ -6,9 +6,9 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, Query, RawPathParams};
 use axum::http::request::Parts;
 use platform::{
-    ApiKeyId, BatchId, CharacterId, DecisionId, DestinationId, ExportId, FileId, FolderId, IdError, IdentityId,
-    ImportId, LedgerEntryId, MessageId, PasskeyId, ProjectId, ReceiptId, ReportId, SessionId, SunsetId, VideoId,
-    WebhookEndpointId,
+    ApiKeyId, BatchId, CharacterId, ConsentId, DecisionId, DestinationId, EnrolmentId, ExportId, FileId, FolderId,
+    IdError, IdentityId, ImportId, LedgerEntryId, MessageId, PasskeyId, ProjectId, ReceiptId, ReportId, SessionId,
+    SunsetId, UseId, VideoId, WebhookEndpointId,
 };
 use serde::Serialize;
 use store::{Order, Page};
@@ -56,7 +56,7 @@ path_ids! {
     ExportId = "export", FileId = "file", FolderId = "folder", IdentityId = "identity", ImportId = "import",
     LedgerEntryId = "ledger entry", MessageId = "message", PasskeyId = "passkey", ProjectId = "project",
     ReceiptId = "receipt", ReportId = "report", SessionId = "session", SunsetId = "sunset", VideoId = "video",
-    WebhookEndpointId = "webhook endpoint",
+    WebhookEndpointId = "webhook endpoint", EnrolmentId = "enrolment", UseId = "use", ConsentId = "consent",
 }
 
 /// Reads an id that stands in a path; what is none names nothing.

@@ -15,17 +15,20 @@ mod archives;
 mod clip;
 mod closing;
 mod credentials;
+mod enrolment;
 mod enter;
 mod feed;
 mod folders;
 mod keys;
 mod library;
+mod likeness;
 mod making;
 mod messages;
 mod notices;
 mod post;
 mod profile;
 mod report;
+mod review;
 mod search;
 mod security;
 mod start;
@@ -53,6 +56,7 @@ use crate::web::words::Words;
 pub(crate) use feed::FrontPages;
 pub use guard::Viewer;
 pub(crate) use guard::{nowhere, wants_page};
+pub(crate) use likeness::tell_of_withdrawal;
 pub(crate) use notices::write_letters as write_notice_letters;
 pub(crate) use setup::show_set_up;
 
@@ -106,6 +110,9 @@ fn all_pages() -> Vec<Page> {
         clip::pages(),
         credentials::pages(),
         library::pages(),
+        likeness::pages(),
+        enrolment::pages(),
+        review::pages(),
         folders::pages(),
         account::pages(),
         closing::pages(),
