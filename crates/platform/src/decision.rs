@@ -42,7 +42,7 @@ pub enum DecisionEffect {
 /// What kind of thing a decision is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DecidedKind {
-    /// What was to be made: its id follows from the words, see [`DecidedItem::prompt`].
+    /// What was to be made: its id follows from the words, see [`DecidedItem::of_words`].
     Prompt,
     /// A clip.
     Video,
@@ -165,11 +165,11 @@ impl DecidedItem {
     }
 
     /// Words that were refused: the same words are the same item.
-    pub fn prompt(words: &str) -> Self {
+    pub fn of_words(kind: DecidedKind, words: &str) -> Self {
         let digest = Sha256::digest(words.as_bytes());
         let mut id = [0; 16];
         id.copy_from_slice(&digest[..16]);
-        Self::new(DecidedKind::Prompt, id)
+        Self::new(kind, id)
     }
 }
 

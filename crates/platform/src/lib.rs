@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod id;
+mod month;
 mod time;
 
 mod appeal;
@@ -75,6 +76,7 @@ pub use membership::{
 };
 pub use model::{Catalogue, CatalogueError, ModelName, Offer};
 pub use moderation::{Category, Hit, Moderation, moderate};
+pub use month::Month;
 pub use network::{IpRange, IpRangeError};
 pub use parameters::{ClipCount, Parameters, Prompt, Seconds, Size, Words};
 pub use price::{Credits, LedgerKind, Rate};

@@ -39,11 +39,11 @@ wording! {
 }
 
 /// Within which the item of a valid request about an intimate image is off.
-pub const INTIMATE_TIME: Duration = Duration::from_secs(48 * 3_600);
+const INTIMATE_TIME: Duration = Duration::from_secs(48 * 3_600);
 /// After which everyone who administers is called.
-pub const INTIMATE_ALARM: Duration = Duration::from_secs(47 * 3_600);
+const INTIMATE_ALARM: Duration = Duration::from_secs(47 * 3_600);
 /// Within which a copyright notice is looked at.
-pub const COPYRIGHT_TIME: Duration = Duration::from_secs(7 * 86_400);
+const COPYRIGHT_TIME: Duration = Duration::from_secs(7 * 86_400);
 /// Working days after a counter-notice after which the item comes back: later than 10 and no later than 14.
 pub const RESTORE_DAYS: u32 = 11;
 /// Open notices that one address may have at a time.

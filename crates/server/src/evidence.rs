@@ -26,6 +26,7 @@ use zip::write::{SimpleFileOptions, StreamWriter};
 
 use crate::app::App;
 use crate::clock::rfc3339;
+use crate::http::appeals::Statement;
 
 /// Kits that are written at one time.
 pub(crate) const AT_ONCE: usize = 2;
@@ -261,7 +262,7 @@ impl Kit {
             let Some(last) = page.last() else { break };
             before = Some((last.record.decided_at, last.record.id));
             for one in &page {
-                let shown = ShownDecision::new(one);
+                let shown = Statement::new(&self.app, one);
                 appeals.extend(shown.appeal.as_ref().map(|appeal| json!(appeal)));
                 decisions.push(json!(shown));
             }

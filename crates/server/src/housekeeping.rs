@@ -14,6 +14,7 @@ use crate::http::videos::purge_videos;
 use crate::key_letters;
 use crate::sunsets;
 use crate::web::write_notice_letters;
+use crate::{statements, takedowns};
 
 /// How often dead workers are looked for.
 const EVERY: Duration = Duration::from_secs(5);
@@ -43,6 +44,8 @@ pub struct Tidied {
     pub archives: usize,
     /// Restrictions and suspensions whose time was over.
     pub limits: usize,
+    /// Appeals that are late, and what was done for notices.
+    pub alarms: usize,
     /// Folders of objects that were deleted.
     pub prefixes: usize,
 }
@@ -104,6 +107,7 @@ pub async fn tidy(app: &App) -> Result<Tidied, StoreError> {
     if limits > 0 {
         app.keys.clear();
     }
+    let alarms = statements::watch(app).await? + takedowns::watch(app).await?;
     let mut prefixes = 0;
     for prefix in app.store.object_deletions(AT_ONCE).await? {
         if let Err(error) = app.objects.delete_under(&prefix).await {
@@ -116,7 +120,7 @@ pub async fn tidy(app: &App) -> Result<Tidied, StoreError> {
     }
     let jobs = reaped.requeued + reaped.failed + reaped.cancelled;
     let purged = purged.iter().map(|(_, count)| count).sum();
-    Ok(Tidied { jobs, trash, purged, challenges: likeness, closures, archives, limits, prefixes })
+    Ok(Tidied { jobs, trash, purged, challenges: likeness, closures, archives, limits, alarms, prefixes })
 }
 
 /// What changes seldom: other nodes' aliases are read, letters of news are written.

@@ -25,7 +25,9 @@ pub mod first_clips;
 pub mod housekeeping;
 pub mod key_letters;
 pub mod letters;
+pub mod statements;
 mod sunsets;
+mod takedowns;
 pub mod webhooks;
 pub mod worker;
 

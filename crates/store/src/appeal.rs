@@ -139,7 +139,7 @@ impl Store {
         let decision = one(&mut tx, DecisionId::from_bytes(row.id("decision")?)).await?;
         decision.record.may_be_reviewed_by(reviewer, role)?;
         if let Some(outcome) = row.opt_text("outcome")? {
-            return Err(StoreError::State { what: "appeal", state: outcome.into() }.into());
+            return Err(StoreError::State { what: "appeal", state: outcome }.into());
         }
         let answer: String = answer.trim().chars().take(APPEAL_LENGTH).collect();
         let sql = "UPDATE appeals SET reviewer = $2, outcome = $3, answer = $4, decided_at = $5 WHERE id = $1";

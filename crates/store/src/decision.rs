@@ -6,7 +6,7 @@
 
 use platform::{
     DecidedItem, DecidedKind, DecidedRule, DecisionEffect, DecisionId, DecisionRecord, DecisionScope, DecisionState,
-    IdentityId, MembershipEvent, MembershipState, PostId, Service, Timestamp,
+    IdentityId, MembershipEvent, MembershipState, PostId, PostState, Service, Timestamp,
 };
 
 use crate::appeal::Appeal;
@@ -16,6 +16,7 @@ use crate::error::StoreError;
 use crate::generation::{moment, number, word};
 use crate::letter::{Letter, insert_letter};
 use crate::membership::{lock_membership, move_membership, settle_membership};
+use crate::objects::ObjectKey;
 use crate::social;
 use crate::store::Store;
 
@@ -236,7 +237,7 @@ impl Store {
     /// [`StoreError::Database`].
     pub async fn untold_decisions(&self, gathered: Timestamp, limit: u32) -> Result<Vec<Untold>, StoreError> {
         let sql = "SELECT d.subject, i.email FROM decisions d JOIN identities i ON i.id = d.subject
-                   WHERE d.told_at IS NULL AND d.state <> 'proposed' AND (d.item_kind <> 'prompt' OR d.decided_at <= $1)
+                   WHERE d.told_at IS NULL AND d.state <> 'proposed' AND (d.effect <> 'refuse' OR d.decided_at <= $1)
                    GROUP BY d.subject, i.email ORDER BY MIN(d.decided_at), d.subject LIMIT $2";
         let mut untold = Vec::new();
         for row in self.database.all(sql, args![gathered, limit]).await? {
@@ -272,6 +273,31 @@ impl Store {
         Ok(true)
     }
 
+    /// A post that a report, a decision or a notice is about, whoever may see it otherwise.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] for any other.
+    pub async fn post_evidence(&self, post: PostId) -> Result<PostEvidence, StoreError> {
+        let sql =
+            "SELECT author, caption, prompt, state, video_key, thumbnail_key, spritesheet_key FROM posts WHERE id = $1
+                   AND (EXISTS (SELECT 1 FROM reports r WHERE r.subject = $1 AND r.kind = 'post')
+                        OR EXISTS (SELECT 1 FROM decisions d WHERE d.item = $1 AND d.item_kind = 'post')
+                        OR EXISTS (SELECT 1 FROM takedowns t WHERE t.post = $1))";
+        let row = self.database.first(sql, args![post]).await?.ok_or(StoreError::NotFound("post"))?;
+        let key = |column: &str| {
+            Ok::<_, StoreError>(row.opt_text(column)?.filter(|key| !key.is_empty()).map(ObjectKey::from_row))
+        };
+        Ok(PostEvidence {
+            author: IdentityId::from_bytes(row.id("author")?),
+            caption: row.text("caption")?,
+            prompt: row.text("prompt")?,
+            state: word(&row, "state", PostState::from_word)?,
+            video: key("video_key")?,
+            thumbnail: key("thumbnail_key")?,
+            spritesheet: key("spritesheet_key")?,
+        })
+    }
+
     /// Whose post it is, for whoever decides about it.
     ///
     /// # Errors
@@ -280,6 +306,25 @@ impl Store {
         let row = self.database.first("SELECT author FROM posts WHERE id = $1", args![post]).await?;
         Ok(IdentityId::from_bytes(row.ok_or(StoreError::NotFound("post"))?.id("author")?))
     }
+}
+
+/// A post as those see it who decide about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostEvidence {
+    /// Whose.
+    pub author: IdentityId,
+    /// What stands below it.
+    pub caption: String,
+    /// What it was made of.
+    pub prompt: String,
+    /// Where it stands.
+    pub state: PostState,
+    /// Its film, unless that is gone.
+    pub video: Option<ObjectKey>,
+    /// Its first frame.
+    pub thumbnail: Option<ObjectKey>,
+    /// Pictures all through it.
+    pub spritesheet: Option<ObjectKey>,
 }
 
 /// Writes a decision's record in the transaction of what it does, and the line in the record of what was done to others; for a refusal

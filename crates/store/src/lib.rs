@@ -30,6 +30,7 @@ mod passkey;
 mod second_factor;
 mod session;
 mod takedown;
+mod transparency;
 
 mod letter;
 mod notice_settings;
@@ -75,7 +76,7 @@ pub use backup::{backup, backup_keys, restore};
 pub use batch::{Batch, BatchCounts, BatchItem, NewBatch, NewBatchItem};
 pub use character::Character;
 pub use closure::{Closure, Erased, Receipt, Undone};
-pub use decision::{Decision, Untold};
+pub use decision::{Decision, PostEvidence, Untold};
 pub use error::StoreError;
 pub use export::{Destination, Export, ExportPart, ExportState, NewExport};
 pub use file::File;
@@ -108,6 +109,8 @@ pub use social::{
 };
 pub use store::{Order, Page, Store};
 pub use sunset::NewSunset;
+pub use takedown::{BlockedClip, FramesOfPost, NewTakedown, Takedown, UnhashedPost};
 pub use tier::StoredInvite;
+pub use transparency::{Answered, DecisionCount, NoticeCount, Transparency, Workload};
 pub use trash::Discarded;
 pub use webhook::{Delivery, WebhookEndpoint};

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::http::auth::{Access, KeyCaller, Needs};
-use crate::http::creation::refuse_blocked;
+use crate::http::creation::refuse_prompt;
 use crate::http::endpoint::{BodyKind, Endpoint, get, post};
 use crate::http::error::ApiError;
 use crate::http::form::{Field, Form};
@@ -88,7 +88,7 @@ async fn create_character(State(app): State<App>, caller: KeyCaller, form: Form)
     if !(1..=MAX_NAME).contains(&name.chars().count()) {
         return Err(ApiError::invalid("name", format!("'name' must have 1 to {MAX_NAME} characters.")));
     }
-    refuse_blocked(name).map_err(|error| error.about("name"))?;
+    refuse_prompt(&app, caller.project.id, name).await.map_err(|error| error.about("name"))?;
     let handle = match form.text("handle")? {
         None => None,
         Some(text) => Some(Handle::parse(text).map_err(|refusal| ApiError::invalid("handle", format!("{refusal}.")))?),

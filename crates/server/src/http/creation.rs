@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use platform::likeness::mentions;
 use platform::{
-    ActiveMembership, CharacterId, Credits, FileId, Fingerprint, GenerationKind, Handle, IdempotencyKey, IdentityId,
-    LikenessId, ModelName, Offer, Parameters, ProjectId, Seconds, Service, Size, UseId, VideoId, Words, moderate,
+    ActiveMembership, CharacterId, Credits, DecidedItem, DecidedKind, DecidedRule, DecisionEffect, DecisionId,
+    DecisionRecord, DecisionScope, FileId, Fingerprint, GenerationKind, HOUSE_RULES, Handle, IdempotencyKey,
+    IdentityId, LikenessId, ModelName, Moderation, Offer, Parameters, ProjectId, RefusalCode, Seconds, Service, Size,
+    UseId, VideoId, Words, moderate,
 };
 use store::{Accept, Accepted, BatchLine, File, Generation, Idempotency, NewGeneration, Subject};
 
@@ -106,8 +108,10 @@ pub(crate) async fn read_creation(app: &App, project: ProjectId, form: &Form) ->
     let (parameters, offer) = read_parameters(app, form)?;
     let owner = app.store.project(project).await?.owner;
     let mut named = mentioned(app, owner, parameters.prompt.as_str()).await?;
-    if let Err(error) = refuse_blocked(parameters.prompt.as_str()) {
-        note_blocked(app, owner, &named.likenesses, parameters.prompt.as_str(), &error).await?;
+    if let Err(error) = refuse_prompt(app, project, parameters.prompt.as_str()).await {
+        if error.code() == Some(RefusalCode::ModerationBlocked.as_str()) {
+            note_blocked(app, owner, &named.likenesses, parameters.prompt.as_str(), &error).await?;
+        }
         return Err(error);
     }
     read_characters(app, owner, form, &mut named).await?;
@@ -208,19 +212,79 @@ fn read_size(form: &Form, offer: &Offer) -> Result<Option<String>, ApiError> {
     }
 }
 
-/// Refuses what the policy stops, and says by which rules.
-pub(crate) fn refuse_blocked(prompt: &str) -> Result<(), ApiError> {
-    let moderation = moderate(prompt);
-    if !moderation.is_flagged() {
+/// Which rules stop what someone wants to say or see, if any do. An appeal that was right lets the same words pass.
+async fn stopped(
+    app: &App,
+    subject: IdentityId,
+    kind: DecidedKind,
+    text: &str,
+) -> Result<Option<Moderation>, ApiError> {
+    let moderation = moderate(text);
+    let stops =
+        moderation.is_flagged() && !app.store.refusal_was_wrong(subject, DecidedItem::of_words(kind, text)).await?;
+    Ok(stops.then_some(moderation))
+}
+
+/// Refuses what the policy stops, says by which rules, and records that with its reasons.
+pub(crate) async fn refuse_blocked(
+    app: &App,
+    subject: IdentityId,
+    kind: DecidedKind,
+    text: &str,
+) -> Result<(), ApiError> {
+    let Some(moderation) = stopped(app, subject, kind, text).await? else { return Ok(()) };
+    let now = app.now();
+    let hit = moderation.hits().first();
+    let decision = DecisionRecord {
+        id: DecisionId::new(now, app.random()),
+        subject,
+        scope: DecisionScope::Item,
+        service: Some(if kind == DecidedKind::Prompt { Service::Video } else { Service::Social }),
+        effect: DecisionEffect::Refuse,
+        item: DecidedItem::of_words(kind, text),
+        ground: hit.map_or("policy", |hit| hit.category.as_str()).to_owned(),
+        rule: DecidedRule { id: hit.map_or("policy", |hit| hit.rule).to_owned(), version: HOUSE_RULES.to_owned() },
+        facts: String::new(),
+        evidence: text.to_owned(),
+        unlawful: false,
+        automated_detection: true,
+        author: None,
+        second: None,
+        strikes: 0,
+        decided_at: now,
+        ends_at: None,
+    };
+    app.store.decide(&decision).await?;
+    Err(blocked(&moderation).contested_at(format!("{}/account/decisions/{}", app.settings.base_url, decision.id)))
+}
+
+/// The same for a prompt that a project sends.
+pub(crate) async fn refuse_prompt(app: &App, project: ProjectId, prompt: &str) -> Result<(), ApiError> {
+    // Whose it is need not be known of what passes.
+    if !moderate(prompt).is_flagged() {
         return Ok(());
     }
+    let owner = app.store.project(project).await?.owner;
+    refuse_blocked(app, owner, DecidedKind::Prompt, prompt).await
+}
+
+/// Says of a prompt that nothing is made of yet whether it would be refused. Nothing is recorded.
+pub(crate) async fn would_refuse(app: &App, owner: IdentityId, prompt: &str) -> Result<(), ApiError> {
+    match stopped(app, owner, DecidedKind::Prompt, prompt).await? {
+        Some(moderation) => Err(blocked(&moderation)),
+        None => Ok(()),
+    }
+}
+
+/// What a request is answered that the policy stops.
+fn blocked(moderation: &Moderation) -> ApiError {
     let mut rules: Vec<_> =
         moderation.hits().iter().map(|hit| format!("{} ({})", hit.category.as_str(), hit.rule)).collect();
     rules.sort();
     rules.dedup();
     let message =
         format!("Your request was blocked by our moderation system: {}. Nothing was charged.", rules.join(", "));
-    Err(platform::Refusal::new(platform::RefusalCode::ModerationBlocked, Some("prompt"), message).into())
+    platform::Refusal::new(platform::RefusalCode::ModerationBlocked, Some("prompt"), message).into()
 }
 
 /// Who appears in a clip.

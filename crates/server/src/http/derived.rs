@@ -14,7 +14,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::app::App;
 use crate::http::auth::KeyCaller;
-use crate::http::creation::{Creation, REFERENCE_PURPOSE, keep_file, mentioned, read_words, refuse_blocked, shown};
+use crate::http::creation::{Creation, REFERENCE_PURPOSE, keep_file, mentioned, read_words, refuse_prompt, shown};
 use crate::http::endpoint::{BodyKind, Endpoint, post};
 use crate::http::error::ApiError;
 use crate::http::form::{Field, Form, Upload};
@@ -200,7 +200,7 @@ pub(crate) async fn edit_video(
     let member = caller.active()?;
     form.knows(&FIELDS)?;
     let idempotency = idempotency(&headers, uri.path(), &form)?;
-    check_prompt(&form)?;
+    check_prompt(&app, &caller, &form).await?;
     let source = read_source(&app, &caller, &form).await?;
     let kind = GenerationKind::Edit { source: source.clip };
     let creation = creation(&app, &caller, &form, source, kind).await?;
@@ -217,7 +217,7 @@ pub(crate) async fn extend_video(
     let member = caller.active()?;
     form.knows(&FIELDS)?;
     let idempotency = idempotency(&headers, uri.path(), &form)?;
-    check_prompt(&form)?;
+    check_prompt(&app, &caller, &form).await?;
     if let Some((name, _)) = form.first(&["input_reference", "characters", "character_ids"]) {
         return Err(ApiError::invalid(name, "An extension takes neither characters nor references."));
     }
@@ -283,9 +283,9 @@ pub(crate) fn length_ms(generation: &Generation) -> u32 {
 }
 
 /// Refuses a prompt before a clip is uploaded and kept for it.
-fn check_prompt(form: &Form) -> Result<(), ApiError> {
+async fn check_prompt(app: &App, caller: &KeyCaller, form: &Form) -> Result<(), ApiError> {
     let prompt = platform::Prompt::parse(form.text("prompt")?)?;
-    refuse_blocked(prompt.as_str())
+    refuse_prompt(app, caller.project.id, prompt.as_str()).await
 }
 
 /// What a form asks of a source; what was kept for it is forgotten if that cannot be.
@@ -297,7 +297,7 @@ async fn creation(
     kind: GenerationKind,
 ) -> Result<Creation, ApiError> {
     let read = async {
-        let parameters = parameters(form, &source)?;
+        let parameters = parameters(app, caller, form, &source).await?;
         let named = mentioned(app, caller.project.owner, parameters.prompt.as_str()).await?;
         Ok::<_, ApiError>((parameters, named.likenesses))
     };
@@ -315,10 +315,10 @@ async fn creation(
     }
 }
 
-fn parameters(form: &Form, source: &Source) -> Result<Parameters, ApiError> {
+async fn parameters(app: &App, caller: &KeyCaller, form: &Form, source: &Source) -> Result<Parameters, ApiError> {
     let words = Words { n: None, ..read_words(form)? };
     let parameters = Parameters::of_source(&words, source.model_requested.clone(), source.size, source.seconds)?;
-    refuse_blocked(parameters.prompt.as_str())?;
+    refuse_prompt(app, caller.project.id, parameters.prompt.as_str()).await?;
     Ok(parameters)
 }
 

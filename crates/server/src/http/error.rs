@@ -27,6 +27,8 @@ struct Aside {
     topic: Option<String>,
     /// Where to go on instead.
     pointer: Option<String>,
+    /// Where the reasons stand, and can be contested.
+    contest: Option<String>,
 }
 
 /// The body of every error.
@@ -250,6 +252,17 @@ impl ApiError {
         self
     }
 
+    /// The same, with the address at which its reasons stand and can be contested.
+    pub(crate) fn contested_at(mut self, address: String) -> Self {
+        self.aside.get_or_insert_default().contest = Some(address);
+        self
+    }
+
+    /// Where its reasons stand, and can be contested.
+    pub(crate) fn contest(&self) -> Option<&str> {
+        self.aside.as_ref()?.contest.as_deref()
+    }
+
     /// The same, for pages that have words for this topic.
     pub(crate) fn on(mut self, topic: impl Into<String>) -> Self {
         self.aside.get_or_insert_default().topic = Some(topic.into());
@@ -309,6 +322,11 @@ impl IntoResponse for ApiError {
         let kept = self.clone();
         let error = ErrorObject { message: self.message, r#type: self.kind, param: self.param, code: self.code };
         let mut response = (self.status, Json(ErrorBody { error })).into_response();
+        if let Some(link) =
+            kept.contest().and_then(|url| HeaderValue::from_str(&format!("<{url}>; rel=\"describedby\"")).ok())
+        {
+            response.headers_mut().insert(header::LINK, link);
+        }
         response.extensions_mut().insert(kept);
         retry_headers(self.retry_after_ms, response.headers_mut());
         response

@@ -445,7 +445,7 @@ pub(crate) async fn remove(app: &App, identity: IdentityId, id: UseId) -> Result
             scope: DecisionScope::Item,
             service: Some(Service::Video),
             effect: DecisionEffect::Remove,
-            item: DecidedItem::new(DecidedKind::Video, removed.video.bytes()),
+            item: DecidedItem::new(DecidedKind::Likeness, id.bytes()),
             ground: "likeness".into(),
             rule: DecidedRule { id: "likeness.removed_by_person".into(), version: limits_version().into() },
             facts: format!(

@@ -45,7 +45,8 @@ pub(crate) mod second_factor;
 pub(crate) mod sessions;
 
 pub(crate) mod admin;
-mod decisions;
+pub(crate) mod appeals;
+pub(crate) mod decisions;
 mod links;
 pub(crate) mod setup;
 pub(crate) mod sunsets;
@@ -101,6 +102,7 @@ fn all_endpoints() -> Vec<Endpoint> {
         destinations::endpoints(),
         leaks::endpoints(),
         likeness::endpoints(),
+        appeals::endpoints(),
         decisions::endpoints(),
         admin::endpoints(),
         sunsets::endpoints(),

@@ -129,7 +129,10 @@ fn back_from(path: &str) -> String {
     let plain = path.split('?').next().unwrap_or("/");
     let kept: Vec<_> = plain.split('/').filter(|part| !part.is_empty()).take(2).collect();
     match kept.as_slice() {
-        ["account", part @ ("keys" | "webhooks" | "profile" | "feed" | "security" | "notices" | "likeness")] => {
+        [
+            "account",
+            part @ ("keys" | "webhooks" | "profile" | "feed" | "security" | "notices" | "likeness" | "decisions"),
+        ] => {
             format!("/account/{part}")
         }
         ["account", "destination"] => "/account/export".into(),

@@ -111,6 +111,8 @@ pub(super) struct Refused {
     pub(super) rules: Vec<BrokenRule>,
     /// What to do about it.
     pub(super) advice: &'static str,
+    /// Where the reasons stand, and can be contested.
+    pub(super) contest: Option<String>,
 }
 
 /// A rule in words.
@@ -139,7 +141,7 @@ impl Refused {
             Some("insufficient_quota") => words.say("refused.advice_quota"),
             _ => words.say("refused.advice_change"),
         };
-        Self { said: words.error(error), rules, advice }
+        Self { said: words.error(error), rules, advice, contest: error.contest().map(str::to_owned) }
     }
 }
 

@@ -15,6 +15,7 @@ mod archives;
 mod clip;
 mod closing;
 mod credentials;
+mod decisions;
 mod enrolment;
 mod enter;
 mod feed;
@@ -24,6 +25,7 @@ mod library;
 mod likeness;
 mod making;
 mod messages;
+mod moderation;
 mod notices;
 mod post;
 mod profile;
@@ -33,6 +35,8 @@ mod search;
 mod security;
 mod start;
 mod steer;
+mod takedown;
+mod transparency;
 
 use askama::Template;
 use axum::Router;
@@ -53,12 +57,14 @@ use crate::web::guard::{Visitor, is_guards};
 use crate::web::shell::html_refused;
 use crate::web::words::Words;
 
+pub(crate) use decisions::{outcome_letter, overdue_letter, statement_letter};
 pub(crate) use feed::FrontPages;
 pub use guard::Viewer;
 pub(crate) use guard::{nowhere, wants_page};
 pub(crate) use likeness::tell_of_withdrawal;
 pub(crate) use notices::write_letters as write_notice_letters;
 pub(crate) use setup::show_set_up;
+pub(crate) use takedown::{TakedownWord, takedown_words};
 
 mod setup;
 
@@ -105,6 +111,10 @@ fn all_pages() -> Vec<Page> {
         messages::pages(),
         notices::pages(),
         report::pages(),
+        moderation::pages(),
+        decisions::pages(),
+        takedown::pages(),
+        transparency::pages(),
         enter::pages(),
         making::pages(),
         clip::pages(),

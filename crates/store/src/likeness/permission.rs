@@ -4,8 +4,8 @@ use platform::likeness::{
     Audience, Bonds, LikenessFacts, LikenessRefusal, Permission, StandingConsent, limits_version, permit, stand,
 };
 use platform::{
-    ConsentId, DecidedItem, DecidedRule, DecisionEffect, DecisionId, DecisionRecord, DecisionScope, IdentityId,
-    LikenessId, Refusal, RefusalCode, Service, Timestamp, UseId, VideoId,
+    ConsentId, DecidedItem, DecidedKind, DecidedRule, DecisionEffect, DecisionId, DecisionRecord, DecisionScope,
+    IdentityId, LikenessId, Refusal, RefusalCode, Service, Timestamp, UseId, VideoId,
 };
 
 use super::own::Likeness;
@@ -204,7 +204,7 @@ impl Store {
             scope: DecisionScope::Item,
             service: Some(Service::Video),
             effect: DecisionEffect::Refuse,
-            item: DecidedItem::prompt(prompt),
+            item: DecidedItem::of_words(DecidedKind::Prompt, prompt),
             ground: refused.refusal.code.as_str().into(),
             rule,
             facts: refused.refusal.message.clone(),

@@ -532,7 +532,7 @@ async fn purge_post(tx: &mut Tx, id: PostId, key: &ObjectKey, now: Timestamp) ->
         "DELETE FROM posts WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM posts c WHERE c.parent = $1 OR c.root = $1)";
     if tx.execute(sql, args![id]).await? == 0 {
         let sql = "UPDATE posts SET caption = '', prompt = '', recipe = '', video_key = '', video_size = 0, video_sha256 = '',
-                   thumbnail_key = NULL, spritesheet_key = NULL, like_count = 0, comment_count = 0 WHERE id = $1";
+                   thumbnail_key = NULL, spritesheet_key = NULL, frame_hashes = NULL, like_count = 0, comment_count = 0 WHERE id = $1";
         tx.execute(sql, args![id]).await?;
     }
     Ok(())

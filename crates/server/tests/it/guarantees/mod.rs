@@ -1,5 +1,6 @@
 //! The guarantees of `spec/guarantees.md`, each by its number, as people and programs see them.
 
+mod decisions;
 mod retention;
 mod services;
 

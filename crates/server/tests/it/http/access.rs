@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use platform::{
-    BatchId, CharacterId, DecisionId, DestinationId, FileId, IDENTITY_GROUNDS, IdentityId, ImportId, MembershipEvent,
-    MembershipState, PasskeyId, ProjectId, ProposedDecision, Role, Scope, Scopes, Service, Timestamp,
-    WebhookEndpointId, WebhookSecret,
+    BatchId, CharacterId, DecidedItem, DecidedKind, DecisionEffect, DecisionRecord, DecisionScope, DestinationId,
+    FileId, IDENTITY_GROUNDS, IdentityId, ImportId, MembershipEvent, MembershipState, PasskeyId, ProjectId, Role,
+    Scope, Scopes, Service, Timestamp, WebhookEndpointId, WebhookSecret,
 };
 use serde_json::json;
 use store::{Character, Destination, File, NewBatch, Passkey, Subject, WebhookEndpoint};
 
-use super::site::{As, Sent, Site};
+use super::site::{As, Sent, Site, decided};
 use crate::loops::bed::{create, entropy};
 
 /// Method, path, and who may: `open`; a key's scope with `reads` or `makes` and the service asked beside `api`; or the least role of
@@ -104,6 +104,12 @@ DELETE /api/imports/{id}                             member          own
 POST   /api/destinations                             member
 GET    /api/destinations                             member
 DELETE /api/destinations/{id}                        member          own
+GET    /api/account/decisions                        member
+GET    /api/account/decisions/{id}                   member          own
+POST   /api/account/decisions/{id}/appeal            member          own
+GET    /api/moderation/appeals                       moderator
+POST   /api/moderation/appeals/{id}                  moderator
+GET    /api/transparency/{month}                     open
 POST   /api/decisions                                moderator
 GET    /api/admin/identities                         administrator
 GET    /api/admin/identities/{id}                    administrator
@@ -160,6 +166,7 @@ struct Things {
     endpoint: String,
     passkey: String,
     receipt: String,
+    decision: String,
     proposal: String,
     export: String,
     import: String,
@@ -240,13 +247,14 @@ impl Things {
         };
         app.store.create_passkey(&row).await.unwrap();
         let receipt = site.receipt(identity).await;
-        let proposal = ProposedDecision {
-            id: DecisionId::new(now, entropy()),
-            subject: identity,
-            ground: IDENTITY_GROUNDS[0].into(),
-            proposed_by: IdentityId::new(now, entropy()),
-            proposed_at: now,
-            ends_at: None,
+        let decision = decided(site, identity, IdentityId::new(now, entropy()), "spam");
+        app.store.decide(&decision).await.unwrap();
+        let proposal = DecisionRecord {
+            scope: DecisionScope::Identity,
+            service: None,
+            effect: DecisionEffect::Suspend,
+            item: DecidedItem::unnamed(DecidedKind::Account),
+            ..decided(site, identity, IdentityId::new(now, entropy()), IDENTITY_GROUNDS[0])
         };
         app.store.propose_decision(&proposal).await.unwrap();
         // One of each is enough, and more may not wait at one time.
@@ -287,6 +295,7 @@ impl Things {
             endpoint: endpoint.to_string(),
             passkey: passkey.to_string(),
             receipt,
+            decision: decision.id.to_string(),
             proposal: proposal.id.to_string(),
             export: export.to_string(),
             import: import.to_string(),
@@ -310,6 +319,8 @@ impl Things {
             ("/api/exports", &self.export),
             ("/api/imports", &self.import),
             ("/api/destinations", &self.destination),
+            ("/api/account/decisions", &self.decision),
+            ("/api/moderation/appeals", &"appeal_1".to_owned()),
             ("/api/admin/identities", &site.owner().to_string()),
             ("/api/admin/projects", &site.bed.project.to_string()),
             ("/api/receipts", &self.receipt),
@@ -323,6 +334,7 @@ impl Things {
         .unwrap_or_default();
         path.replace("{id}", &id)
             .replace("{variant}", "video")
+            .replace("{month}", "2026-11")
             .replace("{service}", "social")
             .replace("{project}", &site.bed.project.to_string())
             .replace("{key}", &self.key)

@@ -88,7 +88,25 @@ POST  /account/notices                           person
 GET   /report                                    person
 POST  /report                                    person
 GET   /moderation                                person  own
-POST  /moderation/{report}                       person  own
+GET   /moderation/work                           person  own
+GET   /moderation/reports/{id}                   person  own
+POST  /moderation/reports/{id}                   person  own
+GET   /moderation/appeals/{id}                   person  own
+POST  /moderation/appeals/{id}                   person  own
+GET   /moderation/takedowns/{id}                 person  own
+POST  /moderation/takedowns/{id}                 person  own
+POST  /moderation/members/{id}                   person  own
+GET   /moderation/posts/{post}/{variant}         person  own
+GET   /account/decisions                         person
+GET   /account/decisions/{id}                    person  own
+POST  /account/decisions/{id}/appeal             person  own
+POST  /account/decisions/{id}/counter            person  own
+GET   /takedown                                  anyone
+GET   /takedown/{kind}                           anyone
+POST  /takedown/{kind}                           anyone
+GET   /takedown/status/{link}                    anyone
+POST  /takedown/status/{link}/suit               anyone
+GET   /transparency                              anyone
 GET   /account                                   person
 POST  /account/services/{service}/join           person
 POST  /account/services/{service}/close          person
@@ -142,6 +160,9 @@ GET   /admin/sunsets                             administrator
 POST  /admin/sunsets                             administrator
 POST  /admin/sunsets/{id}/confirm                administrator
 POST  /admin/sunsets/{id}/withdraw               administrator
+GET   /admin/decisions                           administrator
+POST  /admin/decisions                           administrator
+POST  /admin/decisions/{id}/confirm              administrator
 GET   /static/{name}                             anyone
 GET   /manifest.webmanifest                      anyone
 GET   /worker.js                                 anyone
@@ -198,7 +219,8 @@ async fn path_of(site: &Site, video: &str, path: &str) -> String {
         .replace("{post}", "post_1")
         .replace("{place}", "1")
         .replace("{message}", "message_1")
-        .replace("{report}", "report_1")
+        .replace("{kind}", "intimate")
+        .replace("{link}", "mis_tkd_1")
         .replace("{tag}", "boat")
         .replace("{handle}", "nobody")
 }
