@@ -261,12 +261,12 @@ pub(crate) fn read_terms(form: &Form, now: Timestamp) -> Result<ConsentTerms, Ap
 /// Lends one's likeness anew.
 pub(crate) async fn lend(app: &App, person: &Person, form: &Form) -> Result<(), ApiError> {
     let now = app.now();
-    person.fresh(now)?;
-    person.membership(Service::Likeness).active()?;
     let terms = read_terms(form, now)?;
     if form.whole("agree", 1, u64::from(u32::MAX))? != Some(u64::from(CONSENT_VERSION)) {
         return Err(ApiError::invalid("agree", format!("Agree to version {CONSENT_VERSION} of the consent's text.")));
     }
+    person.membership(Service::Likeness).active()?;
+    person.fresh(now)?;
     let (likeness, enrolment) = own_likeness(app, person.identity()).await?;
     let likeness = likeness.ok_or_else(|| ApiError::not_found("likeness"))?;
     let enrolment = enrolment.ok_or_else(|| ApiError::not_found("enrolment"))?;
