@@ -125,9 +125,9 @@ pub(crate) struct Withdrawn {
     /// Always `withdrawn`.
     state: &'static str,
     /// Clips that waited and were cancelled.
-    cancelled: usize,
+    cancelled: u64,
     /// Clips that are being made and stop now.
-    stopping: usize,
+    stopping: u64,
 }
 
 /// A use.
@@ -384,8 +384,8 @@ async fn withdraw_likeness(State(app): State<App>, person: Person) -> Result<Jso
     Ok(Json(Withdrawn {
         object: "likeness",
         state: "withdrawn",
-        cancelled: revoked.cancelled,
-        stopping: revoked.running,
+        cancelled: revoked.cancelled as u64,
+        stopping: revoked.running as u64,
     }))
 }
 

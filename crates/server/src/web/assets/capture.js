@@ -59,6 +59,7 @@ async function record(stream) {
   const kind = ["video/webm;codecs=vp8,opus", "video/webm", "video/mp4"].find((type) => MediaRecorder.isTypeSupported(type));
   const recorder = new MediaRecorder(stream, { mimeType: kind, videoBitsPerSecond: 1_000_000 });
   const sound = new AudioContext();
+  sound.resume();
   const ear = sound.createAnalyser();
   sound.createMediaStreamSource(stream).connect(ear);
   const waves = new Uint8Array(ear.fftSize);

@@ -208,7 +208,7 @@ async fn r11_consent_is_a_versioned_receipt_and_nothing_is_made_without_one() {
         let consents = store.consents(me).await.unwrap();
         let roots = TrustedRoots::installation(&key());
         let statement = verify_statement(consents[0].statement.as_bytes(), &roots);
-        assert_eq!(statement.state, provenance::State::Verified);
+        assert_eq!(statement.state, provenance::State::Untouched);
         let told: Value = statement.payload.unwrap();
         let text = consent_text(CONSENT_VERSION, "en").unwrap();
         assert_eq!(told["text"]["words"], text.text);
