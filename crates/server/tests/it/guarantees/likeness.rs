@@ -191,12 +191,6 @@ async fn uses(site: &Site, cookie: &str) -> Vec<Value> {
     list["data"].as_array().unwrap().clone()
 }
 
-/// Lets everyone use one's likeness, by the API.
-async fn lend_to_everyone(site: &Site, cookie: &str) {
-    let body = json!({ "audience": "everyone", "confirm_everyone": true, "agree": CONSENT_VERSION });
-    assert_eq!(ask(site, cookie, "/api/likeness", body).await.ok()["audience"], "everyone");
-}
-
 #[tokio::test]
 async fn r11_consent_is_a_versioned_receipt_and_nothing_is_made_without_one() {
     for site in sites().await {
