@@ -285,6 +285,30 @@ pub(crate) enum AdminCommand {
         /// Its id, as `misora admin sunsets` has it.
         id: String,
     },
+    /// The decisions about somebody, with where each stands.
+    Decisions {
+        /// Whom they are about.
+        #[arg(long)]
+        email: String,
+    },
+    /// Appeals that wait for an answer, the one that is due first at the top.
+    Appeals,
+    /// Decide an appeal, as another moderator than the one who decided.
+    Appeal {
+        /// Its id, as `misora admin appeals` has it.
+        id: String,
+        /// Who reviewed it: a moderator of the service.
+        #[arg(long)]
+        reviewer: String,
+        /// upheld or overturned.
+        #[arg(long)]
+        outcome: String,
+        /// Why: the person reads it.
+        #[arg(long)]
+        answer: String,
+    },
+    /// Notices that wait, the one that is due first at the top.
+    Takedowns,
     /// What operators did, newest first.
     Audit {
         #[command(subcommand)]

@@ -219,10 +219,13 @@ pub(crate) async fn follow(
                 decisions.push(decide(post, author, &made_from, true));
             }
         }
-        let known = match app.store.frames_to_hash(notice.post).await {
-            Ok(post) => hashes(app, &post).await?,
-            Err(StoreError::NotFound(_)) => Vec::new(),
-            Err(error) => return Err(error),
+        // The item itself goes off even if its frames cannot be read.
+        let known = match known_frames(app, notice.post).await {
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, notice = %notice.id, "copies were not looked for");
+                Vec::new()
+            }
+            known => known?,
         };
         frames = known.iter().map(|hash| (hash.straight, hash.mirrored)).collect();
         let copy = takedown_words(app, TakedownWord::FactCopy, notice.kind).1;
@@ -231,9 +234,12 @@ pub(crate) async fn follow(
             let page = app.store.frames_of_posts(after, PAGE).await?;
             let Some(last) = page.last() else { break };
             after = Some(last.post);
-            for found in &page {
-                let there = decisions.iter().any(|one| one.item.id == Some(found.post.bytes()));
-                if !there && is_near_copy(&known, &found.hashes) {
+            let frames = known.clone();
+            let compare =
+                move || page.into_iter().filter(|post| is_near_copy(&frames, &post.hashes)).collect::<Vec<_>>();
+            // A comparison that panicked found nothing.
+            for found in tokio::task::spawn_blocking(compare).await.unwrap_or_default() {
+                if decisions.iter().all(|one| one.item.id != Some(found.post.bytes())) {
                     decisions.push(decide(found.post, found.author, &copy, true));
                 }
             }
@@ -242,6 +248,15 @@ pub(crate) async fn follow(
     let email = details(notice).email;
     let letters = [notifier_letter(app, &email, notice.kind, TakedownWord::Followed, "")];
     app.store.follow_takedown(notice.id, &decisions, &frames, &letters, by, now).await
+}
+
+/// How the frames of what a notice names look; none if it is gone.
+async fn known_frames(app: &App, post: PostId) -> Result<Vec<FrameHash>, StoreError> {
+    match app.store.frames_to_hash(post).await {
+        Ok(post) => hashes(app, &post).await,
+        Err(StoreError::NotFound(_)) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 /// A decision to withhold a post because of a notice: by whom, and whether a program found it.
@@ -342,7 +357,11 @@ pub(crate) async fn watch(app: &App) -> Result<usize, StoreError> {
         done += usize::from(app.store.restore_takedown(notice.id, &letters, now).await?);
     }
     for post in app.store.unhashed_posts(AT_ONCE).await? {
-        look_at(app, &post).await?;
+        // A place of objects that does not answer keeps nothing else waiting.
+        if let Err(error) = look_at(app, &post).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, post = %post.post, "a post was not looked at yet");
+            break;
+        }
     }
     Ok(done)
 }

@@ -35,6 +35,14 @@ pub struct Decision {
     pub appeal: Option<Appeal>,
 }
 
+impl Decision {
+    /// The word of where it stands at a moment: what ended by itself is `ended`, whether or not anyone wrote that down.
+    pub fn state_at(&self, now: Timestamp) -> &'static str {
+        let ended = self.state == DecisionState::Standing && self.record.ends_at.is_some_and(|end| end <= now);
+        if ended { "ended" } else { self.state.as_str() }
+    }
+}
+
 /// Decisions that no letter has told someone of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Untold {
@@ -425,6 +433,9 @@ pub(crate) async fn carry_out(tx: &mut Tx, decision: &DecisionRecord, now: Times
                 DecisionEffect::Restore => MembershipEvent::Restore,
                 _ => return Ok(()),
             };
+            if event != MembershipEvent::Suspend && limited_by_two(tx, decision.subject, service, now).await? {
+                return Err(StoreError::State { what: "membership", state: "limited by two people".into() });
+            }
             move_membership(tx, decision.subject, service, event, decision.ends_at, now).await?;
             // A restriction in place of a suspension lifts that.
             if event == MembershipEvent::Restrict {
@@ -434,6 +445,19 @@ pub(crate) async fn carry_out(tx: &mut Tx, decision: &DecisionRecord, now: Times
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a decision about the whole account limits a service: one person alone neither lifts that nor makes it less.
+async fn limited_by_two(
+    tx: &mut Tx,
+    subject: IdentityId,
+    service: Service,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 AS one FROM decisions d JOIN decision_memberships m ON m.decision = d.id
+               WHERE d.subject = $1 AND m.service = $2 AND d.scope = 'identity' AND d.state = 'standing'
+               AND (d.ends_at IS NULL OR d.ends_at > $3) LIMIT 1";
+    Ok(tx.first(sql, args![subject, service.as_str(), now]).await?.is_some())
 }
 
 /// Suspends every service of someone that is open.

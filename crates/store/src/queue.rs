@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use platform::{
-    AttemptFailure, Event, EventType, GenerationError, GenerationErrorCode, GenerationEvent, GenerationState,
-    IdentityId, LEASE, LedgerEntryId, NoticeTopic, Progress, ProjectId, Retry, Route, Timestamp, VideoId,
-    after_failure,
+    AttemptFailure, DecidedItem, DecidedKind, DecidedRule, DecisionEffect, DecisionId, DecisionRecord, DecisionScope,
+    Event, EventType, GenerationError, GenerationErrorCode, GenerationEvent, GenerationState, IdentityId, LEASE,
+    LedgerEntryId, NoticeTopic, Progress, ProjectId, Retry, Route, Service, Timestamp, VideoId, after_failure,
 };
 
 use crate::database::{Tx, Value, args};
+use crate::decision::record;
 use crate::error::{StoreError, corrupt};
 use crate::generation::{COLUMNS, Generation, TABLES, number, word};
 use crate::notice_settings::{tell_by_mail, wanted};
@@ -375,9 +376,43 @@ async fn after_attempt(
         Retry::GiveUp => {
             let ending = Ending::Unpublished { state: GenerationState::Failed, error: error.clone() };
             end_unpublished(tx, id, &ending, now).await?;
+            if error.code == GenerationErrorCode::ModerationBlocked {
+                refused_by_policy(tx, id, error, now).await?;
+            }
             Ok(ending)
         }
     }
+}
+
+/// What the policy stopped after it was accepted is a decision, with its reasons: the words of the error.
+async fn refused_by_policy(
+    tx: &mut Tx,
+    id: VideoId,
+    error: &GenerationError,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let row = tx.first("SELECT identity, prompt FROM generations WHERE id = $1", args![id]).await?;
+    let row = row.ok_or(StoreError::NotFound("video"))?;
+    let decision = DecisionRecord {
+        id: DecisionId::derived(id.bytes(), "policy"),
+        subject: IdentityId::from_bytes(row.id("identity")?),
+        scope: DecisionScope::Item,
+        service: Some(Service::Video),
+        effect: DecisionEffect::Refuse,
+        item: DecidedItem::new(DecidedKind::Video, id.bytes()),
+        ground: "policy".to_owned(),
+        rule: DecidedRule::of_house("policy"),
+        facts: error.message.clone(),
+        evidence: row.text("prompt")?,
+        unlawful: false,
+        automated_detection: true,
+        author: None,
+        second: None,
+        strikes: 0,
+        decided_at: now,
+        ends_at: None,
+    };
+    record(tx, &decision).await
 }
 
 async fn requeue(tx: &mut Tx, id: VideoId, failures: u32, run_at: Timestamp) -> Result<(), StoreError> {

@@ -156,6 +156,17 @@ impl Store {
         })
     }
 
+    /// How many appeals and notices are late, or nearly.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn late_cases(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let sql = "SELECT (SELECT COUNT(*) FROM appeals WHERE outcome IS NULL AND due_at <= $1)
+                   + (SELECT COUNT(*) FROM takedowns WHERE state = 'open' AND alarm_at <= $1) AS late";
+        let row = self.database.first(sql, args![now]).await?;
+        row.map_or(Ok(0), |row| count(&row, "late"))
+    }
+
     /// What everyone who moderates did since a moment, whoever did most first.
     ///
     /// # Errors

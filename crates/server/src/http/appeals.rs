@@ -17,12 +17,12 @@ use crate::http::page::{Id, List, Values};
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
-        get("/api/account/decisions", Access::Person, list_decisions)
-            .says("Lists the decisions about you, each with its reasons, the newest first.")
-            .answers_list::<Statement>(),
         get("/api/account/decisions/{id}", Access::Person, retrieve_decision)
             .says("Returns a decision about you with its reasons, and the appeal against it.")
             .answers::<Statement>(),
+        get("/api/account/decisions", Access::Person, list_decisions)
+            .says("Lists the decisions about you, each with its reasons, the newest first.")
+            .answers_list::<Statement>(),
         post("/api/account/decisions/{id}/appeal", Access::Person, create_appeal)
             .says("Contests a decision about you: once, free of charge, within 180 days.")
             .reads::<CreateAppeal>(BodyKind::Json)
@@ -75,7 +75,7 @@ pub(crate) struct Statement {
     decided_at: i64,
     /// Unix seconds at which it ends by itself; permanent if it is not said.
     ends_at: Option<i64>,
-    /// `standing`, `paused` while an appeal is late, `lifted` or `overturned`.
+    /// `standing`, `ended` by itself, `paused` while an appeal is late, `lifted` or `overturned`.
     state: &'static str,
     /// Where it can be contested.
     contest: String,
@@ -230,7 +230,7 @@ impl Statement {
             strikes: record.strikes,
             decided_at: record.decided_at.seconds(),
             ends_at: record.ends_at.map(platform::Timestamp::seconds),
-            state: decision.state.as_str(),
+            state: decision.state_at(app.now()),
             contest: format!("{}/account/decisions/{}", app.settings.base_url, record.id),
             contestable_until: record.contestable_until().seconds(),
             appeal: decision.appeal.as_ref().map(ShownAppeal::from),

@@ -65,6 +65,8 @@ struct OverviewPage {
     models: usize,
     figures: Figures,
     stored: String,
+    /// Appeals and notices that are late, or nearly.
+    late: u64,
     audit: Vec<AuditLine>,
 }
 
@@ -85,6 +87,7 @@ async fn show_overview(State(app): State<App>, visitor: Visitor) -> Result<Respo
         leased: depth.leased,
         models: app.catalogue().offers().len(),
         stored: megabytes(figures.bytes),
+        late: app.store.late_cases(app.now()).await?,
         figures,
         audit: audit.iter().map(show).collect(),
     }))

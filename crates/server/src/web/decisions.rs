@@ -43,7 +43,6 @@ pub(super) struct StatementView {
     /// The reasons: what each is, and what it says.
     pub(super) lines: Vec<(&'static str, String)>,
     pub(super) at: Moment,
-    pub(super) state: &'static str,
     pub(super) state_words: &'static str,
     /// The words that were refused.
     pub(super) evidence: String,
@@ -142,8 +141,7 @@ impl StatementView {
             means: words.say(means),
             lines,
             at: Moment::of(record.decided_at),
-            state: decision.state.as_str(),
-            state_words: words.say(&format!("decision.state_{}", decision.state.as_str())),
+            state_words: words.say(&format!("decision.state_{}", decision.state_at(app.now()))),
             evidence: record.evidence.clone(),
             item,
             unseen: decision.seen_at.is_none(),

@@ -186,6 +186,8 @@ struct ErrorPage {
     said: String,
     /// Where to go on instead.
     pointer: Option<String>,
+    /// Where the reasons stand, and can be contested.
+    contest: Option<String>,
     signed_in: bool,
 }
 
@@ -195,6 +197,7 @@ fn show_error(app: &App, visitor: &Visitor, error: &ApiError) -> Response {
         status: error.status().as_u16(),
         said: visitor.words.error(error),
         pointer: error.pointer().map(str::to_owned),
+        contest: error.contest().map(str::to_owned),
         signed_in: visitor.person.is_some(),
     };
     let mut response = html(&page);

@@ -520,8 +520,7 @@ async fn decide_member(
         form.take("days");
         form.set("ends_at", Field::Number(end.seconds().to_string()));
     }
-    create_decision(State(app), person, form).await?;
-    Ok(go("/moderation"))
+    create_decision(State(app), person, form).await.map(|_| go("/moderation"))
 }
 
 /// Pictures and film of a post that a case is about.

@@ -339,6 +339,28 @@ async function main() {
     await page.waitForSelector("text=Nothing was charged");
     await page.screenshot({ path: join(folder, "refused-phone-light.png") });
 
+    step("the reasons of the refusal, and an appeal");
+    await page.click("main a[href*='/account/decisions/dec_']");
+    await page.waitForSelector("text=A program, without a person");
+    const decision = new URL(page.url()).pathname;
+    await page.screenshot({ path: join(folder, "decision-phone-light.png"), fullPage: true });
+    await judge(page, "decision, phone, light");
+    await page.fill("#text", "It is the title of a painting.");
+    await page.click("form[action$='/appeal'] button.act");
+    await page.waitForSelector("text=Waits for an answer");
+    await admin.goto(`${base}/moderation`);
+    await admin.click("a[href^='/moderation/appeals/']");
+    await admin.waitForSelector("text=It is the title of a painting.");
+    await admin.screenshot({ path: join(folder, "moderation-appeal-desktop-light.png"), fullPage: true });
+    await judge(admin, "moderation appeal, desktop, light");
+    await admin.fill("#answer", "You are right: it is one.");
+    await admin.click("button[value=overturned]");
+    await admin.waitForURL(`${base}/moderation`);
+    await page.goto(base + decision);
+    await page.waitForSelector("text=You were right");
+    await page.screenshot({ path: join(folder, "appeal-won-phone-light.png"), fullPage: true });
+    await judge(page, "appeal won, phone, light");
+
     step("several at once, one cancelled");
     await page.goto(`${base}/make`);
     await page.fill("#prompt", "a black cat moves left in the forest");
@@ -508,6 +530,7 @@ async function main() {
     const administrator = (await adminContext.cookies()).filter((cookie) => cookie.name === "misora_session");
     await picture(browser, base, [], [
       ["sign-in", "/sign-in"], ["sign-up", "/sign-up"], ["forgotten", "/forgotten-password"], ["set-up", "/set-up"], ["nowhere", "/nowhere"], ["retention", "/retention"],
+      ["takedown", "/takedown"], ["takedown-intimate", "/takedown/intimate"], ["takedown-copyright", "/takedown/copyright"], ["transparency", "/transparency"],
     ]);
     await picture(browser, base, own, [
       ["make", "/make"], ["clip", clip], ["credentials", `${clip}/credentials`], ["library", "/library"], ["library-none", "/library?q=nothing"],
@@ -517,18 +540,18 @@ async function main() {
     ]);
     await picture(browser, base, own, [
       ["feed", "/"], ["post", post], ["profile", "/@mika"], ["own-profile", "/account/profile"], ["steer", "/account/feed"], ["notice-settings", "/account/notices"], ["search", "/search?q=boat"],
-      ["search-none", "/search?q=zebra"], ["messages", "/messages"], ["conversation", "/messages/@yuki"], ["notices", "/notices"],
+      ["search-none", "/search?q=zebra"], ["messages", "/messages"], ["conversation", "/messages/@yuki"], ["notices", "/notices"], ["decisions", "/account/decisions"], ["decision", decision],
     ]);
     await picture(browser, base, theirs, [["post-of-another", post], ["profile-of-another", "/@mika"], ["report", "/report?profile=mika"]]);
     await picture(browser, base, [], [["feed-signed-out", "/"], ["embed", `${post}/embed`]]);
     await picture(browser, base, administrator, [
-      ["moderation", "/moderation"],
+      ["moderation", "/moderation"], ["moderation-work", "/moderation/work"], ["admin-decisions", "/admin/decisions"],
       ["library-empty", "/library"], ["admin", "/admin"], ["admin-people", "/admin/people"], ["admin-invites", "/admin/invites"],
       ["admin-tiers", "/admin/tiers"], ["admin-models", "/admin/models"], ["admin-sunsets", "/admin/sunsets"],
     ]);
     await picture(browser, base, own, [
       ["make-ja", "/make"], ["feed-ja", "/"], ["post-ja", post], ["account-ja", "/account"], ["security-ja", "/account/security"], ["archives-ja", "/account/export"],
-      ["clip-ja", clip], ["closing-ja", "/account/services/social/close"],
+      ["clip-ja", clip], ["closing-ja", "/account/services/social/close"], ["decision-ja", decision], ["takedown-ja", "/takedown/copyright"],
     ], "ja-JP");
 
     step("a block, and neither sees the other");

@@ -33,7 +33,7 @@ CREATE TABLE decisions (
     CHECK ((permanent = 1) = (ends_at IS NULL)),
     CHECK ((automated_decision = 1) = (author IS NULL)),
     CHECK (service IS NOT NULL OR scope = 'identity'),
-    CHECK (scope <> 'identity' OR state = 'proposed' OR rule_version = '' OR (second IS NOT NULL AND second <> author)),
+    CHECK (scope <> 'identity' OR state = 'proposed' OR rule_version = '' OR (second IS NOT NULL AND author IS NOT NULL AND second <> author)),
     CHECK ((lifted_at IS NOT NULL) = (state IN ('paused', 'lifted', 'overturned')))
 );
 CREATE INDEX decisions_subject ON decisions (subject, decided_at);

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use platform::{
     DecidedItem, DecidedKind, DecidedRule, DecisionEffect, DecisionId, DecisionRecord, DecisionScope, DecisionState,
-    MembershipEvent, MembershipState, Role, Service, SessionId, Token, TokenKind,
+    IdentityId, MembershipEvent, MembershipState, Role, Service, SessionId, Token, TokenKind,
 };
 use store::{CredentialKind, OneTimeToken, Session, StoreError};
 
@@ -144,4 +144,22 @@ async fn decisions_are_whole(bed: Bed) {
         assert!(matches!(bed.store.decide(&without).await, Err(StoreError::Database(_))), "{without:?}");
     }
     assert_eq!(bed.store.decisions_about(decision.subject, None, 10).await.unwrap().len(), 1);
+    // A whole account: the database itself refuses one person alone.
+    let (first, second) = (IdentityId::new(bed.now, entropy()), IdentityId::new(bed.now, entropy()));
+    let proposed = DecisionRecord {
+        scope: DecisionScope::Identity,
+        service: None,
+        effect: DecisionEffect::Suspend,
+        item: DecidedItem::unnamed(DecidedKind::Account),
+        author: Some(first),
+        ..other()
+    };
+    assert!(matches!(bed.store.decide(&proposed).await, Err(StoreError::Database(_))));
+    bed.store.propose_decision(&proposed).await.unwrap();
+    let alone = bed.store.carry_out_proposal(proposed.id, first, bed.now).await;
+    assert!(matches!(alone, Err(StoreError::Database(_))), "{alone:?}");
+    let suspended = bed.store.carry_out_proposal(proposed.id, second, bed.now).await.unwrap();
+    assert!(!suspended.is_empty());
+    let again = bed.store.carry_out_proposal(proposed.id, second, bed.now).await;
+    assert!(matches!(again, Err(StoreError::NotFound(_))));
 }

@@ -315,7 +315,7 @@ async fn r17_a_late_answer_raises_an_alarm_and_lifts_what_is_not_against_the_law
     for site in sites().await {
         let (mika, yuki) = (maker(&site, "mika").await, maker(&site, "yuki").await);
         let (first, second) = (moderator(&site, "first").await, moderator(&site, "second").await);
-        site.with_role("boss@people.example", Service::Api, Role::Administrator).await;
+        let boss = site.with_role("boss@people.example", Service::Api, Role::Administrator).await;
         let (lawful, unlawful) = (shown(&site, &mika, "public", &[]).await, shown(&site, &mika, "public", &[]).await);
         let of_lawful = withhold(&site, &yuki, &first, &lawful, &[("strike", "true")]).await;
         let of_unlawful = withhold(&site, &yuki, &first, &unlawful, &[("unlawful", "true")]).await;
@@ -334,6 +334,7 @@ async fn r17_a_late_answer_raises_an_alarm_and_lifts_what_is_not_against_the_law
         let overdue = site.bed.app.store.audit(100).await.unwrap();
         assert_eq!(overdue.iter().filter(|line| line.action == "appeal.overdue").count(), 2);
         assert!(page(&site, &second, "/moderation").await.contains(">Late<"));
+        assert!(page(&site, &boss, "/admin").await.contains("late, or nearly: 2"));
         let me = whose(&site, &mika).await;
         let state = async || {
             let found = site.bed.app.store.decisions_about(me, None, 10).await.unwrap();

@@ -8,7 +8,7 @@ use platform::{ApiKeyId, ApiKeySecret, Scopes, SecretKind, Timestamp, find_secre
 use serde_json::json;
 
 use super::site::{As, Sent, Site, decided};
-use crate::loops::bed::{Bed, entropy};
+use crate::loops::bed::Bed;
 
 #[tokio::test]
 async fn a_key_is_shown_once_rotated_and_revoked() {
