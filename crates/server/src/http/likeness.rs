@@ -361,21 +361,18 @@ pub(crate) fn sign_consent(app: &App, facts: &ConsentFacts<'_>, now: Timestamp) 
         .map_err(|error| ApiError::internal(&error))
 }
 
-/// Withdraws one's likeness; whoever makes or shows something with it hears of it.
+/// Withdraws one's likeness; whoever shows something with it gets the reasons.
 pub(crate) async fn withdraw(app: &App, identity: IdentityId) -> Result<Revoked, ApiError> {
     let revoked = app.store.withdraw_likeness(identity, app.now()).await?;
     after_withdrawal(app, &revoked).await?;
     Ok(revoked)
 }
 
-/// Stops what runs, destroys the key of what was kept, and tells those whose clips are hidden now.
+/// Stops what runs, and destroys the key of what was kept.
 pub(crate) async fn after_withdrawal(app: &App, revoked: &Revoked) -> Result<(), ApiError> {
     app.worker_signal.cancel_asked();
     // What was not deleted yet, and what lies in backups, cannot be read from now on.
     app.objects.destroy_key(revoked.identity, Service::Likeness, app.now()).await?;
-    for maker in &revoked.hidden_makers {
-        crate::web::tell_of_withdrawal(app, *maker).await?;
-    }
     Ok(())
 }
 

@@ -17,7 +17,6 @@ use crate::http::content::{Variant, not_kept, send_object};
 use crate::http::error::ApiError;
 use crate::http::likeness::{lend, own_likeness, remove, use_refusal, use_status, withdraw};
 use crate::http::page::{Id, Values};
-use crate::letters;
 use crate::web::clip::IdAndWord;
 use crate::web::enrolment::{Looks, looks, puppet_of};
 use crate::web::guard::Visitor;
@@ -349,19 +348,6 @@ async fn block_maker(State(app): State<App>, person: Person, Id(id): Id<UseId>) 
     let one = app.store.likeness_use(person.identity(), id).await?;
     app.store.block_maker(person.identity(), one.maker, true, app.now()).await?;
     Ok(go("/account/likeness/uses"))
-}
-
-/// Tells someone by letter that a clip of theirs is hidden, because a person in it withdrew.
-pub(crate) async fn tell_of_withdrawal(app: &App, maker: IdentityId) -> Result<(), ApiError> {
-    let words = Words::of(&app.settings.language).unwrap_or_else(Words::first);
-    let identity = match app.store.identity(maker).await {
-        Ok(identity) => identity,
-        // They left.
-        Err(store::StoreError::NotFound(_)) => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    let body = format!("{}\n\n{}/library\n", words.say("letter.hidden"), app.settings.base_url);
-    Ok(letters::post(app, &identity.email, words.say("letter.hidden_subject"), body).await?)
 }
 
 #[cfg(test)]

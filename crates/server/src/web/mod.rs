@@ -61,7 +61,6 @@ pub(crate) use decisions::{outcome_letter, overdue_letter, statement_letter};
 pub(crate) use feed::FrontPages;
 pub use guard::Viewer;
 pub(crate) use guard::{nowhere, wants_page};
-pub(crate) use likeness::tell_of_withdrawal;
 pub(crate) use notices::write_letters as write_notice_letters;
 pub(crate) use setup::show_set_up;
 pub(crate) use takedown::{TakedownWord, takedown_words};

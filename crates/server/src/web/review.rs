@@ -231,6 +231,14 @@ async fn approve(app: &App, enrolment: &Enrolment, by: Option<IdentityId>, revie
     let statement = sign_consent(app, &facts, now)?;
     let approval = Some(Approval { consent, statement: &statement });
     app.store.decide_enrolment(enrolment.id, &Verdict { by, reviewed, approval, refusal: None }, now).await?;
+    let entry = AuditEntry {
+        at: now,
+        actor: by,
+        action: "enrolment.approve".into(),
+        subject: enrolment.identity.to_string(),
+        detail: enrolment.id.to_string(),
+    };
+    app.store.record_audit(&entry).await?;
     tell(app, enrolment.identity, "letter.enrolled", enrolment.handle.as_str()).await
 }
 

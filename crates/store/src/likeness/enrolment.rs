@@ -513,15 +513,11 @@ async fn lapse(tx: &mut Tx, id: EnrolmentId, ground: &str, now: Timestamp) -> Re
 
 /// Deletes the pieces of a capture; of one that became no likeness what was drawn of it too.
 pub(super) async fn drop_capture(tx: &mut Tx, enrolment: &Enrolment, now: Timestamp) -> Result<(), StoreError> {
-    let sql = "SELECT object_key FROM likeness_chunks WHERE enrolment = $1 ORDER BY number LIMIT 1";
-    if let Some(row) = tx.first(sql, args![enrolment.id]).await? {
-        delete_objects(tx, ObjectKey::from_row(row.text("object_key")?).parent(), now).await?;
-    }
+    // By its name, so that a piece goes too whose row was refused.
+    delete_objects(tx, &ObjectKey::uploads_prefix(&enrolment.id), now).await?;
     tx.execute("DELETE FROM likeness_chunks WHERE enrolment = $1", args![enrolment.id]).await?;
-    if enrolment.state != EnrolmentState::Approved
-        && let Some(template) = &enrolment.template
-    {
-        delete_objects(tx, template.parent(), now).await?;
+    if enrolment.state != EnrolmentState::Approved {
+        delete_objects(tx, &ObjectKey::uploads_prefix(&enrolment.likeness), now).await?;
         let sql = "UPDATE likeness_enrolments SET template_key = NULL, still_key = NULL WHERE id = $1";
         tx.execute(sql, args![enrolment.id]).await?;
     }

@@ -1,12 +1,16 @@
 //! A likeness as its person has it: who may, within which limits, by which consent; lent, narrowed and withdrawn.
 
-use platform::likeness::{Audience, ConsentTerms, Limits, Purposes};
-use platform::{ConsentId, Handle, IdentityId, LikenessId, Timestamp, VideoId};
+use platform::likeness::{Audience, ConsentTerms, Limits, Purposes, limits_version};
+use platform::{
+    ConsentId, DecidedItem, DecidedKind, DecidedRule, DecisionEffect, DecisionId, DecisionRecord, DecisionScope,
+    Handle, IdentityId, LikenessId, PostId, Service, Timestamp, VideoId,
+};
 
 use super::enrolment::{Enrolment, drop_capture};
 use super::uses::Revoked;
 use super::{read_limits, read_purposes, write_kinds, write_purposes};
 use crate::database::{Row, Tx, args};
+use crate::decision::record;
 use crate::error::{StoreError, corrupt};
 use crate::generation::{moment, number, word};
 use crate::objects::ObjectKey;
@@ -274,7 +278,7 @@ impl Store {
     }
 
     /// Withdraws a likeness: from this moment nobody makes anything with it, what waits is cancelled and not charged, what is shown is
-    /// hidden, the template and the still go. Says what was cancelled and who made what is hidden now.
+    /// hidden and its makers get the reasons, the template and the still go. Says what was cancelled and what is hidden now.
     ///
     /// # Errors
     /// [`StoreError::State`] if there is none, or it was withdrawn before.
@@ -290,6 +294,7 @@ impl Store {
             tx.execute(sql, args![enrolment.id, now]).await?;
             drop_capture(&mut tx, &enrolment, now).await?;
         }
+        tell_reasons(&mut tx, &revoked, now).await?;
         tx.commit().await?;
         Ok(revoked)
     }
@@ -338,7 +343,8 @@ pub(crate) async fn leave_likeness(tx: &mut Tx, identity: IdentityId, now: Times
     let Some(row) = tx.first(sql, args![identity]).await? else { return Ok(()) };
     let likeness = Likeness::from_row(&row)?;
     if likeness.revoked_at.is_none() {
-        withdraw(tx, &likeness, now).await?;
+        let revoked = withdraw(tx, &likeness, now).await?;
+        tell_reasons(tx, &revoked, now).await?;
     }
     Ok(())
 }
@@ -369,17 +375,45 @@ async fn withdraw(tx: &mut Tx, likeness: &Likeness, now: Timestamp) -> Result<Re
     for table in ["likeness_grants", "likeness_blocks"] {
         tx.execute(format!("DELETE FROM {table} WHERE likeness = $1"), args![likeness.id]).await?;
     }
-    let sql = "SELECT DISTINCT p.author FROM posts p JOIN likeness_outputs o ON o.generation = p.video
-               WHERE o.likeness = $1 AND p.state = 'published' AND p.author <> $2 ORDER BY p.author LIMIT 1000";
+    let sql = "SELECT p.id, p.author FROM posts p JOIN likeness_outputs o ON o.generation = p.video
+               WHERE o.likeness = $1 AND p.state = 'published' AND p.author <> $2 ORDER BY p.id";
     let rows = tx.all(sql, args![likeness.id, likeness.identity]).await?;
-    let makers = rows.iter().map(|row| Ok(IdentityId::from_bytes(row.id("author")?)));
+    let posts =
+        rows.iter().map(|row| Ok((PostId::from_bytes(row.id("id")?), IdentityId::from_bytes(row.id("author")?))));
     Ok(Revoked {
         likeness: likeness.id,
         identity: likeness.identity,
         cancelled,
         running: jobs.len() - cancelled,
-        hidden_makers: makers.collect::<Result<_, StoreError>>()?,
+        hidden: posts.collect::<Result<_, StoreError>>()?,
     })
+}
+
+/// Gives everyone whose post is hidden by a withdrawal the reasons. It comes after all other locks.
+async fn tell_reasons(tx: &mut Tx, revoked: &Revoked, now: Timestamp) -> Result<(), StoreError> {
+    for (post, author) in &revoked.hidden {
+        let decision = DecisionRecord {
+            id: DecisionId::derived(post.bytes(), &revoked.likeness.to_string()),
+            subject: *author,
+            scope: DecisionScope::Item,
+            service: Some(Service::Social),
+            effect: DecisionEffect::Withhold,
+            item: DecidedItem::new(DecidedKind::Post, post.bytes()),
+            ground: "likeness".into(),
+            rule: DecidedRule { id: "likeness.withdrawn".into(), version: limits_version().into() },
+            facts: "A person who appears in this clip has withdrawn their likeness. It is hidden since then; this is no strike.".into(),
+            evidence: String::new(),
+            unlawful: false,
+            automated_detection: true,
+            author: None,
+            second: None,
+            strikes: 0,
+            decided_at: now,
+            ends_at: None,
+        };
+        record(tx, &decision).await?;
+    }
+    Ok(())
 }
 
 async fn end_consents(tx: &mut Tx, likeness: LikenessId, now: Timestamp) -> Result<(), StoreError> {

@@ -69,8 +69,8 @@ pub struct Revoked {
     pub cancelled: usize,
     /// Jobs that run, and hear of it at their next heartbeat.
     pub running: usize,
-    /// Who showed clips that are hidden now.
-    pub hidden_makers: Vec<IdentityId>,
+    /// Posts of others that are hidden now, each with its author.
+    pub hidden: Vec<(PostId, IdentityId)>,
 }
 
 const COLUMNS: &str = "u.*, a.handle AS maker_handle, g.state AS video_state, p.id AS post, p.state AS post_state,
