@@ -317,7 +317,7 @@ pub(crate) fn sign_consent(app: &App, facts: &ConsentFacts<'_>, now: Timestamp) 
         verified.push(by_program("the recording came in pieces while it was recorded, seconds", json!(checks.seconds)));
         let by = "the person's browser, which this program cannot check";
         verified.push(
-            json!({ "what": "pictures in which something moves, percent", "by": by, "result": checks.moved_percent }),
+            json!({ "what": "pieces in which something moves, percent", "by": by, "result": checks.moved_percent }),
         );
         verified.push(json!({ "what": "loudest moment, 0 to 100", "by": by, "result": checks.level }));
     }
