@@ -9,12 +9,13 @@ use burn::tensor::{Device, Tensor};
 use diffusion::{Error, ModelFiles, PaperModel, SampleRequest, SolverKind, sample};
 use media::{Clip, Filter, Frame, FrameRate, Resizer, Size};
 use provenance::SigningKey;
-use render::{ModelError, Progress, Recipe, Source, Stage, VideoModel, VideoRequest};
+use render::{Looks, ModelError, Progress, Recipe, Source, Stage, VideoModel, VideoRequest};
 use sha2::{Digest as _, Sha256};
-use training::paper::CaptionStyle;
-use training::{
-    Captioner, FRAME_RATE, clips_to_tensor, latent_frames, latent_times_s, native_sizes, tensor_to_frames,
+use training::paper::{
+    Actor, ActorKind, ActorSize, Background, Camera, CaptionStyle, Colour, HairColour, HairStyle, Hat, Motion, Pace,
+    Placement, Puppet, Scene, Shot, Skin, TimeOfDay, Weather,
 };
+use training::{Captioner, FRAME_RATE, clips_to_tensor, latent_frames, latent_times_s, native_sizes, tensor_to_frames};
 
 /// The weights that are part of this program.
 const BUILT_IN: ModelFiles = ModelFiles::Embedded(&[
@@ -158,6 +159,36 @@ impl PaperVideoModel {
     }
 }
 
+/// A scene of one puppet with these looks; nothing if a word is none of the paper world's.
+fn puppet_of(looks: &Looks) -> Option<Scene> {
+    let puppet = Puppet {
+        skin: *Skin::ALL.iter().find(|one| one.name() == looks.skin)?,
+        hair_style: *HairStyle::ALL.iter().find(|one| one.name() == looks.hair_style)?,
+        hair_colour: *HairColour::ALL.iter().find(|one| one.name() == looks.hair_colour)?,
+        hat: *Hat::ALL.iter().find(|one| one.name() == looks.hat)?,
+        glasses: looks.glasses,
+    };
+    let actor = Actor {
+        kind: ActorKind::Puppet,
+        colour: *Colour::ALL.iter().find(|one| one.name() == looks.shirt)?,
+        size: ActorSize::Medium,
+        motion: Motion::Still,
+        pace: Pace::Slow,
+        puppet: Some(puppet),
+        placement: Placement { dx: 0.0, dy: 0.0 },
+    };
+    let shot = Shot {
+        actors: vec![actor],
+        relation: None,
+        background: Background::Plain,
+        plain_colour: Colour::White,
+        time_of_day: TimeOfDay::Day,
+        weather: Weather::Clear,
+        camera: Camera::Still,
+    };
+    Some(Scene { seed: 0, shots: vec![shot], duration_s: 1.0 })
+}
+
 impl VideoModel for PaperVideoModel {
     fn name(&self) -> &str {
         NAME
@@ -188,6 +219,10 @@ impl VideoModel for PaperVideoModel {
             references: request.references.len(),
             frames: None,
         }
+    }
+
+    fn portrait(&self, looks: &Looks, size: Size) -> Option<Frame> {
+        Some(puppet_of(looks)?.portrait(0, size))
     }
 
     fn generate(
@@ -385,5 +420,36 @@ mod tests {
             let native = of_same_shape(native_sizes(&VaeConfig::nano()), size);
             assert_eq!(native.width.cmp(&native.height), size.width.cmp(&size.height));
         }
+    }
+
+    /// The words of a likeness are those of the paper world: each is drawn, and none is drawn like another.
+    #[test]
+    fn every_puppet_that_can_be_enrolled_is_drawn() {
+        use platform::likeness as own;
+        fn words<T: Copy>(all: &[T], word: fn(T) -> &'static str) -> Vec<&'static str> {
+            all.iter().map(|one| word(*one)).collect()
+        }
+        let check = |own: Vec<&str>, world: Vec<&str>| assert_eq!(own, world);
+        check(words(own::Skin::ALL, own::Skin::as_str), words(Skin::ALL, Skin::name));
+        check(words(own::HairStyle::ALL, own::HairStyle::as_str), words(HairStyle::ALL, HairStyle::name));
+        check(words(own::HairColour::ALL, own::HairColour::as_str), words(HairColour::ALL, HairColour::name));
+        check(words(own::Hat::ALL, own::Hat::as_str), words(Hat::ALL, Hat::name));
+        check(words(own::Shirt::ALL, own::Shirt::as_str), words(Colour::ALL, Colour::name));
+        let looks = |skin: &str, hat: &str, glasses| Looks {
+            skin: skin.into(),
+            hair_style: "long".into(),
+            hair_colour: "black".into(),
+            shirt: "blue".into(),
+            hat: hat.into(),
+            glasses,
+        };
+        let size = Size::new(80, 144);
+        let draw = |looks: &Looks| puppet_of(looks).map(|scene| scene.portrait(0, size));
+        let plain = draw(&looks("tan", "no hat", false)).unwrap();
+        assert_eq!(plain.size(), size);
+        for other in [looks("dark", "no hat", false), looks("tan", "top hat", false), looks("tan", "no hat", true)] {
+            assert!(draw(&other).unwrap() != plain, "{other:?}");
+        }
+        assert!(draw(&looks("blue", "no hat", false)).is_none());
     }
 }

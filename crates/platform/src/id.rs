@@ -168,6 +168,14 @@ ids! {
     ImportId = "import_", check false;
     /// Where a standing export goes.
     DestinationId = "dest_", check false;
+    /// Someone's likeness. It names nobody once the likeness is gone.
+    LikenessId = "likeness_", check false;
+    /// An enrolment: a challenge, its capture and what was decided.
+    EnrolmentId = "enrol_", check false;
+    /// A consent, and its signed receipt.
+    ConsentId = "consent_", check false;
+    /// A use of a likeness, or an attempt at one.
+    UseId = "use_", check false;
 }
 
 #[cfg(test)]

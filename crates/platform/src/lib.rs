@@ -34,6 +34,7 @@ pub mod policy;
 mod refusal;
 
 mod library;
+pub mod likeness;
 
 mod job;
 mod price;
@@ -60,10 +61,10 @@ pub use generation::{
 };
 pub use hex::encode as hex;
 pub use id::{
-    ApiKeyId, AppealId, BatchId, CharacterId, CommentId, ConversationId, DecisionId, DestinationId, EventId, ExportId,
-    FileId, FolderId, IdError, IdentityId, ImportId, LedgerEntryId, LetterId, MessageId, NoticeId, PasskeyId, PlaceId,
-    PostId, ProjectId, ReceiptId, ReportId, RightsAgentId, RightsId, SessionId, SunsetId, TakedownId, VideoId,
-    WebhookEndpointId,
+    ApiKeyId, AppealId, BatchId, CharacterId, CommentId, ConsentId, ConversationId, DecisionId, DestinationId,
+    EnrolmentId, EventId, ExportId, FileId, FolderId, IdError, IdentityId, ImportId, LedgerEntryId, LetterId,
+    LikenessId, MessageId, NoticeId, PasskeyId, PlaceId, PostId, ProjectId, ReceiptId, ReportId, RightsAgentId,
+    RightsId, SessionId, SunsetId, TakedownId, UseId, VideoId, WebhookEndpointId,
 };
 pub use idempotency::{Fingerprint, IdempotencyKey};
 pub use job::{AttemptFailure, HEARTBEAT, LEASE, MAX_ATTEMPTS, Place, Retry, Route, VirtualTime, after_failure, place};

@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::evidence;
 use crate::first_clips::FirstClips;
 use crate::http::{KeyCache, Metrics, NodeLimit, UploadMemory};
+use crate::likeness_verifier::VerifierPlace;
 use crate::mail::Mail;
 use crate::policy::{Judge, ModerationPlace};
 use crate::web::FrontPages;
@@ -88,6 +89,8 @@ pub struct Settings {
     pub upload_memory_bytes: u64,
     /// How long what is kept. Default [`store::DEFAULT_SCHEDULE`].
     pub schedule: Schedule,
+    /// What looks at captures of likenesses in the place of a reviewer. Default nothing.
+    pub likeness_verifier: Option<VerifierPlace>,
     /// What `/metrics` asks for; without it, it answers this machine alone. Default nothing.
     pub metrics_token: Option<String>,
     /// The moderation service that is asked beside the built-in rules. Default none.
@@ -342,6 +345,7 @@ impl Settings {
             contact: None,
             upload_memory_bytes: 1_000_000_000,
             schedule: store::read_schedule(store::DEFAULT_SCHEDULE).expect("the default schedule is one"),
+            likeness_verifier: None,
             metrics_token: None,
             moderation: None,
         }

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use store::{ObjectsPlace, S3Place, Sealer, read_schedule};
 
 use crate::app::Settings;
+use crate::likeness_verifier::VerifierPlace;
 use crate::policy::ModerationPlace;
 use crate::smtp::{Sender, SmtpPlace, SmtpSecurity};
 use crate::web::languages;
@@ -79,6 +80,8 @@ pub struct Config {
     /// The moderation service that is asked beside the built-in rules. Keys: `moderation_url`, and with it `moderation_key`,
     /// `moderation_model`, `moderation_timeout_seconds` (default 10) and `moderation_fails`, `closed` (default) or `open`.
     pub moderation: Option<ModerationPlace>,
+    /// What looks at captures of likenesses in the place of a reviewer. Keys: `likeness_verifier_url`, `likeness_verifier_token`.
+    pub likeness_verifier: Option<VerifierPlace>,
 }
 
 /// A configuration that cannot be, with the key and the variable that it is about.
@@ -128,6 +131,8 @@ struct Written {
     moderation_model: Option<String>,
     moderation_timeout_seconds: Option<u32>,
     moderation_fails: Option<WrittenFails>,
+    likeness_verifier_url: Option<String>,
+    likeness_verifier_token: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -196,6 +201,8 @@ const KEYS: &[(&str, Form)] = &[
     ("moderation_model", Form::Text),
     ("moderation_timeout_seconds", Form::Plain),
     ("moderation_fails", Form::Text),
+    ("likeness_verifier_url", Form::Text),
+    ("likeness_verifier_token", Form::Text),
 ];
 
 /// Variables of this program that are not for the server.
@@ -239,6 +246,7 @@ impl Config {
             schedule: self.schedule.clone(),
             contact: self.contact.clone(),
             moderation: self.moderation.clone(),
+            likeness_verifier: self.likeness_verifier.clone(),
             visible_mark: self.visible_mark,
             ..Settings::new(&self.public_url)
         }
@@ -317,6 +325,18 @@ impl Written {
                     let known: Vec<_> = languages().collect();
                     return Err(wrong("language", &format!("it must be one of {}", known.join(", "))));
                 }
+            },
+            likeness_verifier: match (self.likeness_verifier_url, self.likeness_verifier_token) {
+                (Some(url), token) if url.starts_with("https://") || url.starts_with("http://") => {
+                    Some(VerifierPlace { url, token })
+                }
+                (Some(_), _) => {
+                    return Err(wrong("likeness_verifier_url", "it must begin with https:// or http://"));
+                }
+                (None, Some(_)) => {
+                    return Err(wrong("likeness_verifier_url", "a token needs an address to send it to"));
+                }
+                (None, None) => None,
             },
             contact: match self.contact {
                 Some(contact) if !(contact.starts_with("https://") || contact.contains('@')) => {
@@ -572,6 +592,7 @@ mod tests {
                 (_, Form::Pairs) => "sora-2=paper-1, sora-2-pro=paper-1",
                 ("language", _) => "ja",
                 ("contact", _) => "help@example.org",
+                ("likeness_verifier_url", _) => "https://verifier.example.org",
                 ("retention", _) => concat!(env!("CARGO_MANIFEST_DIR"), "/../store/src/retention.json"),
                 ("moderation_url", _) => "https://watch.example.org/v1/moderations",
                 ("moderation_fails", _) => "open",
@@ -588,6 +609,9 @@ mod tests {
             }
             if key.starts_with("moderation_") {
                 variables.insert(0, ("MISORA_MODERATION_URL".into(), "http://localhost:9/v1/moderations".into()));
+            }
+            if *key == "likeness_verifier_token" {
+                variables.push(("MISORA_LIKENESS_VERIFIER_URL".into(), "https://verifier.example.org".into()));
             }
             if key.starts_with("mail_") {
                 for (rest, value) in [("URL", "smtp://mail.example.org"), ("FROM", "misora@example.org")] {

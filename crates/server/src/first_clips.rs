@@ -255,6 +255,7 @@ async fn ask(app: &App, plan: &FirstClips, maker: Maker, clip: &FirstClip, id: V
         total_seconds: LENGTH,
         price: Credits::from_micros(0),
         generations: &[NewGeneration { id, seed: clip.seed }],
+        likenesses: &[],
         idempotency: None,
         batch_line: None,
     };

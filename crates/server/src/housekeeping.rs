@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::closures;
+use crate::http::likeness::after_withdrawal;
 use crate::http::videos::purge_videos;
 use crate::key_letters;
 use crate::sunsets;
@@ -35,6 +36,8 @@ pub struct Tidied {
     pub trash: usize,
     /// Things of any other kind whose time was over.
     pub purged: u64,
+    /// Challenges of likenesses that nobody answered.
+    pub challenges: usize,
     /// Services and accounts that were ended.
     pub closures: usize,
     /// Archives that could be fetched no longer, and what came of those that were brought.
@@ -92,6 +95,12 @@ pub async fn tidy(app: &App) -> Result<Tidied, StoreError> {
     for (class, count) in &purged {
         tracing::info!(class, count, "kept no longer");
     }
+    let likeness = app.store.lapse_challenges(now, AT_ONCE).await?;
+    for lapsed in app.store.lapse_likenesses(now, AT_ONCE).await? {
+        if let Err(error) = after_withdrawal(app, &lapsed).await {
+            tracing::error!(error = error.message(), "a likeness whose consent has ended was not tidied up");
+        }
+    }
     let closures = closures::finish_due(app).await?;
     let archives = app.store.expire_exports(now).await? + app.store.expire_imports(now).await?;
     let limits = app.store.end_limits(now, AT_ONCE).await?;
@@ -111,7 +120,7 @@ pub async fn tidy(app: &App) -> Result<Tidied, StoreError> {
     }
     let jobs = reaped.requeued + reaped.failed + reaped.cancelled;
     let purged = purged.iter().map(|(_, count)| count).sum();
-    Ok(Tidied { jobs, trash, purged, closures, archives, limits, alarms, prefixes })
+    Ok(Tidied { jobs, trash, purged, challenges: likeness, closures, archives, limits, alarms, prefixes })
 }
 
 /// What changes seldom: other nodes' aliases are read, letters of news are written.

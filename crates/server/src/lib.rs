@@ -14,6 +14,7 @@ mod http;
 
 mod web;
 
+mod likeness_verifier;
 mod mail;
 mod outbound;
 mod smtp;
@@ -37,6 +38,7 @@ pub use app::{App, AppParts, Entropy, FetchError, Outbound, Outgoing, Settings, 
 pub use clock::{Clock, ManualClock, SystemClock, rfc3339};
 pub use config::{Config, ConfigError};
 pub use http::{Access, Needs, batch_creation, openapi, route_list, router};
+pub use likeness_verifier::VerifierPlace;
 pub use mail::{Mail, MailError, Outbox};
 pub use outbound::{HttpOutbound, OutboundError};
 pub use policy::{HttpModeration, ModerationPlace, ModerationService, NoAnswer, Opinion, Shown};

@@ -85,6 +85,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/sqlite/0012_appeals.sql"),
         include_str!("../migrations/postgres/0012_appeals.sql"),
     ),
+    (
+        13,
+        "likeness",
+        include_str!("../migrations/sqlite/0013_likeness.sql"),
+        include_str!("../migrations/postgres/0013_likeness.sql"),
+    ),
 ];
 
 /// Counts statements and transactions that may have written something.
@@ -469,6 +475,10 @@ values! {
     Uuid: platform::ExportId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::ImportId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::DestinationId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::LikenessId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::EnrolmentId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::ConsentId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::UseId, value => Uuid::from_bytes(value.bytes());
     Bytes: platform::LinkToken, value => value.bytes().to_vec();
 }
 

@@ -14,6 +14,7 @@ mod folder;
 mod generation;
 mod holdings;
 mod library;
+mod likeness;
 mod queue;
 mod trash;
 
@@ -89,6 +90,10 @@ pub use keyring::Subject;
 pub use ledger::{Balance, LedgerEntry, UsageDay};
 pub use letter::{Letter, WaitingLetter};
 pub use library::{LibraryFilter, LibraryPlace, LibraryState, Shape};
+pub use likeness::{
+    Approval, Capture, CaptureChunk, Cast, Enrolment, LentTo, Likeness, NewConsent, NewEnrolment, RemovedUse, Revoked,
+    StoredConsent, Use, UseOutcome, Verdict,
+};
 pub use link::{LinkError, LinkKey, LinkSignature};
 pub use notice_settings::NoticeLetter;
 pub use objects::{ByteRange, OBJECT_PREFIXES, ObjectBytes, ObjectKey, Objects, ObjectsPlace, S3Place, StoredVideo};

@@ -275,7 +275,7 @@ impl Objects {
         Ok(key)
     }
 
-    /// Keeps what someone uploaded, under a folder of its own such as `files/file-…`.
+    /// Keeps what someone uploaded, under a folder of its own such as `uploads/file-…`.
     ///
     /// # Errors
     /// [`StoreError::Erased`], [`StoreError::Objects`].
@@ -285,7 +285,7 @@ impl Objects {
         owner: &(dyn std::fmt::Display + Sync),
         bytes: Bytes,
     ) -> Result<ObjectKey, StoreError> {
-        let (key, _) = self.put(subject, &format!("uploads/{owner}"), "bin", bytes).await?;
+        let (key, _) = self.put(subject, &ObjectKey::uploads_prefix(owner), "bin", bytes).await?;
         Ok(key)
     }
 
@@ -569,6 +569,11 @@ impl ObjectKey {
     /// All objects of a video.
     pub(crate) fn renders_prefix(id: VideoId) -> String {
         format!("renders/{id}")
+    }
+
+    /// Where uploads of one owner lie.
+    pub(crate) fn uploads_prefix(owner: &(dyn std::fmt::Display + Sync)) -> String {
+        format!("uploads/{owner}")
     }
 
     /// All objects of a post.

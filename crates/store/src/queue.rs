@@ -456,6 +456,14 @@ pub(crate) async fn end_unpublished(
     if *state == GenerationState::Failed { tell_of_clip(tx, id, &row, now).await } else { Ok(()) }
 }
 
+/// Ends a generation that has a job, because someone who appears in it lets nobody any more: cancelled, and not charged.
+pub(crate) async fn end_not_permitted(tx: &mut Tx, id: VideoId, now: Timestamp) -> Result<(), StoreError> {
+    let message =
+        "Someone who appears in this video does not let you use their likeness any more. Nothing was charged.";
+    let error = GenerationError { code: GenerationErrorCode::PermissionRevoked, message: message.into() };
+    end_unpublished(tx, id, &Ending::Unpublished { state: GenerationState::Cancelled, error }, now).await
+}
+
 /// Tells whoever asked for a clip by mail that it has ended, if they want that. Pictures wait for nobody, and lines of batches are told of
 /// by webhooks.
 async fn tell_of_clip(tx: &mut Tx, id: VideoId, row: &crate::database::Row, now: Timestamp) -> Result<(), StoreError> {

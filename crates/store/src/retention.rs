@@ -109,6 +109,25 @@ const ACTS: &[(&str, Trigger, Act)] = &[
     ("notices", Trigger::Made, Act::Rows("DELETE FROM notices WHERE at <= $1")),
     ("reports", Trigger::Ended, Act::Rows("DELETE FROM reports WHERE closed_at <= $1")),
     ("deletions", Trigger::Made, Act::Housekeeping),
+    ("captures", Trigger::Ended, Act::Method),
+    (
+        "likeness_outputs",
+        Trigger::Ended,
+        Act::Rows(
+            "DELETE FROM likeness_outputs WHERE made_at <= $1
+             AND NOT EXISTS (SELECT 1 FROM generations g WHERE g.id = likeness_outputs.generation)
+             AND NOT EXISTS (SELECT 1 FROM posts p WHERE p.video = likeness_outputs.generation AND p.video_key <> '')",
+        ),
+    ),
+    (
+        "consents",
+        Trigger::Ended,
+        Act::Rows(
+            "DELETE FROM likeness_consents WHERE ended_at <= $1
+             AND NOT EXISTS (SELECT 1 FROM likenesses l WHERE l.consent = likeness_consents.id)
+             AND NOT EXISTS (SELECT 1 FROM likeness_outputs o WHERE o.consent = likeness_consents.id)",
+        ),
+    ),
     ("backups", Trigger::Made, Act::Operator),
     ("logs", Trigger::Made, Act::Operator),
 ];
@@ -232,6 +251,7 @@ impl Store {
             ("clips", Trigger::Expired) => self.expire_media(before, limit, now).await?,
             ("pictures", Trigger::Made) => self.delete_old_pictures(before, limit, now).await?,
             ("files", Trigger::Expired) => self.expire_files(before, now).await?,
+            ("captures", Trigger::Ended) => self.delete_captures(before, limit, now).await?,
             ("posts", Trigger::Deleted) => self.purge_posts(before, limit, now).await?,
             _ => 0,
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use platform::{ExportId, IdentityId, Timestamp, hex};
+use platform::{ExportId, IdentityId, Timestamp, VideoId, hex};
 use sha2::{Digest, Sha256};
 use store::{ARCHIVE_CLASSES, ArchiveRow, ArchiveTable, Export, ExportPart, ExportState, NewExport, StoreError};
 
@@ -178,6 +178,7 @@ impl Archivist {
         let mut parts = Vec::new();
         for row in rows {
             let is_new = export.since.is_none_or(|since| row.made_at().is_none_or(|at| at >= since));
+            let is_new = is_new && self.may_leave(export, row).await?;
             for key in row.objects().filter(|_| is_new) {
                 let path = media_path(key.as_str());
                 if !known.contains(&path) {
@@ -189,6 +190,17 @@ impl Archivist {
             return Ok(());
         }
         self.store.add_export_parts(export, &parts, self.lease()).await
+    }
+
+    /// Whether everyone who appears in a clip lets its maker have it: of others the row is told and the film is left out.
+    async fn may_leave(&self, export: &Export, row: &ArchiveRow) -> Result<bool, StoreError> {
+        let video = match row.table.object {
+            "video" => row.id(),
+            "post" => row.value("video").id(),
+            _ => None,
+        };
+        let Some(video) = video.map(VideoId::from_bytes) else { return Ok(true) };
+        Ok(self.store.likenesses_stand(video, export.identity, self.now()).await?.is_ok())
     }
 
     /// Copies media and measures them, one after the other.

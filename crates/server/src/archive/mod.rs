@@ -34,7 +34,7 @@ pub use runner::{run, work};
 pub use standing::{BucketSecret, FOLDER, S3, send_due};
 
 /// Whose classes of data an archive may have: the account itself, and each service that keeps something.
-pub const OWNERS: [&str; 4] = ["account", "video", "social", "api"];
+pub const OWNERS: [&str; 5] = ["account", "video", "social", "likeness", "api"];
 
 /// Makes archives and brings them back, over the rows and objects of an installation. Cheap to clone.
 #[derive(Clone)]

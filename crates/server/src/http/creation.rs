@@ -1,11 +1,12 @@
 //! From the fields of a request to accepted generations: read, decide, keep what was uploaded, accept.
 
 use bytes::Bytes;
+use platform::likeness::mentions;
 use platform::policy::{Category, RightsUse, Stage, Verdict};
 use platform::{
     ActiveMembership, CharacterId, Credits, DecidedItem, DecidedKind, DecidedRule, DecisionEffect, DecisionId,
-    DecisionRecord, DecisionScope, FileId, Fingerprint, GenerationKind, IdempotencyKey, IdentityId, ModelName, Offer,
-    Parameters, ProjectId, Seconds, Service, Size, VideoId, Words,
+    DecisionRecord, DecisionScope, FileId, Fingerprint, GenerationKind, Handle, IdempotencyKey, IdentityId, LikenessId,
+    ModelName, Offer, Parameters, ProjectId, RefusalCode, Seconds, Service, Size, UseId, VideoId, Words,
 };
 use store::{Accept, Accepted, BatchLine, File, Generation, Idempotency, NewGeneration, Subject};
 
@@ -74,6 +75,8 @@ pub(crate) struct Creation {
     pub(crate) price: Credits,
     /// Kept for this request alone; deleted again if it is not accepted.
     pub(crate) kept: Option<FileId>,
+    /// Whose likenesses are named, in the prompt or beside it.
+    pub(crate) likenesses: Vec<LikenessId>,
 }
 
 /// Takes a line of a batch, as `POST /v1/videos` takes a body. The error is the object under `error`, as JSON.
@@ -103,8 +106,20 @@ pub async fn batch_creation(
 /// Reads what `POST /v1/videos` asks for. A first frame is kept as a file by then.
 pub(crate) async fn read_creation(app: &App, project: ProjectId, form: &Form) -> Result<Creation, ApiError> {
     let (parameters, offer) = read_parameters(app, form)?;
-    refuse_prompt(app, project, parameters.prompt.as_str()).await?;
-    let characters = read_characters(app, project, form).await?;
+    let owner = app.store.project(project).await?.owner;
+    let mut named = mentioned(app, owner, parameters.prompt.as_str()).await?;
+    if let Err(error) = refuse_prompt(app, project, parameters.prompt.as_str()).await {
+        if error.code() == Some(RefusalCode::ModerationBlocked.as_str()) {
+            note_blocked(app, owner, &named.likenesses, parameters.prompt.as_str(), &error).await?;
+        }
+        return Err(error);
+    }
+    read_characters(app, owner, form, &mut named).await?;
+    let Named { characters, likenesses } = named;
+    if characters.len() + likenesses.len() > GenerationKind::MAX_CHARACTERS {
+        let message = format!("At most {} characters can be in a clip.", GenerationKind::MAX_CHARACTERS);
+        return Err(ApiError::invalid("characters", message));
+    }
     let (first_frame, kept) = match read_reference(app, project, form, parameters.size).await? {
         Some(Reference::File(id)) => (Some(id), None),
         Some(Reference::Picture(png)) => {
@@ -116,7 +131,7 @@ pub(crate) async fn read_creation(app: &App, project: ProjectId, form: &Form) ->
     let price = offer.rate.quote(parameters.size, parameters.seconds);
     let total_seconds = parameters.seconds;
     let kind = GenerationKind::Create { first_frame, characters };
-    Ok(Creation { parameters, kind, model: offer.name, total_seconds, price, kept })
+    Ok(Creation { parameters, kind, model: offer.name, total_seconds, price, kept, likenesses })
 }
 
 /// The parameters of a creation, aliases of other servers understood.
@@ -310,13 +325,67 @@ pub(crate) fn blocked(verdict: Verdict) -> ApiError {
     let said = verdict.first().map_or(String::new(), |finding| format!("{} {} ", finding.text.en, finding.advice.en));
     let rules = rules.join(", ");
     let message = format!("Your request was blocked by our moderation system: {rules}. {said}Nothing was charged.");
-    let refusal = platform::Refusal::new(platform::RefusalCode::ModerationBlocked, Some("prompt"), message);
+    let refusal = platform::Refusal::new(RefusalCode::ModerationBlocked, Some("prompt"), message);
     ApiError::from(refusal).by(verdict)
 }
 
-/// `characters` as `[{"id"}]` or ids, or `character_ids`.
-async fn read_characters(app: &App, project: ProjectId, form: &Form) -> Result<Vec<CharacterId>, ApiError> {
-    let Some((name, field)) = form.first(&["characters", "character_ids"]) else { return Ok(Vec::new()) };
+/// Who appears in a clip.
+#[derive(Debug, Default)]
+pub(crate) struct Named {
+    pub(crate) characters: Vec<CharacterId>,
+    pub(crate) likenesses: Vec<LikenessId>,
+}
+
+/// Those whom a prompt names: people who enrolled, and characters that `maker` may use. Any other `@word` is a word.
+pub(crate) async fn mentioned(app: &App, maker: IdentityId, prompt: &str) -> Result<Named, ApiError> {
+    let mut named = Named::default();
+    for handle in mentions(prompt) {
+        name(app, maker, &handle, &mut named).await?;
+    }
+    Ok(named)
+}
+
+/// Adds who has this handle; says whether anybody has.
+async fn name(app: &App, maker: IdentityId, handle: &Handle, named: &mut Named) -> Result<bool, ApiError> {
+    if let Some(likeness) = app.store.likeness_named(handle).await? {
+        if !named.likenesses.contains(&likeness.id) {
+            named.likenesses.push(likeness.id);
+        }
+        return Ok(true);
+    }
+    match app.store.character_named(maker, handle).await {
+        Ok(character) => {
+            if !named.characters.contains(&character.id) {
+                named.characters.push(character.id);
+            }
+            Ok(true)
+        }
+        Err(store::StoreError::NotFound(_)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Tells people who are named in a prompt that the policy stopped it, if whoever wrote it may use them at all.
+pub(crate) async fn note_blocked(
+    app: &App,
+    maker: IdentityId,
+    likenesses: &[LikenessId],
+    prompt: &str,
+    error: &ApiError,
+) -> Result<(), ApiError> {
+    let now = app.now();
+    for likeness in likenesses {
+        if app.store.likeness_permission(maker, *likeness, now).await?.is_ok() {
+            let id = UseId::new(now, app.random());
+            app.store.note_blocked_use(id, (*likeness, maker), prompt, error.message(), now).await?;
+        }
+    }
+    Ok(())
+}
+
+/// `characters` as `[{"id"}]` or ids, or `character_ids`. An id may be the handle of a person or a character: `@mika`.
+async fn read_characters(app: &App, maker: IdentityId, form: &Form, named: &mut Named) -> Result<(), ApiError> {
+    let Some((field_name, field)) = form.first(&["characters", "character_ids"]) else { return Ok(()) };
     let entries = match field.unfolded() {
         Field::List(entries) => entries,
         one => vec![one],
@@ -325,22 +394,28 @@ async fn read_characters(app: &App, project: ProjectId, form: &Form) -> Result<V
         let message = format!("At most {} characters can be in a clip.", GenerationKind::MAX_CHARACTERS);
         return Err(ApiError::invalid("characters", message));
     }
-    let mut characters = Vec::new();
     for entry in &entries {
         let text = match entry.unfolded() {
             Field::Text(id) => id,
             Field::Object(object) => object.needed_text("id").map_err(|error| error.about("characters"))?.to_owned(),
-            _ => return Err(ApiError::wrong_type(name, "a list of {\"id\"} objects")),
+            _ => return Err(ApiError::wrong_type(field_name, "a list of {\"id\"} objects")),
         };
         let unknown = || ApiError::invalid("characters", format!("There is no character {:?}.", shown(&text)));
+        if text.starts_with('@') {
+            let handle = Handle::read(&text).map_err(|_| unknown())?;
+            if !name(app, maker, &handle, named).await? {
+                return Err(unknown());
+            }
+            continue;
+        }
         let id: CharacterId = text.parse().map_err(|_| unknown())?;
-        app.store.character(project, id).await.map_err(|error| match error {
+        app.store.usable_character(maker, id).await.map_err(|error| match error {
             store::StoreError::NotFound(_) => unknown(),
             error => error.into(),
         })?;
-        characters.push(id);
+        named.characters.push(id);
     }
-    Ok(characters)
+    Ok(())
 }
 
 /// A caller's text, short enough for a message.
@@ -474,6 +549,7 @@ pub(crate) async fn accept(
         generations: &generations,
         idempotency: idempotency.as_ref().map(|(key, fingerprint)| Idempotency { key, fingerprint: *fingerprint }),
         batch_line,
+        likenesses: &creation.likenesses,
     };
     let accepted = app.store.accept(member, &request, now).await;
     if let (Ok(Accepted::Repeated(_)) | Err(_), Some(file)) = (&accepted, creation.kept) {

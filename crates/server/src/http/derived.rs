@@ -14,7 +14,9 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::app::App;
 use crate::http::auth::KeyCaller;
-use crate::http::creation::{Creation, REFERENCE_PURPOSE, keep_file, read_words, refuse_prompt, refuse_remix, shown};
+use crate::http::creation::{
+    Creation, REFERENCE_PURPOSE, keep_file, mentioned, read_words, refuse_prompt, refuse_remix, shown,
+};
 use crate::http::endpoint::{BodyKind, Endpoint, post};
 use crate::http::error::ApiError;
 use crate::http::form::{Field, Form, Upload};
@@ -269,6 +271,8 @@ pub(crate) async fn trim_video(
         total_seconds: cut.seconds(),
         price: Credits::ZERO,
         kept: None,
+        // Whoever appears in the source is found by the store.
+        likenesses: Vec::new(),
     };
     make(&app, member, &caller, creation, idempotency).await
 }
@@ -297,9 +301,15 @@ async fn creation(
     source: Source,
     kind: GenerationKind,
 ) -> Result<Creation, ApiError> {
-    match parameters(app, caller, form, &source).await {
-        Ok(parameters) => Ok(Creation {
+    let read = async {
+        let parameters = parameters(app, caller, form, &source).await?;
+        let named = mentioned(app, caller.project.owner, parameters.prompt.as_str()).await?;
+        Ok::<_, ApiError>((parameters, named.likenesses))
+    };
+    match read.await {
+        Ok((parameters, likenesses)) => Ok(Creation {
             parameters,
+            likenesses,
             kind,
             price: source.offer.rate.quote(source.size, source.seconds),
             model: source.offer.name,

@@ -158,6 +158,15 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, Some(code), message)
     }
 
+    /// 403, of a clip in which someone appears who lets nobody, or not this maker, any more.
+    pub(crate) fn likeness(code: &'static str, message: impl Into<String>) -> Self {
+        let mut message = message.into();
+        if let Some(first) = message.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        Self::new(StatusCode::FORBIDDEN, Some(code), message)
+    }
+
     /// 404.
     pub(crate) fn not_found(what: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, Some("not_found"), format!("There is no such {what}."))
@@ -361,7 +370,11 @@ impl From<Refusal> for ApiError {
             | RefusalCode::ModelNotFound
             | RefusalCode::ModerationBlocked
             | RefusalCode::IdempotencyMismatch
-            | RefusalCode::InvalidState => StatusCode::BAD_REQUEST,
+            | RefusalCode::InvalidState
+            | RefusalCode::LikenessLimit => StatusCode::BAD_REQUEST,
+            RefusalCode::LikenessRevoked | RefusalCode::LikenessConsentOutdated | RefusalCode::LikenessNotPermitted => {
+                StatusCode::FORBIDDEN
+            }
         };
         let mut error = Self::new(status, Some(refusal.code.as_str()), refusal.message);
         error.param = refusal.param.map(str::to_owned);

@@ -37,6 +37,7 @@ pub(crate) mod exports;
 pub(crate) mod imports;
 pub(crate) mod keys;
 mod leaks;
+pub(crate) mod likeness;
 pub(crate) mod memberships;
 pub(crate) mod passkeys;
 mod password;
@@ -102,6 +103,7 @@ fn all_endpoints() -> Vec<Endpoint> {
         imports::endpoints(),
         destinations::endpoints(),
         leaks::endpoints(),
+        likeness::endpoints(),
         appeals::endpoints(),
         decisions::endpoints(),
         admin::endpoints(),

@@ -16,11 +16,13 @@ mod clip;
 mod closing;
 mod credentials;
 mod decisions;
+mod enrolment;
 mod enter;
 mod feed;
 mod folders;
 mod keys;
 mod library;
+mod likeness;
 mod making;
 mod messages;
 mod moderation;
@@ -28,6 +30,7 @@ mod notices;
 mod post;
 mod profile;
 mod report;
+mod review;
 mod rights;
 mod search;
 mod security;
@@ -117,6 +120,9 @@ fn all_pages() -> Vec<Page> {
         clip::pages(),
         credentials::pages(),
         library::pages(),
+        likeness::pages(),
+        enrolment::pages(),
+        review::pages(),
         folders::pages(),
         account::pages(),
         closing::pages(),

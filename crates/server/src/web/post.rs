@@ -14,7 +14,7 @@ use store::{Comment, NewComment, NewPost, Post, PostEdit, Shape, Subject};
 
 use crate::app::App;
 use crate::http::auth::Person;
-use crate::http::content::{Variant, send_object};
+use crate::http::content::{Variant, likenesses_stand, not_kept, send_object};
 use crate::http::creation::refuse_blocked;
 use crate::http::error::ApiError;
 use crate::http::form::Form;
@@ -314,7 +314,11 @@ async fn send_media(
     if download && !may(post.relation, post.facts, address.way(), Act::Download) {
         return Err(ApiError::forbidden("download_off", "Its maker does not offer this clip for download."));
     }
+    let people = likenesses_stand(&app, post.video, post.author.identity).await?;
     let mut response = send_object(&app, key, kind, &format!("{}.{ending}", post.id), &headers).await?;
+    if people > 0 {
+        not_kept(&mut response);
+    }
     if download {
         as_attachment(&mut response, post.caption.as_str());
     }

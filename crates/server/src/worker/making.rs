@@ -57,7 +57,8 @@ impl<'a> Making<'a> {
 
     /// Makes the clip and keeps it among the objects, where nothing refers to it yet.
     pub(crate) async fn make(&self, engine: &Engine, keep_media: Option<Duration>) -> Result<Outputs, Failure> {
-        let sources = Sources::fetch(&self.studio.store, &self.studio.objects, self.generation).await?;
+        let sources =
+            Sources::fetch(&self.studio.store, &self.studio.objects, self.generation, self.studio.clock.now()).await?;
         let job = Job {
             generation: self.generation.clone(),
             sources,
@@ -197,9 +198,10 @@ impl Job {
                 seconds.parse().map_err(|_| refused(format!("clips of {seconds} seconds")))?
             }
         };
-        let (source, references) = self.sources.decode(model.frame_rate(), size.size())?;
+        let (source, references) = self.sources.decode(model, size.size())?;
+        let prompt = self.sources.told(model, size.size(), &generation.prompt);
         Ok(VideoRequest {
-            prompt: generation.prompt.parse().map_err(|error| refused(format!("this: {error}")))?,
+            prompt: prompt.parse().map_err(|error| refused(format!("this: {error}")))?,
             negative_prompt: generation.negative_prompt.clone(),
             size,
             seconds,

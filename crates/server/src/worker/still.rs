@@ -2,8 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use media::{Frame, FrameRate};
-use render::{ModelError, Progress, Recipe, VideoModel, VideoRequest};
+use media::{Frame, FrameRate, Size};
+use render::{Looks, ModelError, Progress, Recipe, VideoModel, VideoRequest};
 
 /// Makes the first frame of what the model would make.
 pub(crate) struct Still<'a>(pub(crate) &'a dyn VideoModel);
@@ -23,6 +23,10 @@ impl VideoModel for Still<'_> {
 
     fn recipe(&self, request: &VideoRequest) -> Recipe {
         self.0.recipe(request)
+    }
+
+    fn portrait(&self, looks: &Looks, size: Size) -> Option<Frame> {
+        self.0.portrait(looks, size)
     }
 
     fn generate(

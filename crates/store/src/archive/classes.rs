@@ -1,10 +1,10 @@
 //! Every class of data of a person, and the columns that an archive shows of it. Secrets and hashes of secrets are columns of none.
 
 use platform::{
-    ApiKeyId, AppealId, BatchId, Bio, Caption, CharacterId, CommentId, CommentText, ConversationId, DecisionId,
-    DisplayName, FileId, FolderId, FolderName, GenerationErrorCode, GenerationState, Handle, IdentityId, LedgerEntryId,
-    MessageId, ModelName, NoticeId, PlaceId, PostId, PostState, ProjectId, Prompt, PromptVisibility, ReportId, Seconds,
-    VideoId, Visibility, WebhookEndpointId, hex,
+    ApiKeyId, AppealId, BatchId, Bio, Caption, CharacterId, CommentId, CommentText, ConsentId, ConversationId,
+    DecisionId, DisplayName, EnrolmentId, FileId, FolderId, FolderName, GenerationErrorCode, GenerationState, Handle,
+    IdentityId, LedgerEntryId, LikenessId, MessageId, ModelName, NoticeId, PlaceId, PostId, PostState, ProjectId,
+    Prompt, PromptVisibility, ReportId, Seconds, UseId, VideoId, Visibility, WebhookEndpointId, hex,
 };
 
 use super::ArchiveKind::{File, Flag, Json, List, Moment, Number, Text, Whole};
@@ -277,6 +277,8 @@ pub const ARCHIVE_CLASSES: &[ArchiveClass] = &[
                 kept("project", "project", id!(ProjectId)),
                 kept("name", "name", Text(|text| text.chars().count() <= 1000 && !text.contains('\0'))),
                 kept("object_key", "content", File),
+                told("handle", "handle", ANY),
+                told("audience", "audience", ANY),
                 kept("created_at", "created_at", Moment),
             ],
         }],
@@ -332,6 +334,97 @@ pub const ARCHIVE_CLASSES: &[ArchiveClass] = &[
         }],
     ),
     excluded("jobs", "video", "a place in this installation's queue; how far a clip is stands with the clip"),
+    class(
+        "likeness",
+        "likeness",
+        &[ArchiveTable {
+            object: "likeness",
+            table: "likenesses",
+            condition: "identity = $1",
+            key: &["id"],
+            columns: &[
+                told("id", "id", id!(LikenessId)),
+                told("handle", "handle", ANY),
+                told("audience", "audience", ANY),
+                told("purposes", "purposes", List(|_| true)),
+                told("kinds", "limits", List(|_| true)),
+                told("written", "written_limits", ANY),
+                told("consent", "consent", id!(ConsentId)),
+                told("created_at", "created_at", Moment),
+                told("revoked_at", "revoked_at", Moment),
+            ],
+        }],
+    ),
+    class(
+        "likeness_uses",
+        "likeness",
+        &[ArchiveTable {
+            object: "likeness_use",
+            table: "likeness_uses",
+            condition: "likeness IN (SELECT l.id FROM likenesses l WHERE l.identity = $1)",
+            key: &["id"],
+            columns: &[
+                told("id", "id", id!(UseId)),
+                told("(SELECT h.handle FROM profiles h WHERE h.identity = likeness_uses.maker)", "maker_handle", ANY),
+                told("generation", "video", id!(VideoId)),
+                told(
+                    "COALESCE((SELECT g.prompt FROM generations g WHERE g.id = likeness_uses.generation), prompt)",
+                    "prompt",
+                    ANY,
+                ),
+                told("refusal", "refusal", ANY),
+                told("rule", "rule", ANY),
+                told("at", "created_at", Moment),
+                told("removed_at", "removed_at", Moment),
+            ],
+        }],
+    ),
+    class(
+        "consents",
+        "likeness",
+        &[ArchiveTable {
+            object: "consent",
+            table: "likeness_consents",
+            condition: "likeness IN (SELECT e.likeness FROM likeness_enrolments e WHERE e.identity = $1)",
+            key: &["id"],
+            columns: &[
+                told("id", "id", id!(ConsentId)),
+                told("version", "version", COUNT),
+                told("given_at", "created_at", Moment),
+                told("expires_at", "expires_at", Moment),
+                told("ended_at", "ended_at", Moment),
+                told("statement", "statement", ANY),
+            ],
+        }],
+    ),
+    class(
+        "enrolments",
+        "likeness",
+        &[ArchiveTable {
+            object: "enrolment",
+            table: "likeness_enrolments",
+            condition: "identity = $1",
+            key: &["id"],
+            columns: &[
+                told("id", "id", id!(EnrolmentId)),
+                told("state", "status", ANY),
+                told("handle", "handle", ANY),
+                told("issued_at", "created_at", Moment),
+                told("captured_at", "captured_at", Moment),
+                told("decided_at", "decided_at", Moment),
+                told("ground", "ground", ANY),
+                told("capture_deleted_at", "capture_deleted_at", Moment),
+            ],
+        }],
+    ),
+    excluded("captures", "likeness", "a capture is seen by its reviewer alone and gone a day after the decision"),
+    excluded(
+        "likeness_outputs",
+        "likeness",
+        "it says which clips contain whom, and names nobody; the uses tell the same",
+    ),
+    excluded("castings", "video", "the clips themselves are there; these are what those see who appear in them"),
+    excluded("castings_shown", "account", "the same, of clips that are shown; and what others decided about you"),
     class(
         "keys",
         "api",

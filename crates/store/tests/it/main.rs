@@ -11,6 +11,7 @@ mod accepting;
 mod archives;
 mod folders;
 mod library;
+mod likeness;
 mod listing;
 mod queue;
 mod simulation;

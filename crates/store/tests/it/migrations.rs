@@ -23,6 +23,7 @@ const FIXTURES: &[(i64, &str)] = &[
     (10, include_str!("fixtures/0010.sql")),
     (11, include_str!("fixtures/0011.sql")),
     (12, include_str!("fixtures/0012.sql")),
+    (13, include_str!("fixtures/0013.sql")),
 ];
 
 /// Tables of decisions before version 12 made one of them.

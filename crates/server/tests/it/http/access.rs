@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use platform::likeness::Audience;
 use platform::{
     BatchId, CharacterId, DecidedItem, DecidedKind, DecisionEffect, DecisionRecord, DecisionScope, DestinationId,
     FileId, IDENTITY_GROUNDS, IdentityId, ImportId, MembershipEvent, MembershipState, PasskeyId, ProjectId, Role,
@@ -11,6 +12,7 @@ use serde_json::json;
 use store::{Character, Destination, File, NewBatch, Passkey, Subject, WebhookEndpoint};
 
 use super::site::{As, Sent, Site, decided};
+use crate::guarantees::likeness::lent;
 use crate::loops::bed::{create, entropy};
 
 /// Method, path, and who may: `open`; a key's scope with `reads` or `makes` and the service asked beside `api`; or the least role of
@@ -30,6 +32,7 @@ POST   /v1/videos/extensions                         videos:write    makes  vide
 POST   /v1/videos/{id}/trim                          videos:write    makes  video  own
 POST   /v1/videos/characters                         files:write     makes  video
 GET    /v1/videos/characters/{id}                    files:read      reads  video  own
+GET    /v1/likenesses/{handle}                       videos:read     reads  video
 GET    /v1/models                                    videos:read     reads  api
 GET    /v1/models/{*model}                           videos:read     reads  api
 POST   /v1/files                                     files:write     makes  api
@@ -147,6 +150,11 @@ POST   /api/account/confirm-email                    open
 POST   /api/sessions                                 open
 POST   /api/sessions/passkey                         open
 POST   /api/sessions/passkey/start                   open
+GET    /api/likeness                                 member
+POST   /api/likeness                                 member
+POST   /api/likeness/withdraw                        member
+GET    /api/likeness/uses                            member
+DELETE /api/likeness/uses/{id}                       member          own
 POST   /api/leaks                                    open
 POST   /api/set-up                                   open
 GET    /set-up                                       open
@@ -178,6 +186,8 @@ struct Things {
     export: String,
     import: String,
     destination: String,
+    /// A use of the owner's likeness.
+    use_of: String,
 }
 
 fn rows() -> impl Iterator<Item = (&'static str, &'static str, Vec<&'static str>)> {
@@ -197,7 +207,11 @@ fn every_route_has_a_row() {
 
 impl Things {
     async fn of(site: &Site) -> Self {
-        Self::of_project(site, site.owner(), site.bed.project).await
+        let things = Self::of_project(site, site.owner(), site.bed.project).await;
+        let likeness = lent(&site.bed.app, site.owner(), "owner_face").await;
+        site.bed.ask_with(&[likeness]).await.unwrap();
+        let uses = site.bed.app.store.likeness_uses(site.owner(), None, 1).await.unwrap();
+        Self { use_of: uses[0].id.to_string(), ..things }
     }
 
     /// The same of another project, but for the video, which is the bed's.
@@ -222,7 +236,15 @@ impl Things {
         app.store.create_file(&row).await.unwrap();
         let character = CharacterId::new(now, entropy());
         let key = app.objects.put_upload(subject(Service::Video), &character, "clip".into()).await.unwrap();
-        let row = Character { id: character, project, name: "Mossy".into(), key, created_at: now };
+        let row = Character {
+            id: character,
+            project,
+            name: "Mossy".into(),
+            handle: None,
+            audience: Audience::OnlyMe,
+            key,
+            created_at: now,
+        };
         app.store.create_character(&row).await.unwrap();
         let batch = BatchId::new(now, entropy());
         let row = NewBatch { id: batch, project, identity, input_file: file, metadata: "{}".into() };
@@ -307,6 +329,7 @@ impl Things {
             export: export.to_string(),
             import: import.to_string(),
             destination: destination.to_string(),
+            use_of: String::new(),
         }
     }
 
@@ -328,6 +351,7 @@ impl Things {
             ("/api/destinations", &self.destination),
             ("/api/account/decisions", &self.decision),
             ("/api/moderation/appeals", &"appeal_1".to_owned()),
+            ("/api/likeness/uses", &self.use_of),
             ("/api/admin/identities", &site.owner().to_string()),
             ("/api/admin/projects", &site.bed.project.to_string()),
             ("/api/receipts", &self.receipt),
@@ -344,6 +368,7 @@ impl Things {
             .replace("{variant}", "video")
             .replace("{month}", "2026-11")
             .replace("{service}", "social")
+            .replace("{handle}", "nobody_here")
             .replace("{project}", &site.bed.project.to_string())
             .replace("{key}", &self.key)
             .replace("{*model}", "sora-2")

@@ -441,7 +441,7 @@ async fn r19_what_is_asked_for_is_what_comes() {
     let manifest: Value = serde_json::from_slice(&files["manifest.json"]).unwrap();
     let clips = manifest["classes"].as_array().unwrap().iter().find(|class| class["name"] == "clips").unwrap();
     assert_eq!(clips["excluded"], "its service was not asked for");
-    for (body, param) in [(json!({ "services": ["likeness"] }), "services"), (json!({ "since": "soon" }), "since")] {
+    for (body, param) in [(json!({ "services": ["assistant"] }), "services"), (json!({ "since": "soon" }), "since")] {
         let refused = site.send("POST", "/api/exports", As::Cookie(&mika), Sent::Json(body)).await.error();
         assert_eq!((refused.0, refused.2.as_str()), (400, param));
     }

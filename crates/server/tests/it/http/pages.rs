@@ -108,6 +108,24 @@ GET   /takedown/status/{link}                    anyone
 POST  /takedown/status/{link}/suit               anyone
 GET   /transparency                              anyone
 GET   /account                                   person
+GET   /account/likeness                          person
+POST  /account/likeness/begin                    person
+GET   /account/likeness/capture                  person
+POST  /account/likeness/capture/{id}/{step}      person  own
+POST  /account/likeness/cancel                   person
+POST  /account/likeness/puppet                   person
+POST  /account/likeness/lend                     person
+POST  /account/likeness/people                   person
+POST  /account/likeness/withdraw                 person
+GET   /account/likeness/consents/{id}            person  own
+GET   /account/likeness/uses                     person
+GET   /account/likeness/uses/{id}/media/{variant} person  own
+POST  /account/likeness/uses/{id}/delete         person  own
+POST  /account/likeness/uses/{id}/block          person  own
+GET   /moderation/likeness                       person  own
+GET   /moderation/likeness/{id}                  person  own
+GET   /moderation/likeness/{id}/capture          person  own
+POST  /moderation/likeness/{id}                  person  own
 POST  /account/services/{service}/join           person
 POST  /account/services/{service}/close          person
 POST  /account/services/{service}/undo           person
@@ -221,6 +239,7 @@ async fn path_of(site: &Site, video: &str, path: &str) -> String {
         .replace("{key}", &key)
         .replace("{variant}", "video")
         .replace("{service}", "social")
+        .replace("{step}", "0")
         .replace("{name}", "app.css")
         .replace("{post}", "post_1")
         .replace("{place}", "1")

@@ -186,7 +186,7 @@ impl Site {
     /// Someone with a role in a service, signed in; the cookie.
     pub(crate) async fn with_role(&self, email: &str, service: Service, role: Role) -> String {
         let (id, _) = self.stranger(email).await;
-        if service == Service::Social {
+        if !matches!(service, Service::Video | Service::Api) {
             let join = MembershipEvent::Join;
             self.bed.app.store.change_membership(id, service, join, self.bed.app.now()).await.unwrap();
         }

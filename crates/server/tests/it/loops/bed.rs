@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 
 use platform::{
-    ActiveMembership, Credits, GenerationKind, IdentityId, LedgerEntryId, MembershipEvent, ModelName, Parameters,
-    ProjectId, Quotas, Rate, Seconds, Service, Size, Tier, Timestamp, VideoId, Words,
+    ActiveMembership, Credits, GenerationKind, IdentityId, LedgerEntryId, LikenessId, MembershipEvent, ModelName,
+    Parameters, ProjectId, Quotas, Rate, Seconds, Service, Size, Tier, Timestamp, VideoId, Words,
 };
 use provenance::{SigningKey, TrustedRoots};
 use render::{Progress, SteppedTestCard, TestCard};
@@ -14,7 +14,7 @@ use server::worker::{Models, Worker, WorkerOptions};
 use server::{App, AppParts, HttpOutbound, Mail, ManualClock, Outbox, Settings, SystemEntropy, full_offer};
 use store::{
     Accept, Accepted, Generation, LinkKey, NewGeneration, Objects, ObjectsPlace, Project, S3Place, Sealer, Store,
-    Subject,
+    StoreError, Subject,
 };
 
 use crate::postgres::postgres_database;
@@ -168,6 +168,25 @@ impl Bed {
         seconds: u32,
         total_seconds: u32,
     ) -> Generation {
+        match self.ask_for(model, kind, size, (seconds, total_seconds), &[]).await.unwrap() {
+            Accepted::New(mut generations) => generations.remove(0),
+            other @ Accepted::Repeated(_) => panic!("{other:?}"),
+        }
+    }
+
+    /// Asks for one clip in which these people appear.
+    pub(crate) async fn ask_with(&self, likenesses: &[LikenessId]) -> Result<Accepted, StoreError> {
+        self.ask_for("test-card", create(), SIZE, (4, 4), likenesses).await
+    }
+
+    async fn ask_for(
+        &self,
+        model: &str,
+        kind: GenerationKind,
+        size: Size,
+        (seconds, total_seconds): (u32, u32),
+        likenesses: &[LikenessId],
+    ) -> Result<Accepted, StoreError> {
         let length = |seconds| Seconds::new(seconds).unwrap();
         let words = Words { prompt: Some("a red boat"), ..Words::default() };
         let parameters = Parameters::of_source(&words, name("sora-2"), size, length(seconds)).unwrap();
@@ -179,13 +198,11 @@ impl Bed {
             total_seconds: length(total_seconds),
             price: PRICE,
             generations: &[NewGeneration { id: VideoId::new(self.app.now(), entropy()), seed: 7 }],
+            likenesses,
             idempotency: None,
             batch_line: None,
         };
-        match self.app.store.accept(self.member, &request, self.app.now()).await.unwrap() {
-            Accepted::New(mut generations) => generations.remove(0),
-            other @ Accepted::Repeated(_) => panic!("{other:?}"),
-        }
+        self.app.store.accept(self.member, &request, self.app.now()).await
     }
 
     pub(crate) async fn generation(&self, id: VideoId) -> Generation {
