@@ -324,6 +324,10 @@ async fn r17_a_late_answer_raises_an_alarm_and_lifts_what_is_not_against_the_law
         site.bed.clock.advance(DAY * 7 - HOUR);
         tidy(&site).await;
         assert!(!open_to_all(&site, &lawful).await);
+        // Whoever looks in stays signed in.
+        for who in [&second, &boss] {
+            page(&site, who, "/account").await;
+        }
         site.bed.clock.advance(HOUR);
         tidy(&site).await;
         tidy(&site).await;

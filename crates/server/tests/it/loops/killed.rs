@@ -133,7 +133,8 @@ async fn r20_an_import_whose_processes_are_killed_brings_everything_once() {
     let died = done_by_the_dying(&to, "archives");
     assert!(died > 4, "{died}");
     let path = format!("/api/imports/{}", import["id"].as_str().unwrap());
-    assert_eq!(to.send("GET", &path, As::Cookie(&cookie), Sent::Nothing).await.ok()["status"], "done");
+    let import = to.send("GET", &path, As::Cookie(&cookie), Sent::Nothing).await.ok();
+    assert_eq!(import["status"], "done", "{import}");
     let (before, after) = (canonical(&from, from.owner()).await, canonical(&to, to.owner()).await);
     for object in ["video", "post", "comment", "folder", "file", "profile", "handle", "hidden_words"] {
         assert_eq!(after[object], before[object], "{object}");
