@@ -16,7 +16,9 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::{Autodiff, BackendTypes, Flex};
 use burn::tensor::activation::softmax;
 use burn::tensor::{DType, Tensor, TensorData};
-use kernels::{Attention, AttentionGradients, Matrix, Modulation, ModulationGradients, Source, SourceGradients, Start};
+use kernels::{
+    Attention, AttentionGradients, Matrix, Modulation, ModulationGradients, Path, Right, Source, SourceGradients, Start,
+};
 
 use crate::rope::{RopeTables, rotate};
 
@@ -28,6 +30,30 @@ pub(crate) fn linear<const R: usize>(x: Tensor<R>, weight: Tensor<2>, bias: Tens
     match (Input::of(&x), Input::of(&weight), Input::of(&bias)) {
         (Some(x), Some(weight), Some(bias)) => run(LinearKernel, [x, weight, bias]),
         _ => burn::tensor::module::linear(x, weight, Some(bias)),
+    }
+}
+
+/// `x · weightᵀ + bias` over the last axis, in 32 bits whatever the processor has: the layers of models whose numbers must
+/// be those of others. Not for training.
+///
+/// # Shapes
+/// `x`: `[…, K]`; `weight`: `[N, K]`; `bias`: `[N]`. Returns `[…, N]`.
+pub(crate) fn project<const R: usize>(x: Tensor<R>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<R> {
+    let plain_bias = bias.as_ref().map(Input::of);
+    match (Input::of(&x), Input::of(&weight), plain_bias) {
+        (Some(Input::Plain(x)), Some(Input::Plain(weight)), None | Some(Some(Input::Plain(_)))) => {
+            let (x, weight) = (x.to_contiguous(), weight.to_contiguous());
+            let bias = bias.map(|bias| bias.into_data().try_to_vec::<f32>().expect("a bias of 32-bit numbers"));
+            let (x, weight) = (View::of(&x), View::of(&weight));
+            let width = weight.rows();
+            let mut out = vec![0.0; x.rows() * width];
+            let right = Right::on(Path::Vectors, weight.matrix().transposed());
+            let start = bias.as_deref().map_or(Start::Zero, Start::Row);
+            kernels::multiply_by(x.matrix(), &right, &mut out, width, start);
+            let data = TensorData::new(out, x.shape_with(width));
+            Tensor::from_primitive::<Flex>(FlexTensor::from_data(data))
+        }
+        _ => burn::tensor::module::linear(x, weight.swap_dims(0, 1), bias),
     }
 }
 

@@ -9,6 +9,7 @@ mod activation;
 mod amx;
 mod attention;
 mod exponential;
+mod mapped;
 mod matrix;
 mod norm;
 mod pack;
@@ -20,6 +21,7 @@ mod testing;
 
 pub use activation::{gelu, gelu_backward};
 pub use attention::{Attention, AttentionGradients, Source, SourceGradients, attention, attention_backward};
+pub use mapped::MappedFile;
 pub use matrix::{Matrix, Path, Right, Start, multiply, multiply_by};
 pub use norm::{EPSILON, Modulation, ModulationGradients, gated_add, gated_add_backward, modulate, modulate_backward};
 pub use shift::{shift, shift_backward};
