@@ -39,7 +39,7 @@ impl Fixture {
     }
 
     pub(crate) fn name(&self) -> String {
-        let place = if self.folder.starts_with(env!("CARGO_MANIFEST_DIR")) { "ours" } else { "shared" };
+        let place = if self.folder.components().any(|part| part.as_os_str() == "fixtures") { "ours" } else { "shared" };
         format!("{place}/{}", self.folder.file_name().unwrap().to_string_lossy())
     }
 
