@@ -239,4 +239,33 @@ mod tests {
         assert_eq!(Storage::F8E5M2.decode(&[0x3c, 0xc0, 0x7b]), [1.0, -2.0, 57344.0]);
         assert_eq!(Storage::Bf16.decode(&[0x80, 0x3f, 0x00, 0xc0]), [1.0, -2.0]);
     }
+
+    /// Random blocks of every kind, and what the packages of others read from them.
+    #[test]
+    fn blocks_are_what_others_read_from_them() {
+        let bytes = include_bytes!("../../tests/fixtures/storage.safetensors");
+        let expected = safetensors::SafeTensors::deserialize(bytes).unwrap();
+        for (name, storage) in [
+            ("Q4_0", Storage::Q4_0),
+            ("Q4_1", Storage::Q4_1),
+            ("Q5_0", Storage::Q5_0),
+            ("Q5_1", Storage::Q5_1),
+            ("Q8_0", Storage::Q8_0),
+            ("Q4_K", Storage::Q4K),
+            ("Q5_K", Storage::Q5K),
+            ("Q6_K", Storage::Q6K),
+            ("F8_E4M3", Storage::F8E4M3),
+            ("F8_E5M2", Storage::F8E5M2),
+            ("F16", Storage::F16),
+        ] {
+            let blocks = expected.tensor(&format!("{name}.blocks")).unwrap();
+            let theirs = expected.tensor(&format!("{name}.values")).unwrap();
+            let ours = storage.decode(blocks.data());
+            assert_eq!(ours.len() * 4, theirs.data().len(), "{name}");
+            for (ours, theirs) in ours.iter().zip(Storage::F32.decode(theirs.data())) {
+                let same = ours.is_nan() && theirs.is_nan() || *ours == theirs;
+                assert!(same || (ours - theirs).abs() <= theirs.abs() * 1e-6 + 1e-6, "{name}: {ours} for {theirs}");
+            }
+        }
+    }
 }
