@@ -149,6 +149,9 @@ impl WanTransformerConfig {
         if sides.iter().any(|side| *side == 0 || *side > MOST) || self.patch_size.iter().any(|side| *side > 64) {
             return Err("a size in its configuration is 0 or absurdly large".into());
         }
+        if self.num_layers > 1000 {
+            return Err(format!("{} blocks are no transformer", self.num_layers));
+        }
         if self.attention_head_dim < 6 || !self.attention_head_dim.is_multiple_of(2) {
             return Err(format!("heads of {} channels have no rotary positions", self.attention_head_dim));
         }

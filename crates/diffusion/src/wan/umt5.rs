@@ -86,6 +86,9 @@ impl Umt5Config {
         if sizes.iter().any(|size| *size == 0 || *size > 1 << 24) {
             return Err("a size in the encoder's configuration is 0 or absurdly large".into());
         }
+        if self.num_layers > 1000 {
+            return Err(format!("{} layers are no encoder", self.num_layers));
+        }
         let buckets = self.relative_attention_num_buckets;
         if !(4..=1 << 16).contains(&buckets) || self.relative_attention_max_distance <= buckets / 4 {
             return Err("the encoder's kinds of distances make no sense".into());

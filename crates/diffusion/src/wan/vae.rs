@@ -159,6 +159,11 @@ impl WanVaeConfig {
         first.into_iter().chain(self.dim_mult.iter().map(|times| self.base_dim * times)).collect()
     }
 
+    /// Widths of the decoder's levels, the coarsest first.
+    pub(super) fn level_widths(&self) -> Vec<usize> {
+        self.decoder_widths().split_off(1)
+    }
+
     /// Widths on the way up.
     fn decoder_widths(&self) -> Vec<usize> {
         let widest = self.dim_mult[self.dim_mult.len() - 1];

@@ -4,3 +4,4 @@
 mod fixture;
 mod layouts;
 mod parity;
+mod tiling;
