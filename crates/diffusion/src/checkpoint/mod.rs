@@ -160,6 +160,13 @@ impl Checkpoint {
         self.tensors.get(name).map(|stored| stored.storage)
     }
 
+    /// All tensors in order of their names, as they lie in their files.
+    pub fn each_stored(&self, take: &mut dyn FnMut(&str, &[u8])) {
+        for (name, stored) in &self.tensors {
+            take(name, stored.bytes());
+        }
+    }
+
     /// Bytes of all tensors in their files.
     pub fn stored_bytes(&self) -> u64 {
         self.tensors.values().map(|stored| stored.bytes as u64).sum()

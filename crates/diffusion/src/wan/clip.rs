@@ -154,7 +154,7 @@ impl Layer {
 
 /// Means and standard deviations of the three colours that the encoder was trained with.
 const COLOUR_MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
-const COLOUR_STD: [f32; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
+const COLOUR_STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
 /// A picture as the encoder reads it: the shorter side to `side` pixels by a bicubic filter, the middle cut out, colours
 /// normalised.

@@ -358,6 +358,18 @@ impl WanFiles {
         Ok(Self { family, ..self })
     }
 
+    /// Every tensor of every part, in order, as it lies in its file.
+    pub fn each_stored(&self, take: &mut dyn FnMut(&str, &[u8])) {
+        for network in [Some(&self.transformer), self.transformer_2.as_ref()].into_iter().flatten() {
+            network.weights.each_stored(take);
+        }
+        self.text_encoder.weights.each_stored(take);
+        self.vae.weights.each_stored(take);
+        if let Some(encoder) = &self.image_encoder {
+            encoder.weights.each_stored(take);
+        }
+    }
+
     /// The device-independent size of everything: bytes of the weights in their files.
     pub fn stored_bytes(&self) -> u64 {
         let networks = [Some(&self.transformer), self.transformer_2.as_ref()];

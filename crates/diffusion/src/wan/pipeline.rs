@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 
@@ -29,10 +30,10 @@ pub struct WanSettings {
 }
 
 /// A model, ready to run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct WanModel {
     files: WanFiles,
-    tokenizer: WanTokenizer,
+    tokenizer: Arc<WanTokenizer>,
     settings: WanSettings,
     device: Device,
     merged: Vec<LoraReport>,
@@ -105,7 +106,7 @@ impl WanModel {
     /// # Errors
     /// [`Error::ModelFile`] if the tokenizer is damaged or a LoRA does not fit.
     pub fn of(mut files: WanFiles, settings: WanSettings, device: Device) -> Result<Self> {
-        let tokenizer = WanTokenizer::read(&files.tokenizer)?;
+        let tokenizer = Arc::new(WanTokenizer::read(&files.tokenizer)?);
         let mut merged = Vec::new();
         for (path, weight) in &settings.loras {
             let lora = Lora::open(path)?;
@@ -115,6 +116,13 @@ impl WanModel {
             }
         }
         Ok(Self { files, tokenizer, settings, device, merged })
+    }
+
+    /// The same model, arranged otherwise in memory.
+    #[must_use]
+    pub fn arranged(&self, streamed: bool, tiling: Option<WanTiling>) -> Self {
+        let settings = WanSettings { streamed, tiling, ..self.settings.clone() };
+        Self { settings, ..self.clone() }
     }
 
     /// Which member of the family it is.
