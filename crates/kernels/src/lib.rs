@@ -12,6 +12,7 @@ mod exponential;
 mod mapped;
 mod matrix;
 mod norm;
+mod online;
 mod pack;
 mod shift;
 mod vectorized;
@@ -24,4 +25,5 @@ pub use attention::{Attention, AttentionGradients, Source, SourceGradients, atte
 pub use mapped::MappedFile;
 pub use matrix::{Matrix, Path, Right, Start, multiply, multiply_by};
 pub use norm::{EPSILON, Modulation, ModulationGradients, gated_add, gated_add_backward, modulate, modulate_backward};
+pub use online::{OnlineAttention, attend};
 pub use shift::{shift, shift_backward};

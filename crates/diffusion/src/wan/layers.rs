@@ -90,12 +90,23 @@ pub(super) fn gelu_tanh<const R: usize>(x: Tensor<R>) -> Tensor<R> {
 pub(super) fn attend([query, key, value]: [Tensor<4>; 3], bias: Option<Tensor<4>>, scale: Option<f64>) -> Tensor<3> {
     let [batch, heads, length, width] = query.dims();
     let keys = key.dims()[2];
-    let bias = bias.map(|bias| {
-        let [_, bias_heads, _, _] = bias.dims();
-        bias.expand([1, bias_heads, length, keys])
+    // One value a key, or a whole table of them.
+    let of_keys = bias.as_ref().map(|bias| bias.dims() == [1, 1, 1, keys]);
+    let x = if of_keys == Some(false) {
+        None
+    } else {
+        let values = bias.clone().map(|bias| bias.into_data().try_to_vec::<f32>().expect("a bias of 32-bit numbers"));
+        let scale = scale.map_or((width as f32).powf(-0.5), |scale| scale as f32);
+        fused::attend([&query, &key, &value], values.as_deref(), scale)
+    };
+    let x = x.unwrap_or_else(|| {
+        let bias = bias.map(|bias| {
+            let [_, bias_heads, _, _] = bias.dims();
+            bias.expand([1, bias_heads, length, keys])
+        });
+        let options = AttentionModuleOptions { scale, softcap: None, is_causal: false };
+        attention(query, key, value, None, bias, options)
     });
-    let options = AttentionModuleOptions { scale, softcap: None, is_causal: false };
-    let x = attention(query, key, value, None, bias, options);
     x.swap_dims(1, 2).reshape([batch, length, heads * width])
 }
 
