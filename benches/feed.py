@@ -98,7 +98,7 @@ def fill(path, member):
     cursor.executemany(
         """INSERT INTO posts (id, place, author, state, visibility, link_token, caption, prompt, prompt_visibility, remix, download, comments, video, model,
            width, height, seconds, recipe, video_key, video_size, video_sha256, depth, like_count, heat, created_at, published_at)
-           VALUES (?, ?, ?, 'published', 'public', ?, ?, ?, 'visible', 1, 1, 1, ?, 'paper-1-nano', 720, 1280, 4, '{}', 'posts/none.mp4', 1, '', 0, ?, ?, ?, ?)""",
+           VALUES (?, ?, ?, 'published', 'public', ?, ?, ?, 'visible', 1, 1, 1, ?, 'paper-1', 720, 1280, 4, '{}', 'posts/none.mp4', 1, '', 0, ?, ?, ?, ?)""",
         rows,
     )
     cursor.executemany("INSERT INTO post_tags (tag, place, post) VALUES (?, ?, ?)", tags)

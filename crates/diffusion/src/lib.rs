@@ -27,11 +27,11 @@ pub use error::{Error, Result};
 pub use flow::{Solver, SolverKind, add_noise, seeded_noise, shifted, timesteps};
 pub use fused::{Preparation, cross_attention, self_attention};
 pub use layers::{Linear, Mlp, RmsNorm, linear, linear_from};
-pub use sampling::{SampleRequest, reference_time_s, sample};
+pub use sampling::{SampleRequest, SamplingConfig, reference_time_s, sample};
 pub use text::{TextConfig, TextEncoder};
 pub use tokenizer::PromptTokenizer;
 pub use vae::{Posterior, Vae, VaeConfig};
 pub use weights::{
-    ModelFiles, PaperModel, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, open_network, open_text_encoder, open_vae,
-    save_network,
+    ModelFiles, PaperModel, SCHEDULER, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, open_network, open_text_encoder,
+    open_vae, save_network,
 };

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use crate::dit::{Dit, LatentPositions, TextStates};
 use crate::flow::{Solver, SolverKind, add_noise, seeded_noise, timesteps};
@@ -39,6 +40,25 @@ pub struct SampleRequest {
     pub solver: SolverKind,
     /// What the noise is drawn from.
     pub seed: u64,
+}
+
+/// How a model samples where nobody says otherwise: its `scheduler/scheduler_config.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SamplingConfig {
+    /// Denoising steps.
+    pub num_inference_steps: usize,
+    /// Guidance scale; 1 where guidance was distilled into the network.
+    pub guidance_scale: f32,
+    /// Guidance is applied at timesteps in this range alone.
+    pub guidance_interval: (f32, f32),
+    /// Timestep shift, as in training.
+    pub shift: f32,
+}
+
+impl Default for SamplingConfig {
+    fn default() -> Self {
+        Self { num_inference_steps: 14, guidance_scale: 3.5, guidance_interval: (0.1, 1.0), shift: 2.0 }
+    }
 }
 
 /// Seconds before the clip at which the first reference stands; further ones a second earlier each.

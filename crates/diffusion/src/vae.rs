@@ -36,6 +36,10 @@ pub struct VaeConfig {
     pub decoder_blocks: usize,
     /// Latent channels.
     pub latent_channels: usize,
+    /// Width and height in pixels of the clips it learns from: landscape, portrait, square. All networks that read its
+    /// latents learn at these sizes.
+    #[serde(default = "nano_sizes")]
+    pub native_sizes: [[u32; 2]; 3],
     /// Mean of each latent channel over the training set, subtracted by [`Vae::encode`]; empty before it is measured.
     #[serde(default)]
     pub latent_mean: Vec<f32>,
@@ -56,6 +60,7 @@ impl VaeConfig {
             encoder_blocks: 2,
             decoder_blocks: 3,
             latent_channels: 96,
+            native_sizes: nano_sizes(),
             latent_mean: Vec::new(),
             latent_std: Vec::new(),
         }
@@ -80,6 +85,10 @@ impl VaeConfig {
     fn block_values(&self) -> usize {
         self.block_frames * self.block_side * self.block_side * 3
     }
+}
+
+fn nano_sizes() -> [[u32; 2]; 3] {
+    [[144, 80], [80, 144], [112, 112]]
 }
 
 /// The autoencoder.

@@ -10,6 +10,7 @@ use burn::tensor::{DType, Device};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::dit::{Dit, DitConfig, TextStates};
+use crate::sampling::SamplingConfig;
 use crate::text::{TextConfig, TextEncoder};
 use crate::tokenizer::PromptTokenizer;
 use crate::vae::{Vae, VaeConfig};
@@ -24,6 +25,9 @@ pub const VAE: &str = "vae";
 /// The tokenizer in a model folder.
 pub const TOKENIZER: &str = "tokenizer/tokenizer.json";
 
+/// How a model samples, in a model folder.
+pub const SCHEDULER: &str = "scheduler/scheduler_config.json";
+
 /// All networks of the paper family, ready to run.
 #[derive(Debug)]
 pub struct PaperModel {
@@ -35,6 +39,8 @@ pub struct PaperModel {
     pub transformer: Dit,
     /// Pixels and latents.
     pub vae: Vae,
+    /// How it samples where nobody says otherwise.
+    pub sampling: SamplingConfig,
 }
 
 /// Where the files of a model are.
@@ -57,6 +63,7 @@ impl PaperModel {
             text_encoder: files.network(TEXT_ENCODER, |config: &TextConfig| TextEncoder::new(config, device))?,
             transformer: files.network(TRANSFORMER, |config: &DitConfig| Dit::new(config, device))?,
             vae: files.network(VAE, |config: &VaeConfig| Vae::new(config, device))?,
+            sampling: serde_json::from_slice(&files.read(SCHEDULER)?).map_err(|e| files.damaged(SCHEDULER, &e))?,
         })
     }
 

@@ -4,6 +4,7 @@
 
 mod frame;
 
+mod frame_hash;
 mod picture;
 mod resize;
 mod sprite_sheet;
@@ -19,6 +20,7 @@ mod read_error;
 mod sps;
 
 pub use frame::{Clip, Frame, FrameError, FrameRate, Size};
+pub use frame_hash::{FrameHash, is_near_copy};
 pub use limits::{PictureLimits, ReadLimits};
 pub use mp4_boxes::BoxError;
 pub use mp4_reader::{Mp4Info, Mp4Reader, probe_mp4, read_mp4};

@@ -16,21 +16,21 @@ use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_
 use diffusion::{ModelFiles, PaperModel, SampleRequest, SolverKind, sample, seeded_noise};
 use media::{Filter, Frame, FrameRate, Mp4Writer, Quality, Resizer, Size};
 use training::paper::{Mixture, Renderer, Scene, Split};
-use training::{FRAME_RATE, NATIVE_SIZES, clips_to_tensor, latent_times_s, tensor_to_frames};
+use training::{FRAME_RATE, clips_to_tensor, latent_times_s, tensor_to_frames};
 
 const PROMPT: &str = "a red boat sails right on the sea at dusk";
 /// Frames of four seconds.
 const FRAMES: usize = 48;
-/// Frames that the autoencoder takes for them: 1 + 12 blocks of 4.
+/// Frames that the autoencoder takes for them: 1 + 6 blocks of 8.
 const ENCODED_FRAMES: usize = 49;
-const LATENT_FRAMES: usize = 13;
-const NATIVE: Size = NATIVE_SIZES[0];
+const LATENT_FRAMES: usize = 7;
+const NATIVE: Size = Size::new(256, 144);
 const OUTPUT: Size = Size::new(1280, 720);
 /// Latent frames that the program decodes at once.
 const PIECE: usize = 4;
 
 fn model_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/paper-1-nano")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/paper-1")
 }
 
 fn open_model(device: &Device) -> PaperModel {
@@ -67,7 +67,7 @@ fn dit_step(criterion: &mut Criterion) {
     let request = SampleRequest {
         text: model.read_prompt(PROMPT, &device),
         negative: model.read_prompt("", &device),
-        times_s: latent_times_s(0, frames),
+        times_s: latent_times_s(8, 0, frames),
         rows,
         columns,
         given: Vec::new(),

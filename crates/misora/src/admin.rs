@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use platform::{
-    ApiKey, ApiKeyId, ApiKeySecret, DestinationId, IdentityId, Invite, MembershipEvent, ModelName, Posting,
-    PostingLimit, ProjectId, Quotas, Role, Scopes, Service, SunsetId, SunsetSubject, Tier, Token, TokenKind,
+    ApiKey, ApiKeyId, ApiKeySecret, AppealId, AppealOutcome, DestinationId, IdentityId, Invite, MembershipEvent,
+    ModelName, Posting, PostingLimit, ProjectId, Quotas, Role, Scopes, Service, SunsetId, SunsetSubject, TakedownState,
+    Tier, Token, TokenKind,
 };
 use server::archive::{BucketSecret, FOLDER, OWNERS, S3};
 use server::{Clock as _, Entropy as _, SystemClock, SystemEntropy, rfc3339};
-use store::{AuditBreak, AuditEntry, Destination, NewSunset, Project, Store, StoreError, StoredInvite};
+use store::{AuditBreak, AuditEntry, Decision, Destination, NewSunset, Project, Store, StoreError, StoredInvite};
 
 use crate::arguments::{AdminCommand, AdminOptions, AuditCommand, SunsetOptions, TierOptions};
 use crate::serve::{config, runtime};
@@ -27,7 +28,7 @@ pub(crate) fn run(options: &AdminOptions) -> Result<ExitCode> {
         store.migrate().await?;
         // Where archives go may have keys, which are sealed.
         let store = match &options.command {
-            AdminCommand::StandingExport { .. } | AdminCommand::StandingExports { .. } => {
+            AdminCommand::StandingExport { .. } | AdminCommand::StandingExports { .. } | AdminCommand::Takedowns => {
                 server::seal(store, objects, &config).await?.0
             }
             _ => store,
@@ -68,6 +69,12 @@ async fn act(store: &Store, command: &AdminCommand) -> Result<()> {
         AdminCommand::Sunsets => sunsets(store).await,
         AdminCommand::Sunset(options) => sunset(store, options).await,
         AdminCommand::WithdrawSunset { id } => withdraw_sunset(store, id).await,
+        AdminCommand::Decisions { email } => decisions(store, email).await,
+        AdminCommand::Appeals => appeals(store).await,
+        AdminCommand::Appeal { id, reviewer, outcome, answer } => {
+            decide_appeal(store, id, reviewer, outcome, answer).await
+        }
+        AdminCommand::Takedowns => takedowns(store).await,
         AdminCommand::Audit { command: None } => audit(store).await,
         AdminCommand::Audit { command: Some(AuditCommand::Verify) } => verify_audit(store).await,
     }
@@ -102,6 +109,64 @@ async fn set_role(store: &Store, email: &str, service: &str, role: &str) -> Resu
     store.set_role(identity, service, role).await?;
     record(store, "role.set", &identity.to_string(), &format!("{} {}", service.as_str(), role.as_str())).await?;
     println!("{email} is {} of {}", role.as_str(), service.as_str());
+    Ok(())
+}
+
+async fn decisions(store: &Store, email: &str) -> Result<()> {
+    let subject = person(store, email).await?;
+    let mut before = None;
+    loop {
+        let page = store.decisions_about(subject, before, 100).await?;
+        for Decision { record, state, appeal, .. } in &page {
+            let service = record.service.map_or("all services", Service::as_str);
+            let (effect, kind) = (record.effect.as_str(), record.item.kind.as_str());
+            let by = record.author.map_or_else(|| "a program".to_owned(), |author| author.to_string());
+            let appealed = appeal.as_ref().map_or_else(String::new, |appeal| {
+                let outcome = appeal.outcome.map_or("waits", AppealOutcome::as_str);
+                format!(", {}: {outcome}", appeal.id)
+            });
+            let (at, id, ground, state) = (rfc3339(record.decided_at), record.id, &record.ground, state.as_str());
+            println!("{at}  {id}  {effect} {kind} in {service}: {ground}, by {by}, {state}{appealed}");
+        }
+        let Some(last) = page.last() else { return Ok(()) };
+        before = Some((last.record.decided_at, last.record.id));
+    }
+}
+
+async fn appeals(store: &Store) -> Result<()> {
+    for Decision { record, appeal, .. } in store.open_appeals(1_000).await? {
+        let Some(appeal) = appeal else { continue };
+        let late = if appeal.overdue_at.is_some() { "  late" } else { "" };
+        let service = record.service.map_or("all services", Service::as_str);
+        println!("{}  due {}{late}  {} in {service}: {}", appeal.id, rfc3339(appeal.due_at), record.id, record.ground);
+        println!("    {}", appeal.text.replace('\n', "\n    "));
+    }
+    Ok(())
+}
+
+/// Decides an appeal in the name of someone who may: the rules of who reviews are those of the app.
+async fn decide_appeal(store: &Store, id: &str, reviewer: &str, outcome: &str, answer: &str) -> Result<()> {
+    let id: AppealId = id.parse()?;
+    let outcome = AppealOutcome::from_word(outcome).context("an outcome is upheld or overturned")?;
+    let who = person(store, reviewer).await?;
+    let service = store.appealed(id).await?.record.service;
+    let active = store.memberships(who).await?.into_iter().filter(|one| one.active().is_ok());
+    let counts =
+        active.filter(|one| one.role == Role::Administrator || service.is_some_and(|service| one.service == service));
+    let role = counts.map(|one| one.role).max().unwrap_or_default();
+    store.decide_appeal(id, who, role, outcome, answer, SystemClock.now()).await?;
+    println!("{id} is {}", outcome.as_str());
+    Ok(())
+}
+
+async fn takedowns(store: &Store) -> Result<()> {
+    for state in [TakedownState::Open, TakedownState::Countered] {
+        for notice in store.takedowns(state, 1_000).await? {
+            let (id, kind, due) =
+                (notice.id, notice.kind.as_str(), rfc3339(notice.restore_at.unwrap_or(notice.due_at)));
+            println!("{id}  {kind}  {}  due {due}  {}", notice.state.as_str(), notice.post);
+        }
+    }
     Ok(())
 }
 

@@ -262,7 +262,7 @@ pub(crate) enum AdminCommand {
     Model {
         /// The name that clients ask for, such as sora-2.
         alias: String,
-        /// The model, such as paper-1-nano.
+        /// The model, such as paper-1.
         model: String,
     },
     /// How often people may post, comment, write, follow, like and report.
@@ -287,6 +287,30 @@ pub(crate) enum AdminCommand {
         /// Its id, as `misora admin sunsets` has it.
         id: String,
     },
+    /// The decisions about somebody, with where each stands.
+    Decisions {
+        /// Whom they are about.
+        #[arg(long)]
+        email: String,
+    },
+    /// Appeals that wait for an answer, the one that is due first at the top.
+    Appeals,
+    /// Decide an appeal, as another moderator than the one who decided.
+    Appeal {
+        /// Its id, as `misora admin appeals` has it.
+        id: String,
+        /// Who reviewed it: a moderator of the service.
+        #[arg(long)]
+        reviewer: String,
+        /// upheld or overturned.
+        #[arg(long)]
+        outcome: String,
+        /// Why: the person reads it.
+        #[arg(long)]
+        answer: String,
+    },
+    /// Notices that wait, the one that is due first at the top.
+    Takedowns,
     /// What operators did, newest first.
     Audit {
         #[command(subcommand)]
@@ -364,7 +388,7 @@ pub(crate) struct GenerateOptions {
     /// Everything random is drawn from it; drawn anew if it is not given.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// 1280x720, 720x1280, 960x960, or a native size: 144x80, 80x144, 112x112.
+    /// 1280x720, 720x1280, 960x960, or a small size: 256x144, 144x256, 192x192, 144x80, 80x144, 112x112.
     /// Taken from the picture or clip if there is one, else 1280x720.
     #[arg(long, value_name = "WxH")]
     pub size: Option<OutputSize>,
@@ -533,7 +557,7 @@ pub(crate) struct PaperOptions {
     /// Scenes that training never sees.
     #[arg(long)]
     pub held_out: bool,
-    /// 1280x720, 720x1280, 960x960, or a native size.
+    /// 1280x720, 720x1280, 960x960, or a small size.
     #[arg(long, default_value = "1280x720", value_name = "WxH")]
     pub size: OutputSize,
     /// The clip to write (.mp4), or with --sheet a picture of 48 scenes (.png).
@@ -607,9 +631,9 @@ pub(crate) struct EvalOptions {
     /// How many clips for each of: reference pictures, first frames, extensions; two of them for drift.
     #[arg(long, default_value_t = 24)]
     pub details: usize,
-    /// Latent frames of each clip: 13 are four seconds, 1 is a still.
-    #[arg(long, default_value_t = 13, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=60))]
-    pub latent_frames: usize,
+    /// Latent frames of each clip, four seconds if nothing is said; 1 is a still.
+    #[arg(long, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=60))]
+    pub latent_frames: Option<usize>,
     /// Denoising steps.
     #[arg(long)]
     pub steps: Option<usize>,

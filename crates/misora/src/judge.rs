@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use burn::tensor::Device;
-use diffusion::ModelFiles;
+use diffusion::{ModelFiles, SamplingConfig};
 use indicatif::{ProgressBar, ProgressStyle};
 use media::{ReadLimits, read_mp4};
 use training::paper::{CaptionStyle, Split};
@@ -45,7 +45,8 @@ pub(crate) fn evaluate(options: &EvalOptions) -> Result<ExitCode> {
     if let Ok(style) = ProgressStyle::with_template("{msg:20} {wide_bar} {pos}/{len}  {eta} left") {
         bar.set_style(style);
     }
-    let defaults = EvaluationOptions::default();
+    let defaults = EvaluationOptions::of(model.networks());
+    let sampling = &defaults.sampling;
     let measured = EvaluationOptions {
         split: match options.split {
             EvalSplit::HeldOut => Split::HeldOut,
@@ -57,9 +58,12 @@ pub(crate) fn evaluate(options: &EvalOptions) -> Result<ExitCode> {
         first_frames: options.details,
         extensions: options.details,
         drifts: options.details.min(2),
-        latent_frames: options.latent_frames,
-        steps: options.steps.unwrap_or(defaults.steps),
-        guidance_scale: options.guidance.unwrap_or(defaults.guidance_scale),
+        latent_frames: options.latent_frames.unwrap_or(defaults.latent_frames),
+        sampling: SamplingConfig {
+            num_inference_steps: options.steps.unwrap_or(sampling.num_inference_steps),
+            guidance_scale: options.guidance.unwrap_or(sampling.guidance_scale),
+            ..sampling.clone()
+        },
         ..defaults
     };
     let evaluation = measure(model.networks(), &captioner, &measured, model.device(), |progress| {

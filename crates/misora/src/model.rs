@@ -9,9 +9,13 @@ use burn::tensor::{Device, Tensor};
 use diffusion::{Error, ModelFiles, PaperModel, SampleRequest, SolverKind, sample};
 use media::{Clip, Filter, Frame, FrameRate, Resizer, Size};
 use provenance::SigningKey;
-use render::{ModelError, Progress, Recipe, Source, Stage, VideoModel, VideoRequest};
+use render::{Looks, ModelError, Progress, Recipe, Source, Stage, VideoModel, VideoRequest};
 use sha2::{Digest as _, Sha256};
-use training::{FRAME_RATE, NATIVE_SIZES, clips_to_tensor, latent_times_s, tensor_to_frames};
+use training::paper::{
+    Actor, ActorKind, ActorSize, Background, Camera, CaptionStyle, Colour, HairColour, HairStyle, Hat, Motion, Pace,
+    Placement, Puppet, Scene, Shot, Skin, TimeOfDay, Weather,
+};
+use training::{Captioner, FRAME_RATE, clips_to_tensor, latent_frames, latent_times_s, native_sizes, tensor_to_frames};
 
 use crate::models::resolve;
 use crate::output::usage;
@@ -19,19 +23,20 @@ use crate::wan::{WanChoices, WanVideoModel};
 
 /// The weights that are part of this program.
 const BUILT_IN: ModelFiles = ModelFiles::Embedded(&[
-    ("tokenizer/tokenizer.json", include_bytes!("../../../models/paper-1-nano/tokenizer/tokenizer.json")),
-    ("text_encoder/config.json", include_bytes!("../../../models/paper-1-nano/text_encoder/config.json")),
-    ("text_encoder/model.safetensors", include_bytes!("../../../models/paper-1-nano/text_encoder/model.safetensors")),
-    ("transformer/config.json", include_bytes!("../../../models/paper-1-nano/transformer/config.json")),
-    ("transformer/model.safetensors", include_bytes!("../../../models/paper-1-nano/transformer/model.safetensors")),
-    ("captioner/config.json", include_bytes!("../../../models/paper-1-nano/captioner/config.json")),
-    ("captioner/model.safetensors", include_bytes!("../../../models/paper-1-nano/captioner/model.safetensors")),
-    ("vae/config.json", include_bytes!("../../../models/paper-1-nano/vae/config.json")),
-    ("vae/model.safetensors", include_bytes!("../../../models/paper-1-nano/vae/model.safetensors")),
+    ("tokenizer/tokenizer.json", include_bytes!("../../../models/paper-1/tokenizer/tokenizer.json")),
+    ("text_encoder/config.json", include_bytes!("../../../models/paper-1/text_encoder/config.json")),
+    ("text_encoder/model.safetensors", include_bytes!("../../../models/paper-1/text_encoder/model.safetensors")),
+    ("transformer/config.json", include_bytes!("../../../models/paper-1/transformer/config.json")),
+    ("transformer/model.safetensors", include_bytes!("../../../models/paper-1/transformer/model.safetensors")),
+    ("captioner/config.json", include_bytes!("../../../models/paper-1/captioner/config.json")),
+    ("captioner/model.safetensors", include_bytes!("../../../models/paper-1/captioner/model.safetensors")),
+    ("vae/config.json", include_bytes!("../../../models/paper-1/vae/config.json")),
+    ("scheduler/scheduler_config.json", include_bytes!("../../../models/paper-1/scheduler/scheduler_config.json")),
+    ("vae/model.safetensors", include_bytes!("../../../models/paper-1/vae/model.safetensors")),
 ]);
 
 /// The built-in model's name.
-pub(crate) const NAME: &str = "paper-1-nano";
+pub(crate) const NAME: &str = "paper-1";
 /// Files whose bytes make the weights hash, in this order.
 const HASHED: [&str; 4] = [
     "tokenizer/tokenizer.json",
@@ -40,16 +45,27 @@ const HASHED: [&str; 4] = [
     "vae/model.safetensors",
 ];
 
-/// How the family samples where the request does not say.
-const STEPS: usize = 14;
-const GUIDANCE_SCALE: f32 = 3.5;
-const GUIDANCE_INTERVAL: (f32, f32) = (0.1, 1.0);
-const SHIFT: f32 = 2.0;
+/// How a clip is made that is longer than what the network makes at once.
+#[derive(Clone, Copy, Debug)]
+struct Windows {
+    /// Latent frames that the network makes at once: four seconds.
+    length: usize,
+    /// Latent frames of the clip so far that the next window is given: a second.
+    overlap: usize,
+}
 
-/// Latent frames that the network makes at once; longer clips are made in windows.
-const WINDOW: usize = 13;
-/// Latent frames of the clip so far that the next window is given.
-const OVERLAP: usize = 4;
+impl Windows {
+    /// Of a model whose latent frames are blocks of `block_frames`.
+    fn of(block_frames: usize) -> Self {
+        Self { length: latent_frames(block_frames, 4), overlap: latent_frames(block_frames, 1) }
+    }
+
+    /// Windows needed for `total` latent frames of which `known` are given.
+    fn count(self, known: usize, total: usize) -> usize {
+        let first = self.length.min(total).max(known);
+        1 + (total - first).div_ceil(self.length - self.overlap)
+    }
+}
 
 /// The files of a model folder, or of the built-in model.
 pub(crate) fn model_files(folder: Option<&Path>) -> ModelFiles {
@@ -124,6 +140,8 @@ pub(crate) fn default_home() -> Option<PathBuf> {
 /// paper-1 as a [`VideoModel`].
 pub(crate) struct PaperVideoModel {
     model: PaperModel,
+    /// Reads clips, if the model brings one that does.
+    captioner: Option<Captioner>,
     weights_hash: String,
     device: Device,
 }
@@ -141,7 +159,8 @@ impl PaperVideoModel {
             hash.update(&files.read(path)?);
         }
         let weights_hash = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { model, weights_hash, device })
+        let captioner = Captioner::open(&files, &device).ok();
+        Ok(Self { model, captioner, weights_hash, device })
     }
 
     /// What they lie on.
@@ -154,12 +173,17 @@ impl PaperVideoModel {
         &self.model
     }
 
+    /// The native size of the same shape.
+    fn native_size(&self, size: Size) -> Size {
+        of_same_shape(native_sizes(self.model.vae.config()), size)
+    }
+
     /// The latents of a whole clip of any size, `[1, T, H, W, C]`.
     ///
     /// # Errors
     /// Never for a clip that was read; the type says it because encoding can.
     pub(crate) fn encode_whole(&self, clip: &Clip) -> Result<Tensor<5>> {
-        Ok(self.encode_clip(clip, native_size(clip.size()), None)?)
+        Ok(self.encode_clip(clip, self.native_size(clip.size()), None)?)
     }
 
     /// The latent of one picture, `[1, 1, H, W, C]`, brought to the native size.
@@ -185,6 +209,36 @@ impl PaperVideoModel {
     }
 }
 
+/// A scene of one puppet with these looks; nothing if a word is none of the paper world's.
+fn puppet_of(looks: &Looks) -> Option<Scene> {
+    let puppet = Puppet {
+        skin: *Skin::ALL.iter().find(|one| one.name() == looks.skin)?,
+        hair_style: *HairStyle::ALL.iter().find(|one| one.name() == looks.hair_style)?,
+        hair_colour: *HairColour::ALL.iter().find(|one| one.name() == looks.hair_colour)?,
+        hat: *Hat::ALL.iter().find(|one| one.name() == looks.hat)?,
+        glasses: looks.glasses,
+    };
+    let actor = Actor {
+        kind: ActorKind::Puppet,
+        colour: *Colour::ALL.iter().find(|one| one.name() == looks.shirt)?,
+        size: ActorSize::Medium,
+        motion: Motion::Still,
+        pace: Pace::Slow,
+        puppet: Some(puppet),
+        placement: Placement { dx: 0.0, dy: 0.0 },
+    };
+    let shot = Shot {
+        actors: vec![actor],
+        relation: None,
+        background: Background::Plain,
+        plain_colour: Colour::White,
+        time_of_day: TimeOfDay::Day,
+        weather: Weather::Clear,
+        camera: Camera::Still,
+    };
+    Some(Scene { seed: 0, shots: vec![shot], duration_s: 1.0 })
+}
+
 impl VideoModel for PaperVideoModel {
     fn name(&self) -> &str {
         NAME
@@ -205,8 +259,8 @@ impl VideoModel for PaperVideoModel {
             prompt: request.prompt.as_str().into(),
             negative_prompt: request.negative_prompt.clone(),
             seed: request.seed,
-            num_inference_steps: request.num_inference_steps.unwrap_or(STEPS),
-            guidance_scale: request.guidance_scale.unwrap_or(GUIDANCE_SCALE),
+            num_inference_steps: request.num_inference_steps.unwrap_or(self.model.sampling.num_inference_steps),
+            guidance_scale: request.guidance_scale.unwrap_or(self.model.sampling.guidance_scale),
             solver: "adams_bashforth_2".into(),
             size: request.size.to_string(),
             seconds: request.seconds.get(),
@@ -215,6 +269,10 @@ impl VideoModel for PaperVideoModel {
             references: request.references.len(),
             frames: None,
         }
+    }
+
+    fn portrait(&self, looks: &Looks, size: Size) -> Option<Frame> {
+        Some(puppet_of(looks)?.portrait(0, size))
     }
 
     fn generate(
@@ -230,9 +288,10 @@ impl VideoModel for PaperVideoModel {
         if progress(Progress { stage: Stage::Reading, done: 0, total: 1 }).is_break() {
             return Err(ModelError::Stopped);
         }
-        let size = native_size(request.size.size());
+        let size = self.native_size(request.size.size());
         let vae = &self.model.vae;
         let (block, grid) = (vae.config().block_frames, vae.config().spatial_compression());
+        let plan = Windows::of(block);
         let text = self.model.read_prompt(request.prompt.as_str(), &self.device);
         let negative = self.model.read_prompt(&request.negative_prompt, &self.device);
         let references = request
@@ -252,9 +311,9 @@ impl VideoModel for PaperVideoModel {
                 (vec![first], 1 + wanted.div_ceil(block), 0, wanted, None)
             }
             Source::Extend(clip) => {
-                let context = 1 + (OVERLAP - 1) * block;
+                let context = 1 + (plan.overlap - 1) * block;
                 let latents = self.encode_clip(clip, size, Some(context)).map_err(failed)?;
-                let known = latent_frames(&latents);
+                let known = single_frames(&latents);
                 let count = known.len();
                 (known, count + wanted.div_ceil(block), 1 + (count - 1) * block, wanted, None)
             }
@@ -267,28 +326,28 @@ impl VideoModel for PaperVideoModel {
         };
 
         // Windows: each is given the last latent frames of the one before.
-        let steps = request.num_inference_steps.unwrap_or(STEPS);
-        let windows = count_windows(known.len(), total);
+        let steps = request.num_inference_steps.unwrap_or(self.model.sampling.num_inference_steps);
+        let windows = plan.count(known.len(), total);
         let done = AtomicUsize::new(0);
         let mut latents = known;
         for window in 0..windows {
-            let given = if window == 0 { latents.len() } else { OVERLAP };
+            let given = if window == 0 { latents.len() } else { plan.overlap };
             let start = latents.len() - given;
-            let count = WINDOW.min(total - start);
+            let count = plan.length.min(total - start);
             let window_request = SampleRequest {
                 text: text.clone(),
                 negative: negative.clone(),
                 // Later windows begin in the middle of the clip: time is relative, so the first block stands at index 1.
-                times_s: latent_times_s(usize::from(start > 0), count),
+                times_s: latent_times_s(block, usize::from(start > 0), count),
                 rows: size.height as usize / grid,
                 columns: size.width as usize / grid,
                 given: latents[start..].iter().cloned().enumerate().collect(),
                 references: references.clone(),
                 edit: edit.clone().map(|(clip, strength)| (clip.narrow(1, start, count), strength)),
                 steps,
-                guidance_scale: request.guidance_scale.unwrap_or(GUIDANCE_SCALE),
-                guidance_interval: GUIDANCE_INTERVAL,
-                shift: SHIFT,
+                guidance_scale: request.guidance_scale.unwrap_or(self.model.sampling.guidance_scale),
+                guidance_interval: self.model.sampling.guidance_interval,
+                shift: self.model.sampling.shift,
                 solver: SolverKind::AdamsBashforth2,
                 seed: request.seed.wrapping_add((window as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             };
@@ -300,7 +359,7 @@ impl VideoModel for PaperVideoModel {
                 })
             })
             .map_err(failed)?;
-            latents.extend(latent_frames(&made).into_iter().skip(given));
+            latents.extend(single_frames(&made).into_iter().skip(given));
         }
 
         // Frames, a second or so at a time.
@@ -322,13 +381,28 @@ impl VideoModel for PaperVideoModel {
             Ok(())
         })
     }
+
+    /// The frames are read as if they followed each other at once: who and what is there is seen, how it moves is not.
+    fn caption(&self, frames: &[Frame]) -> Option<String> {
+        let captioner = self.captioner.as_ref()?;
+        let size = self.native_size(frames.first()?.size());
+        let mut resizer = Resizer::new();
+        let mut frames: Vec<Frame> = frames.iter().map(|frame| resizer.resize(frame, size, Filter::Area)).collect();
+        let block = self.model.vae.config().block_frames;
+        while frames.len() == 1 || !(frames.len() - 1).is_multiple_of(block) {
+            frames.push(frames[frames.len() - 1].clone());
+        }
+        let latents = self.model.vae.encode(clips_to_tensor(&[frames], &self.device)).ok()?;
+        let reading = captioner.read(latents).pop()?;
+        Some(reading.caption(CaptionStyle::Detailed, 0))
+    }
 }
 
-/// The native size of the same shape.
-fn native_size(size: Size) -> Size {
+/// Of these sizes the one of nearly the same shape.
+fn of_same_shape(natives: [Size; 3], size: Size) -> Size {
     let shape = |size: Size| (f64::from(size.width) / f64::from(size.height)).ln();
     let distance = |native: &Size| (shape(*native) - shape(size)).abs();
-    NATIVE_SIZES.into_iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or(NATIVE_SIZES[0])
+    natives.into_iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or(natives[0])
 }
 
 /// The frames of a clip at the family's rate: the nearest in time.
@@ -340,38 +414,92 @@ fn at_frame_rate(clip: &Clip) -> Vec<&Frame> {
 }
 
 /// `[1, T, H, W, C]` as T single latent frames.
-fn latent_frames(latents: &Tensor<5>) -> Vec<Tensor<5>> {
+fn single_frames(latents: &Tensor<5>) -> Vec<Tensor<5>> {
     (0..latents.dims()[1]).map(|index| latents.clone().narrow(1, index, 1)).collect()
-}
-
-/// Windows needed for `total` latent frames of which `known` are given.
-fn count_windows(known: usize, total: usize) -> usize {
-    let first = WINDOW.min(total).max(known);
-    1 + (total - first).div_ceil(WINDOW - OVERLAP)
 }
 
 #[cfg(test)]
 mod tests {
+    use diffusion::VaeConfig;
+
     use super::*;
 
     #[test]
     fn windows_cover_the_clip() {
-        for total in 1..200 {
-            let windows = count_windows(0, total);
-            let mut made = WINDOW.min(total);
+        for (block, total) in (1..200).flat_map(|total| [(4, total), (8, total)]) {
+            let plan = Windows::of(block);
+            let windows = plan.count(0, total);
+            let mut made = plan.length.min(total);
             for _ in 1..windows {
                 assert!(made < total);
-                made += (WINDOW - OVERLAP).min(total - made);
+                made += (plan.length - plan.overlap).min(total - made);
             }
             assert_eq!(made, total);
+        }
+    }
+
+    /// What the captioner says of the world it knows is never refused by the rules that judge it.
+    #[test]
+    fn captions_of_the_world_pass_the_policy() {
+        let rights = platform::policy::Rights::default();
+        let context = platform::policy::Context {
+            rights: &rights,
+            reach: platform::policy::RightsUse::Prompts,
+            at: platform::Timestamp::from_seconds(0),
+        };
+        for seed in 0..500 {
+            let scene = training::paper::Scene::sample(
+                seed,
+                training::paper::Split::Train,
+                &training::paper::Mixture::default(),
+            );
+            for &style in CaptionStyle::ALL {
+                let caption = scene.caption(style, seed);
+                let judge = |stage| platform::policy::Policy::built_in().judge(stage, &caption, &context);
+                for stage in platform::policy::Stage::ALL {
+                    assert!(judge(stage).is_allowed(), "{caption}: {:?}", judge(stage));
+                }
+            }
         }
     }
 
     #[test]
     fn every_output_size_has_a_native_one_of_its_shape() {
         for size in render::OutputSize::ALL {
-            let (native, size) = (native_size(size.size()), size.size());
+            let size = size.size();
+            let native = of_same_shape(native_sizes(&VaeConfig::nano()), size);
             assert_eq!(native.width.cmp(&native.height), size.width.cmp(&size.height));
         }
+    }
+
+    /// The words of a likeness are those of the paper world: each is drawn, and none is drawn like another.
+    #[test]
+    fn every_puppet_that_can_be_enrolled_is_drawn() {
+        use platform::likeness as own;
+        fn words<T: Copy>(all: &[T], word: fn(T) -> &'static str) -> Vec<&'static str> {
+            all.iter().map(|one| word(*one)).collect()
+        }
+        let check = |own: Vec<&str>, world: Vec<&str>| assert_eq!(own, world);
+        check(words(own::Skin::ALL, own::Skin::as_str), words(Skin::ALL, Skin::name));
+        check(words(own::HairStyle::ALL, own::HairStyle::as_str), words(HairStyle::ALL, HairStyle::name));
+        check(words(own::HairColour::ALL, own::HairColour::as_str), words(HairColour::ALL, HairColour::name));
+        check(words(own::Hat::ALL, own::Hat::as_str), words(Hat::ALL, Hat::name));
+        check(words(own::Shirt::ALL, own::Shirt::as_str), words(Colour::ALL, Colour::name));
+        let looks = |skin: &str, hat: &str, glasses| Looks {
+            skin: skin.into(),
+            hair_style: "long".into(),
+            hair_colour: "black".into(),
+            shirt: "blue".into(),
+            hat: hat.into(),
+            glasses,
+        };
+        let size = Size::new(80, 144);
+        let draw = |looks: &Looks| puppet_of(looks).map(|scene| scene.portrait(0, size));
+        let plain = draw(&looks("tan", "no hat", false)).unwrap();
+        assert_eq!(plain.size(), size);
+        for other in [looks("dark", "no hat", false), looks("tan", "top hat", false), looks("tan", "no hat", true)] {
+            assert!(draw(&other).unwrap() != plain, "{other:?}");
+        }
+        assert!(draw(&looks("blue", "no hat", false)).is_none());
     }
 }

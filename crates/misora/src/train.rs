@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::ValueEnum as _;
 use diffusion::{
-    Dit, DitConfig, ModelFiles, PromptTokenizer, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, open_network,
-    open_text_encoder, open_vae, save_network,
+    Dit, DitConfig, ModelFiles, PromptTokenizer, SCHEDULER, SamplingConfig, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE,
+    open_network, open_text_encoder, open_vae, save_network,
 };
 use serde::de::DeserializeOwned;
 use training::{
@@ -58,6 +58,7 @@ pub(crate) fn run(options: &TrainOptions) -> Result<ExitCode> {
                 .transpose()?;
             let dit = train_dit(&config, around, start, run, &device)?;
             save_network(&model.join(TRANSFORMER), dit.config(), &dit)?;
+            write_sampling(&model.join(SCHEDULER), config.shift)?;
         }
         TrainStage::Captioner => {
             let config = read_config(&options.config)?;
@@ -65,6 +66,17 @@ pub(crate) fn run(options: &TrainOptions) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says how the model samples, unless somebody has said so already.
+fn write_sampling(path: &Path, shift: f32) -> Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let sampling = SamplingConfig { shift, ..SamplingConfig::default() };
+    path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+    std::fs::write(path, serde_json::to_string_pretty(&sampling)? + "\n")?;
+    Ok(())
 }
 
 fn read_config<C: DeserializeOwned>(path: &Path) -> Result<C> {

@@ -134,6 +134,10 @@ ids! {
     LedgerEntryId = "led_", check false;
     /// A decision that limits someone, or its record.
     DecisionId = "dec_", check false;
+    /// An entry of the registry of rights.
+    RightsId = "rights_", check false;
+    /// Someone who speaks for holders of rights.
+    RightsAgentId = "agent_", check false;
     /// A post: a clip that its maker shows, or has yet to.
     PostId = "post_", check false;
     /// Where a post stands among all: made when it is published, so lists go by it.
@@ -154,12 +158,24 @@ ids! {
     ReceiptId = "receipt_", check false;
     /// The announced end of a model or a service.
     SunsetId = "sunset_", check false;
+    /// An appeal against a decision.
+    AppealId = "appeal_", check false;
+    /// A notice that something should be taken down.
+    TakedownId = "takedown_", check false;
     /// An archive that a person asked for.
     ExportId = "export_", check false;
     /// An archive that a person brings.
     ImportId = "import_", check false;
     /// Where a standing export goes.
     DestinationId = "dest_", check false;
+    /// Someone's likeness. It names nobody once the likeness is gone.
+    LikenessId = "likeness_", check false;
+    /// An enrolment: a challenge, its capture and what was decided.
+    EnrolmentId = "enrol_", check false;
+    /// A consent, and its signed receipt.
+    ConsentId = "consent_", check false;
+    /// A use of a likeness, or an attempt at one.
+    UseId = "use_", check false;
 }
 
 #[cfg(test)]

@@ -7,14 +7,17 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod id;
+mod month;
 mod time;
 
+mod appeal;
 mod decision;
 mod membership;
 mod retention;
 mod second_factor;
 mod sign_up;
 mod sunset;
+mod takedown;
 mod tier;
 
 mod api_key;
@@ -26,11 +29,12 @@ mod cut;
 mod generation;
 mod idempotency;
 mod model;
-mod moderation;
 mod parameters;
+pub mod policy;
 mod refusal;
 
 mod library;
+pub mod likeness;
 
 mod job;
 mod price;
@@ -44,18 +48,23 @@ mod social;
 mod hex;
 
 pub use api_key::{ApiKey, ApiKeySecret, KeyRefusal, MalformedKey, OverlapTooLong, Scope, Scopes, VerifiedKey};
+pub use appeal::{APPEAL_LENGTH, APPEAL_TIME, APPEAL_WINDOW, AppealOutcome, AppealRefusal};
 pub use batch::{BatchEvent, BatchState, COMPLETION_WINDOW, MAX_INPUT_BYTES, MAX_LINES};
 pub use cut::Cut;
-pub use decision::{Decision, DecisionError, DecisionScope, IDENTITY_GROUNDS, ProposedDecision};
+pub use decision::{
+    DecidedItem, DecidedKind, DecidedRule, DecisionEffect, DecisionError, DecisionRecord, DecisionScope, DecisionState,
+    HOUSE_RULES, IDENTITY_GROUNDS,
+};
 pub use generation::{
     ClipSource, GenerationError, GenerationErrorCode, GenerationEvent, GenerationKind, GenerationState, Progress,
     extended,
 };
 pub use hex::encode as hex;
 pub use id::{
-    ApiKeyId, BatchId, CharacterId, CommentId, ConversationId, DecisionId, DestinationId, EventId, ExportId, FileId,
-    FolderId, IdError, IdentityId, ImportId, LedgerEntryId, LetterId, MessageId, NoticeId, PasskeyId, PlaceId, PostId,
-    ProjectId, ReceiptId, ReportId, SessionId, SunsetId, VideoId, WebhookEndpointId,
+    ApiKeyId, AppealId, BatchId, CharacterId, CommentId, ConsentId, ConversationId, DecisionId, DestinationId,
+    EnrolmentId, EventId, ExportId, FileId, FolderId, IdError, IdentityId, ImportId, LedgerEntryId, LetterId,
+    LikenessId, MessageId, NoticeId, PasskeyId, PlaceId, PostId, ProjectId, ReceiptId, ReportId, RightsAgentId,
+    RightsId, SessionId, SunsetId, TakedownId, UseId, VideoId, WebhookEndpointId,
 };
 pub use idempotency::{Fingerprint, IdempotencyKey};
 pub use job::{AttemptFailure, HEARTBEAT, LEASE, MAX_ATTEMPTS, Place, Retry, Route, VirtualTime, after_failure, place};
@@ -65,7 +74,7 @@ pub use membership::{
     Service,
 };
 pub use model::{Catalogue, CatalogueError, ModelName, Offer};
-pub use moderation::{Category, Hit, Moderation, moderate};
+pub use month::Month;
 pub use network::{IpRange, IpRangeError};
 pub use parameters::{ClipCount, Parameters, Prompt, Seconds, Size, Words};
 pub use price::{Credits, LedgerKind, Rate};
@@ -85,6 +94,10 @@ pub use social::{
     rank_feed, read_feed_rules, search_words, sees, sees_prompt, speaks_of,
 };
 pub use sunset::{EXPORT_OPEN, NOTICE, Sunset, SunsetStep, SunsetSubject, sunset_step};
+pub use takedown::{
+    MAX_OPEN_NOTICES, MAX_REFUSED_NOTICES, REFUSALS_COUNTED, RESTORE_DAYS, TakedownKind, TakedownState,
+    business_days_after,
+};
 pub use tier::{Quotas, Tier, Usage};
 pub use time::Timestamp;
 pub use token::{Token, TokenError, TokenHash, TokenKind};

@@ -39,6 +39,14 @@ pub enum RefusalCode {
     IdempotencyMismatch,
     /// The source is not finished, or is not of a kind that can be used.
     InvalidState,
+    /// A likeness that was withdrawn, or whose consent has ended.
+    LikenessRevoked,
+    /// A likeness whose consent was worded anew.
+    LikenessConsentOutdated,
+    /// A likeness that is not for this caller.
+    LikenessNotPermitted,
+    /// What its person does not want shown.
+    LikenessLimit,
 }
 
 impl Refusal {
@@ -50,7 +58,7 @@ impl Refusal {
 
 impl RefusalCode {
     /// Every code.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::InvalidValue,
         Self::InvalidType,
         Self::MissingRequiredParameter,
@@ -63,6 +71,10 @@ impl RefusalCode {
         Self::InsufficientQuota,
         Self::IdempotencyMismatch,
         Self::InvalidState,
+        Self::LikenessRevoked,
+        Self::LikenessConsentOutdated,
+        Self::LikenessNotPermitted,
+        Self::LikenessLimit,
     ];
 
     /// The word as answers carry it.
@@ -80,6 +92,10 @@ impl RefusalCode {
             Self::InsufficientQuota => "insufficient_quota",
             Self::IdempotencyMismatch => "idempotency_key_reused",
             Self::InvalidState => "invalid_state",
+            Self::LikenessRevoked => "likeness_revoked",
+            Self::LikenessConsentOutdated => "likeness_consent_outdated",
+            Self::LikenessNotPermitted => "likeness_not_permitted",
+            Self::LikenessLimit => "likeness_limit",
         }
     }
 }

@@ -81,6 +81,12 @@ pub enum ScheduleError {
     Forever(String),
 }
 
+impl From<Service> for Owner {
+    fn from(service: Service) -> Self {
+        Self::Service(service)
+    }
+}
+
 impl Owner {
     /// Its word in files and answers.
     pub fn as_str(self) -> &'static str {

@@ -60,7 +60,7 @@ pub fn without_secrets(text: &str) -> (String, usize) {
     (clean, found.len())
 }
 
-const TOKENS: [TokenKind; 7] = [
+const TOKENS: [TokenKind; 8] = [
     TokenKind::Session,
     TokenKind::RecoveryCode,
     TokenKind::Invite,
@@ -68,6 +68,7 @@ const TOKENS: [TokenKind; 7] = [
     TokenKind::EmailConfirmation,
     TokenKind::PasswordReset,
     TokenKind::Ceremony,
+    TokenKind::Takedown,
 ];
 
 /// The secret that a text begins with, and how long it is.

@@ -22,6 +22,8 @@ pub enum TokenKind {
     PasswordReset,
     /// A ceremony with a passkey that was begun.
     Ceremony,
+    /// The page of a notice that something should be taken down.
+    Takedown,
 }
 
 /// A secret with its kind and checksum: `mis_KIND_SECRET_CRC32`, 192 random bits. `Debug` prints nothing of it.
@@ -51,6 +53,7 @@ impl TokenKind {
             Self::EmailConfirmation => "eml",
             Self::PasswordReset => "pwr",
             Self::Ceremony => "cer",
+            Self::Takedown => "tkd",
         }
     }
 
@@ -63,6 +66,7 @@ impl TokenKind {
             Self::EmailConfirmation => "confirmation link",
             Self::PasswordReset => "password link",
             Self::Ceremony => "ceremony",
+            Self::Takedown => "link of a notice",
         }
     }
 }

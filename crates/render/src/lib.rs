@@ -12,7 +12,7 @@ mod trim;
 
 mod test_card;
 
-pub use model::{ModelError, Progress, Stage, VideoModel};
+pub use model::{Looks, ModelError, Progress, Stage, VideoModel};
 pub use recipe::Recipe;
 pub use render::{Parent, RenderError, RenderOptions, Rendered, render};
 pub use request::{ClipSeconds, OutputSize, Prompt, RequestError, Source, VideoRequest};

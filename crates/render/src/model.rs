@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use media::{Frame, FrameRate};
+use media::{Frame, FrameRate, Size};
 
 use crate::recipe::Recipe;
 use crate::request::VideoRequest;
@@ -21,6 +21,12 @@ pub trait VideoModel {
     /// What exactly would be made: every choice that the request leaves open, decided.
     fn recipe(&self, request: &VideoRequest) -> Recipe;
 
+    /// How a person who is known by these looks is drawn in this model's world, as a reference picture. A model that knows no such world
+    /// says nothing, and takes the person's own picture.
+    fn portrait(&self, _looks: &Looks, _size: Size) -> Option<Frame> {
+        None
+    }
+
     /// Makes the frames in order and gives each to `emit`, at the model's own size; an extension emits only
     /// what is new. `progress` is told before each step and may stop the work.
     ///
@@ -33,6 +39,29 @@ pub trait VideoModel {
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
         emit: &mut dyn FnMut(Frame) -> ControlFlow<()>,
     ) -> Result<(), ModelError>;
+
+    /// What it sees in frames of a finished clip, in order, in words; nothing if it reads no pictures. The words are judged like prompts.
+    fn caption(&self, frames: &[Frame]) -> Option<String> {
+        let _ = frames;
+        None
+    }
+}
+
+/// What a person looks like, in the words that a model of a drawn world learned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Looks {
+    /// Of the skin.
+    pub skin: String,
+    /// How the hair is worn.
+    pub hair_style: String,
+    /// The colour of the hair.
+    pub hair_colour: String,
+    /// The colour of the shirt.
+    pub shirt: String,
+    /// What is on the head.
+    pub hat: String,
+    /// Whether there are glasses.
+    pub glasses: bool,
 }
 
 /// Where the work is.

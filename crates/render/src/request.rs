@@ -121,11 +121,14 @@ impl FromStr for Prompt {
 }
 
 impl OutputSize {
-    /// Every size on offer: full sizes first, then the native ones of the paper family.
-    pub const ALL: [Self; 6] = [
+    /// Every size on offer: full sizes first, then the native ones of paper-1, then those of its smaller sister.
+    pub const ALL: [Self; 9] = [
         Self(Size::new(1280, 720)),
         Self(Size::new(720, 1280)),
         Self(Size::new(960, 960)),
+        Self(Size::new(256, 144)),
+        Self(Size::new(144, 256)),
+        Self(Size::new(192, 192)),
         Self(Size::new(144, 80)),
         Self(Size::new(80, 144)),
         Self(Size::new(112, 112)),
@@ -144,9 +147,9 @@ impl OutputSize {
         [first, second, third].into_iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or(first)
     }
 
-    /// The paper family's own size of the same shape.
+    /// What paper-1 draws before it enlarges.
     pub fn native(self) -> Self {
-        let [landscape, portrait, square, native_landscape, native_portrait, native_square] = Self::ALL;
+        let [landscape, portrait, square, native_landscape, native_portrait, native_square, ..] = Self::ALL;
         match self {
             size if size == landscape => native_landscape,
             size if size == portrait => native_portrait,

@@ -152,6 +152,7 @@ async fn fill(folder: &Path, count: usize) -> Result<(), Failure> {
             total_seconds: seconds,
             price: Credits::ZERO,
             generations: &generations,
+            likenesses: &[],
             idempotency: None,
             batch_line: None,
         };

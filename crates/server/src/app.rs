@@ -18,7 +18,9 @@ use crate::clock::Clock;
 use crate::evidence;
 use crate::first_clips::FirstClips;
 use crate::http::{KeyCache, Metrics, NodeLimit, UploadMemory};
+use crate::likeness_verifier::VerifierPlace;
 use crate::mail::Mail;
+use crate::policy::{Judge, ModerationPlace};
 use crate::web::FrontPages;
 use crate::worker::WorkerSignal;
 
@@ -87,8 +89,12 @@ pub struct Settings {
     pub upload_memory_bytes: u64,
     /// How long what is kept. Default [`store::DEFAULT_SCHEDULE`].
     pub schedule: Schedule,
+    /// What looks at captures of likenesses in the place of a reviewer. Default nothing.
+    pub likeness_verifier: Option<VerifierPlace>,
     /// What `/metrics` asks for; without it, it answers this machine alone. Default nothing.
     pub metrics_token: Option<String>,
+    /// The moderation service that is asked beside the built-in rules. Default none.
+    pub moderation: Option<ModerationPlace>,
 }
 
 /// Gives random bytes that nobody can guess.
@@ -168,6 +174,7 @@ pub struct Shared {
     pub(crate) reads: NodeLimit<ProjectId>,
     pub(crate) attempts: NodeLimit<String>,
     pub(crate) metrics: Metrics,
+    pub(crate) judge: Judge,
 }
 
 impl App {
@@ -178,6 +185,7 @@ impl App {
     pub fn new(parts: AppParts) -> Result<Self, CatalogueError> {
         let catalogue = Catalogue::new(parts.offers.clone(), Vec::new())?;
         let uploads = UploadMemory::new(parts.settings.upload_memory_bytes);
+        let judge = Judge::new(parts.store.clone(), parts.settings.moderation.clone());
         Ok(Self(Arc::new(Shared {
             store: parts.store,
             objects: parts.objects,
@@ -200,6 +208,7 @@ impl App {
             reads: NodeLimit::default(),
             attempts: NodeLimit::default(),
             metrics: Metrics::default(),
+            judge,
         })))
     }
 
@@ -286,6 +295,7 @@ impl App {
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
             outbound: Arc::clone(&self.outbound),
+            moderation: self.settings.moderation.clone(),
         };
         Archivist::new(self.store.clone(), self.objects.clone(), parts)
     }
@@ -335,7 +345,9 @@ impl Settings {
             contact: None,
             upload_memory_bytes: 1_000_000_000,
             schedule: store::read_schedule(store::DEFAULT_SCHEDULE).expect("the default schedule is one"),
+            likeness_verifier: None,
             metrics_token: None,
+            moderation: None,
         }
     }
 }

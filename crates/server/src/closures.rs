@@ -111,14 +111,17 @@ impl Confirmed {
     }
 }
 
-/// Destroys the key of a service; of an account those of all services, at one moment, by which a restore knows that it was the account.
+/// Destroys the key of a service; of an account its own and those of all services, at one moment, by which a restore knows that it was the
+/// account.
 async fn destroy_keys(app: &App, closure: &Closure, now: Timestamp) -> Result<(), StoreError> {
-    let services = match closure.owner {
-        Owner::Service(service) => vec![service],
-        Owner::Account | Owner::Installation => Service::ALL.to_vec(),
+    let owners = match closure.owner {
+        Owner::Service(_) => vec![closure.owner],
+        Owner::Account | Owner::Installation => {
+            Service::ALL.into_iter().map(Owner::from).chain([Owner::Account]).collect()
+        }
     };
-    for service in services {
-        app.objects.destroy_key(closure.identity, service, now).await?;
+    for owner in owners {
+        app.objects.destroy_key(closure.identity, owner, now).await?;
     }
     Ok(())
 }

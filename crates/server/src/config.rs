@@ -16,6 +16,8 @@ use serde::Deserialize;
 use store::{ObjectsPlace, S3Place, Sealer, read_schedule};
 
 use crate::app::Settings;
+use crate::likeness_verifier::VerifierPlace;
+use crate::policy::ModerationPlace;
 use crate::smtp::{Sender, SmtpPlace, SmtpSecurity};
 use crate::web::languages;
 
@@ -75,6 +77,11 @@ pub struct Config {
     pub language: String,
     /// Whom to write to about a decision: a mail address, or an https address.
     pub contact: Option<String>,
+    /// The moderation service that is asked beside the built-in rules. Keys: `moderation_url`, and with it `moderation_key`,
+    /// `moderation_model`, `moderation_timeout_seconds` (default 10) and `moderation_fails`, `closed` (default) or `open`.
+    pub moderation: Option<ModerationPlace>,
+    /// What looks at captures of likenesses in the place of a reviewer. Keys: `likeness_verifier_url`, `likeness_verifier_token`.
+    pub likeness_verifier: Option<VerifierPlace>,
 }
 
 /// A configuration that cannot be, with the key and the variable that it is about.
@@ -119,6 +126,20 @@ struct Written {
     retention: Option<PathBuf>,
     language: Option<String>,
     contact: Option<String>,
+    moderation_url: Option<String>,
+    moderation_key: Option<String>,
+    moderation_model: Option<String>,
+    moderation_timeout_seconds: Option<u32>,
+    moderation_fails: Option<WrittenFails>,
+    likeness_verifier_url: Option<String>,
+    likeness_verifier_token: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WrittenFails {
+    Closed,
+    Open,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -175,6 +196,13 @@ const KEYS: &[(&str, Form)] = &[
     ("retention", Form::Text),
     ("language", Form::Text),
     ("contact", Form::Text),
+    ("moderation_url", Form::Text),
+    ("moderation_key", Form::Text),
+    ("moderation_model", Form::Text),
+    ("moderation_timeout_seconds", Form::Plain),
+    ("moderation_fails", Form::Text),
+    ("likeness_verifier_url", Form::Text),
+    ("likeness_verifier_token", Form::Text),
 ];
 
 /// Variables of this program that are not for the server.
@@ -217,6 +245,8 @@ impl Config {
             language: self.language.clone(),
             schedule: self.schedule.clone(),
             contact: self.contact.clone(),
+            moderation: self.moderation.clone(),
+            likeness_verifier: self.likeness_verifier.clone(),
             visible_mark: self.visible_mark,
             ..Settings::new(&self.public_url)
         }
@@ -253,6 +283,7 @@ impl Written {
             database_url,
             objects: self.objects_place(&data)?,
             smtp: self.smtp_place()?,
+            moderation: self.moderation_place()?,
             secrets_key: match self.secrets_key {
                 Some(key) => match Sealer::parse(&key) {
                     Ok(_) => Some(key),
@@ -295,6 +326,18 @@ impl Written {
                     return Err(wrong("language", &format!("it must be one of {}", known.join(", "))));
                 }
             },
+            likeness_verifier: match (self.likeness_verifier_url, self.likeness_verifier_token) {
+                (Some(url), token) if url.starts_with("https://") || url.starts_with("http://") => {
+                    Some(VerifierPlace { url, token })
+                }
+                (Some(_), _) => {
+                    return Err(wrong("likeness_verifier_url", "it must begin with https:// or http://"));
+                }
+                (None, Some(_)) => {
+                    return Err(wrong("likeness_verifier_url", "a token needs an address to send it to"));
+                }
+                (None, None) => None,
+            },
             contact: match self.contact {
                 Some(contact) if !(contact.starts_with("https://") || contact.contains('@')) => {
                     return Err(wrong("contact", "write a mail address, or an address that begins with https://"));
@@ -303,6 +346,40 @@ impl Written {
             },
             data,
         })
+    }
+
+    fn moderation_place(&self) -> Result<Option<ModerationPlace>, ConfigError> {
+        let Some(url) = &self.moderation_url else {
+            let rest = [
+                ("moderation_key", self.moderation_key.is_some()),
+                ("moderation_model", self.moderation_model.is_some()),
+                ("moderation_timeout_seconds", self.moderation_timeout_seconds.is_some()),
+                ("moderation_fails", self.moderation_fails.is_some()),
+            ];
+            return match rest.iter().find(|(_, said)| *said) {
+                Some((key, _)) => Err(wrong(key, "it means nothing without moderation_url")),
+                None => Ok(None),
+            };
+        };
+        let address = reqwest::Url::parse(url).ok().filter(|address| matches!(address.scheme(), "http" | "https"));
+        // Not repeated: someone may have written a password into it.
+        if address.is_none_or(|address| !address.username().is_empty() || address.password().is_some()) {
+            return Err(wrong(
+                "moderation_url",
+                "write https://HOST/v1/moderations; a key has its own key, moderation_key",
+            ));
+        }
+        let seconds = self.moderation_timeout_seconds.unwrap_or(10);
+        if seconds == 0 {
+            return Err(wrong("moderation_timeout_seconds", "nobody answers in no time"));
+        }
+        Ok(Some(ModerationPlace {
+            url: url.clone(),
+            key: self.moderation_key.clone(),
+            model: self.moderation_model.clone(),
+            timeout: Duration::from_secs(seconds.into()),
+            fails_open: self.moderation_fails == Some(WrittenFails::Open),
+        }))
     }
 
     fn smtp_place(&self) -> Result<Option<SmtpPlace>, ConfigError> {
@@ -515,7 +592,10 @@ mod tests {
                 (_, Form::Pairs) => "sora-2=paper-1, sora-2-pro=paper-1",
                 ("language", _) => "ja",
                 ("contact", _) => "help@example.org",
+                ("likeness_verifier_url", _) => "https://verifier.example.org",
                 ("retention", _) => concat!(env!("CARGO_MANIFEST_DIR"), "/../store/src/retention.json"),
+                ("moderation_url", _) => "https://watch.example.org/v1/moderations",
+                ("moderation_fails", _) => "open",
                 ("mail_url", _) => "smtps://mail.example.org",
                 ("mail_from", _) => "Misora <misora@example.org>",
                 ("secrets_key", _) => "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=",
@@ -526,6 +606,12 @@ mod tests {
                 for rest in ["MISORA_S3_BUCKET", "MISORA_S3_ACCESS_KEY_ID", "MISORA_S3_SECRET_ACCESS_KEY"] {
                     variables.push((rest.into(), "7".into()));
                 }
+            }
+            if key.starts_with("moderation_") {
+                variables.insert(0, ("MISORA_MODERATION_URL".into(), "http://localhost:9/v1/moderations".into()));
+            }
+            if *key == "likeness_verifier_token" {
+                variables.push(("MISORA_LIKENESS_VERIFIER_URL".into(), "https://verifier.example.org".into()));
             }
             if key.starts_with("mail_") {
                 for (rest, value) in [("URL", "smtp://mail.example.org"), ("FROM", "misora@example.org")] {
@@ -560,6 +646,8 @@ mod tests {
         check(("MISORA_S3_REGION", "eu"), "s3_region (MISORA_S3_REGION): it means nothing without s3_bucket");
         check(("MISORA_UPLOAD_MEMORY_BYTES", "7"), "it must hold one request of max_body_bytes");
         check(("MISORA_METRICS_TOKEN", ""), "metrics_token (MISORA_METRICS_TOKEN)");
+        check(("MISORA_MODERATION_FAILS", "open"), "it means nothing without moderation_url");
+        check(("MISORA_MODERATION_URL", "watch.example.org"), "moderation_url (MISORA_MODERATION_URL): write https://");
         check(("MISORA_ALIASES", "sora-2"), "aliases (MISORA_ALIASES): \"sora-2\" is not of the form NAME=VALUE");
     }
 

@@ -26,6 +26,7 @@ use zip::write::{SimpleFileOptions, StreamWriter};
 
 use crate::app::App;
 use crate::clock::rfc3339;
+use crate::http::appeals::Statement;
 
 /// Kits that are written at one time.
 pub(crate) const AT_ONCE: usize = 2;
@@ -254,21 +255,21 @@ impl Kit {
     }
 
     async fn decisions(&mut self) -> Result<(), KitError> {
-        let decisions = self.app.store.decisions_about(self.identity, PART).await?;
-        let shown = decisions.iter().map(|one| {
-            json!({
-                "id": one.id.to_string(),
-                "service": one.service.as_str(),
-                "scope": one.scope.as_str(),
-                "ground": one.ground,
-                "decided_by": "a moderator of the service",
-                "decided_at": rfc3339(one.decided_at),
-                "ends_at": one.ends_at.map(rfc3339),
-            })
-        });
-        let shown: Vec<_> = shown.collect();
-        self.add("decisions.json", json!({ "decisions": shown, "appeals": [] })).await?;
-        let note = "Appeals are not taken through this program yet, so none are recorded.";
+        let (mut decisions, mut appeals) = (Vec::new(), Vec::new());
+        let mut before = None;
+        loop {
+            let page = self.app.store.decisions_about(self.identity, before, PART).await?;
+            let Some(last) = page.last() else { break };
+            before = Some((last.record.decided_at, last.record.id));
+            for one in &page {
+                let shown = Statement::new(&self.app, one);
+                appeals.extend(shown.appeal.as_ref().map(|appeal| json!(appeal)));
+                decisions.push(json!(shown));
+            }
+        }
+        let none = appeals.is_empty();
+        self.add("decisions.json", json!({ "decisions": decisions, "appeals": appeals })).await?;
+        let note = if none { "No appeal was filed." } else { "" };
         self.item("decisions and appeals with their ids", &["decisions.json"], note);
         Ok(())
     }

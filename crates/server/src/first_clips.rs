@@ -255,6 +255,7 @@ async fn ask(app: &App, plan: &FirstClips, maker: Maker, clip: &FirstClip, id: V
         total_seconds: LENGTH,
         price: Credits::from_micros(0),
         generations: &[NewGeneration { id, seed: clip.seed }],
+        likenesses: &[],
         idempotency: None,
         batch_line: None,
     };
@@ -316,7 +317,12 @@ mod tests {
             assert!(clips.iter().filter(|clip| clip.shape == shape).count() >= 4);
         }
         assert!(clips.iter().all(|clip| clip.shape != Shape::Square && clip.seed <= i64::MAX as u64));
-        assert!(prompts().all(|prompt| !platform::moderate(prompt).is_flagged()));
+        let rights = platform::policy::Rights::default();
+        let reach = platform::policy::RightsUse::Prompts;
+        let context = platform::policy::Context { rights: &rights, reach, at: platform::Timestamp::from_seconds(0) };
+        let judge =
+            |prompt| platform::policy::Policy::built_in().judge(platform::policy::Stage::Prompt, prompt, &context);
+        assert!(prompts().all(|prompt| judge(prompt).is_allowed()));
     }
 
     #[test]

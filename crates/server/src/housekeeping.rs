@@ -9,10 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::closures;
+use crate::http::likeness::after_withdrawal;
 use crate::http::videos::purge_videos;
 use crate::key_letters;
 use crate::sunsets;
 use crate::web::write_notice_letters;
+use crate::{statements, takedowns};
 
 /// How often dead workers are looked for.
 const EVERY: Duration = Duration::from_secs(5);
@@ -34,12 +36,16 @@ pub struct Tidied {
     pub trash: usize,
     /// Things of any other kind whose time was over.
     pub purged: u64,
+    /// Challenges of likenesses that nobody answered.
+    pub challenges: usize,
     /// Services and accounts that were ended.
     pub closures: usize,
     /// Archives that could be fetched no longer, and what came of those that were brought.
     pub archives: usize,
     /// Restrictions and suspensions whose time was over.
     pub limits: usize,
+    /// Appeals that are late, and what was done for notices.
+    pub alarms: usize,
     /// Folders of objects that were deleted.
     pub prefixes: usize,
 }
@@ -89,12 +95,19 @@ pub async fn tidy(app: &App) -> Result<Tidied, StoreError> {
     for (class, count) in &purged {
         tracing::info!(class, count, "kept no longer");
     }
+    let likeness = app.store.lapse_challenges(now, AT_ONCE).await?;
+    for lapsed in app.store.lapse_likenesses(now, AT_ONCE).await? {
+        if let Err(error) = after_withdrawal(app, &lapsed).await {
+            tracing::error!(error = error.message(), "a likeness whose consent has ended was not tidied up");
+        }
+    }
     let closures = closures::finish_due(app).await?;
     let archives = app.store.expire_exports(now).await? + app.store.expire_imports(now).await?;
     let limits = app.store.end_limits(now, AT_ONCE).await?;
     if limits > 0 {
         app.keys.clear();
     }
+    let alarms = statements::watch(app).await? + takedowns::watch(app).await?;
     let mut prefixes = 0;
     for prefix in app.store.object_deletions(AT_ONCE).await? {
         if let Err(error) = app.objects.delete_under(&prefix).await {
@@ -107,7 +120,7 @@ pub async fn tidy(app: &App) -> Result<Tidied, StoreError> {
     }
     let jobs = reaped.requeued + reaped.failed + reaped.cancelled;
     let purged = purged.iter().map(|(_, count)| count).sum();
-    Ok(Tidied { jobs, trash, purged, closures, archives, limits, prefixes })
+    Ok(Tidied { jobs, trash, purged, challenges: likeness, closures, archives, limits, alarms, prefixes })
 }
 
 /// What changes seldom: other nodes' aliases are read, letters of news are written.

@@ -66,13 +66,14 @@ async fn week(app: &App, due: KeyLetter) -> Result<Option<Letter>, StoreError> {
             format!("\"{}\" ({}), {used}", key.name, key.id)
         }),
     );
-    let decisions = app.store.decisions_about(due.identity, MAX_DECISIONS).await?;
+    let decisions = app.store.decisions_about(due.identity, None, MAX_DECISIONS).await?;
     part(
         &mut parts,
         "Decisions about your account this week:",
-        decisions.iter().filter(|one| one.decided_at > due.since).map(|one| {
+        decisions.iter().map(|one| &one.record).filter(|one| limits_since(one, due.since)).map(|one| {
             let end = one.ends_at.map_or_else(|| "without an end".to_owned(), |at| format!("until {}", rfc3339(at)));
-            format!("{} in {}, {end}: {} ({})", one.scope.as_str(), one.service, one.ground, one.id)
+            let service = one.service.map_or("all services", platform::Service::as_str);
+            format!("{} in {service}, {end}: {} ({})", one.scope.as_str(), one.ground, one.id)
         }),
     );
     if parts.is_empty() {
@@ -94,6 +95,11 @@ async fn week(app: &App, due: KeyLetter) -> Result<Option<Letter>, StoreError> {
     parts.push(format!("Your keys: {base}/account/keys\nNo such letters any more: {base}/account/security"));
     let email = app.store.identity(due.identity).await?.email;
     Ok(Some(letter(app, email, "Your keys and services this week", parts.join("\n\n"))))
+}
+
+/// Whether a decision limits more than one request, and is newer than a moment.
+fn limits_since(decision: &platform::DecisionRecord, since: Timestamp) -> bool {
+    decision.decided_at > since && decision.effect != platform::DecisionEffect::Refuse
 }
 
 /// A paragraph with a line for each thing, if there are any.

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::statements;
 
 /// Letters under way at one time. A mail server has less patience with many connections than a web server.
 const AT_ONCE: u32 = 4;
@@ -24,6 +25,9 @@ pub async fn run(app: &App, stop: &CancellationToken) {
         },
     }
     while !stop.is_cancelled() {
+        if let Err(error) = statements::post_due(app).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "letters about decisions were not written");
+        }
         match deliver_due(app).await {
             Ok(0) => {}
             Ok(_) => continue,

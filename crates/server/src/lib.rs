@@ -8,11 +8,13 @@ mod app;
 mod clock;
 mod config;
 mod evidence;
+mod policy;
 
 mod http;
 
 mod web;
 
+mod likeness_verifier;
 mod mail;
 mod outbound;
 mod smtp;
@@ -24,7 +26,9 @@ pub mod first_clips;
 pub mod housekeeping;
 pub mod key_letters;
 pub mod letters;
+pub mod statements;
 mod sunsets;
+mod takedowns;
 pub mod webhooks;
 pub mod worker;
 
@@ -34,8 +38,10 @@ pub use app::{App, AppParts, Entropy, FetchError, Outbound, Outgoing, Settings, 
 pub use clock::{Clock, ManualClock, SystemClock, rfc3339};
 pub use config::{Config, ConfigError};
 pub use http::{Access, Needs, batch_creation, openapi, route_list, router};
+pub use likeness_verifier::VerifierPlace;
 pub use mail::{Mail, MailError, Outbox};
 pub use outbound::{HttpOutbound, OutboundError};
+pub use policy::{HttpModeration, ModerationPlace, ModerationService, NoAnswer, Opinion, Shown};
 pub use serve::{ServeError, Server, archivist, back_up, full_offer, migrate, open, restore, run_worker, seal};
 pub use smtp::{Sender, Smtp, SmtpError, SmtpPlace, SmtpSecurity};
 pub use web::{Viewer, page_list};

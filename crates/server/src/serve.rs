@@ -171,6 +171,7 @@ pub fn archivist(config: &Config, store: &Store, objects: &Objects, key: Signing
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
         outbound: Arc::new(HttpOutbound::new(config.allow_private_webhooks)?),
+        moderation: settings.moderation,
     };
     Ok(Archivist::new(store.clone(), objects.clone(), parts))
 }
@@ -355,6 +356,7 @@ fn worker(
         visible_mark: config.visible_mark,
         keep_media: config.keep_media,
         finish_within: config.finish_within,
+        moderation: config.moderation.clone(),
     };
     Worker::new(options, models, store.clone(), objects.clone(), key, Arc::new(SystemClock), Arc::clone(signal))
 }

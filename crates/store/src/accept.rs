@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
+use platform::likeness::Permission;
 use platform::{
-    ActiveMembership, BatchId, ClipSource, Credits, Cut, Fingerprint, GenerationKind, IdempotencyKey, LedgerEntryId,
-    ModelName, Parameters, ProjectId, Refusal, RefusalCode, Route, Seconds, Timestamp, Usage, VideoId, VirtualTime,
-    place,
+    ActiveMembership, BatchId, ClipSource, Credits, Cut, Fingerprint, GenerationKind, IdempotencyKey, IdentityId,
+    LedgerEntryId, LikenessId, ModelName, Parameters, ProjectId, Refusal, RefusalCode, Route, Seconds, Timestamp,
+    Usage, UseId, VideoId, VirtualTime, place,
 };
 
 use crate::database::{Tx, args};
 use crate::error::{StoreError, corrupt};
 use crate::generation::{COLUMNS, Generation, TABLES, number};
+use crate::likeness::{UseOutcome, cast, insert_use};
 use crate::store::Store;
 use crate::tier::tier_from_row;
 
@@ -34,6 +36,8 @@ pub struct Accept<'a> {
     pub price: Credits,
     /// One id and seed a clip.
     pub generations: &'a [NewGeneration],
+    /// Whose likenesses the request names. Those that its source contains are found by themselves.
+    pub likenesses: &'a [LikenessId],
     /// To have the same request once.
     pub idempotency: Option<Idempotency<'a>>,
     /// The line of a batch that asks.
@@ -80,7 +84,8 @@ impl Store {
     /// Accepts a request: it is queued and its price is held, or nothing is changed.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] for a quota, the balance or another request under the same idempotency key;
+    /// [`StoreError::Refused`] for a quota, the balance, someone who does not want to appear in it, or another request under the same
+    /// idempotency key;
     /// [`StoreError::NotFound`] if the project is not the member's, or archived.
     ///
     /// # Panics
@@ -117,7 +122,21 @@ impl Store {
         let tier = tx.first("SELECT * FROM tiers WHERE name = $1", args![project.text("tier")?]).await?;
         let tier = tier_from_row(&tier.ok_or_else(|| corrupt("tier", "nothing"))?)?;
 
-        // 3. Quotas and balance.
+        // 3. Who appears in it. Whoever lets nobody use them is asked before anything is kept.
+        let (maker, prompt) = (member.identity(), request.parameters.prompt.as_str());
+        let source = request.kind.source_video();
+        let permissions = match cast(&mut tx, maker, request.likenesses, source, prompt, now).await? {
+            Ok(permissions) => permissions,
+            Err(refused) => {
+                drop(tx);
+                let base = request.generations.first().map_or([0; 16], |generation| generation.id.bytes());
+                let id = UseId::derived(base, &refused.likeness.to_string());
+                self.note_refused_use(id, maker, &refused, prompt, now).await?;
+                return Err(refused.refusal.into());
+            }
+        };
+
+        // 4. Quotas and balance.
         let usage = usage(&mut tx, request.project, now).await?;
         tier.quotas.check(usage, request.parameters)?;
         let clips = request.parameters.n.get();
@@ -129,7 +148,7 @@ impl Store {
             return Err(Refusal::new(RefusalCode::InsufficientQuota, None, message).into());
         }
 
-        // 4. The clips, each with its place in the queue and its hold.
+        // 5. The clips, each with its place in the queue and its hold.
         let clock = tx.first("SELECT virtual_time FROM queue_clock WHERE one = 1", args![]).await?;
         let queue_clock =
             VirtualTime::from_units(clock.ok_or_else(|| corrupt("virtual_time", "nothing"))?.int("virtual_time")?);
@@ -138,6 +157,7 @@ impl Store {
             let place = place(project_clock, queue_clock, request.parameters.seconds, tier.quotas.weight);
             project_clock = place.project_clock;
             insert_generation(&mut tx, member, request, *generation, now).await?;
+            insert_cast(&mut tx, maker, generation.id, &permissions, now).await?;
             let route = Route::of_job(request.model, request.parameters.size);
             let sql = "INSERT INTO jobs (id, project, model, route, state, priority, virtual_start, run_at)
                        VALUES ($1, $2, $3, $4, 'queued', $5, $6, $7)";
@@ -153,7 +173,7 @@ impl Store {
             tx.execute(sql, args![entry, request.project, generation.id, request.price, now]).await?;
         }
 
-        // 5. The project's counters.
+        // 6. The project's counters.
         let sql = "UPDATE projects SET virtual_time = $2, held = held + $3 WHERE id = $1";
         tx.execute(sql, args![request.project, project_clock, price]).await?;
         let sql =
@@ -217,6 +237,24 @@ async fn remember(
     let ids = row.text("generations")?;
     let ids = ids.split_whitespace().map(|id| id.parse().map_err(|_| corrupt("generations", id)));
     ids.collect::<Result<_, _>>().map(Some)
+}
+
+/// Joins a clip to the consents by which people appear in it, and writes the uses down that they see.
+async fn insert_cast(
+    tx: &mut Tx,
+    maker: IdentityId,
+    video: VideoId,
+    permissions: &[Permission],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    for permission in permissions {
+        let likeness = permission.likeness();
+        let sql = "INSERT INTO likeness_outputs (generation, likeness, consent, made_at) VALUES ($1, $2, $3, $4)";
+        tx.execute(sql, args![video, likeness, permission.consent(), now]).await?;
+        let id = UseId::derived(video.bytes(), &likeness.to_string());
+        insert_use(tx, id, (likeness, maker, Some(video)), ("", &UseOutcome::Made), now).await?;
+    }
+    Ok(())
 }
 
 async fn usage(tx: &mut Tx, project: ProjectId, now: Timestamp) -> Result<Usage, StoreError> {

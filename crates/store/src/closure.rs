@@ -10,6 +10,7 @@ use crate::export::drop_exports;
 use crate::generation::word;
 use crate::holdings::{Held, Holding, RowObjects};
 use crate::letter::{Letter, insert_letter};
+use crate::likeness::leave_likeness;
 use crate::membership::{from_row as membership_from_row, move_membership};
 use crate::social::leave;
 use crate::store::Store;
@@ -228,6 +229,12 @@ impl Store {
         tx.commit().await?;
         if owner == Owner::Service(Service::Video) && !self.stop_making(identity, now).await? {
             return Ok(Erased::Later);
+        }
+        if owner == Owner::Service(Service::Likeness) {
+            let mut tx = self.database.begin().await?;
+            hold(&mut tx, closure).await?;
+            leave_likeness(&mut tx, identity, now).await?;
+            tx.commit().await?;
         }
         if owner == Owner::Service(Service::Social) {
             let mut tx = self.database.begin().await?;

@@ -73,6 +73,24 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/postgres/0009_evidence.sql"),
     ),
     (10, "app", include_str!("../migrations/sqlite/0010_app.sql"), include_str!("../migrations/postgres/0010_app.sql")),
+    (
+        11,
+        "policy",
+        include_str!("../migrations/sqlite/0011_policy.sql"),
+        include_str!("../migrations/postgres/0011_policy.sql"),
+    ),
+    (
+        12,
+        "appeals",
+        include_str!("../migrations/sqlite/0012_appeals.sql"),
+        include_str!("../migrations/postgres/0012_appeals.sql"),
+    ),
+    (
+        13,
+        "likeness",
+        include_str!("../migrations/sqlite/0013_likeness.sql"),
+        include_str!("../migrations/postgres/0013_likeness.sql"),
+    ),
 ];
 
 /// Counts statements and transactions that may have written something.
@@ -180,8 +198,7 @@ impl Database {
         Ok(match self {
             Self::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?),
             Self::Postgres(pool) => {
-                let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-                Tx::Postgres(pool.begin_with(begin).await?)
+                Tx::Postgres(begin_whole(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
             }
         })
     }
@@ -201,7 +218,7 @@ impl Database {
     pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(match self {
             Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            Self::Postgres(pool) => Tx::Postgres(begin_whole(pool, "BEGIN").await?),
         })
     }
 
@@ -247,6 +264,16 @@ impl Database {
             Self::Postgres(pool) => postgres(sql, args).fetch_optional(pool).await?.map(Row::Postgres),
         })
     }
+}
+
+/// Begins a transaction in a task of its own, so that it is begun even if nobody waits any more: then it is rolled back. Dropped between
+/// the question and the server's answer, sqlx gives a connection back that is in a transaction it does not know of. Whoever gets that
+/// connection next writes into it; nothing of that ever is, and everybody else waits for the rows.
+async fn begin_whole(pool: &PgPool, begin: &'static str) -> Result<Transaction<'static, Postgres>, StoreError> {
+    // Waiting for a connection can be broken off.
+    let connection = pool.acquire().await?;
+    let begun = tokio::spawn(Transaction::begin(connection, Some(begin.into_sql_str())));
+    Ok(begun.await.map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))??)
 }
 
 impl Tx {
@@ -436,14 +463,22 @@ values! {
     Uuid: platform::NoticeId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::ConversationId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::MessageId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::RightsId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::RightsAgentId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::ReportId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::ReceiptId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::FolderId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::AppealId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::TakedownId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::SunsetId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::CommentId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::ExportId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::ImportId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::DestinationId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::LikenessId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::EnrolmentId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::ConsentId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::UseId, value => Uuid::from_bytes(value.bytes());
     Bytes: platform::LinkToken, value => value.bytes().to_vec();
 }
 

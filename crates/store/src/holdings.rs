@@ -94,6 +94,11 @@ impl Holding {
 const OF_PROJECTS: &str = "project IN (SELECT id FROM projects WHERE owner = $1)";
 
 const VIDEO: &[Holding] = &[
+    Holding::rows(
+        "castings",
+        "likeness_uses",
+        "maker = $1 AND NOT EXISTS (SELECT 1 FROM posts p WHERE p.video = likeness_uses.generation)",
+    ),
     Holding::rows("jobs", "jobs", "id IN (SELECT id FROM generations WHERE identity = $1)"),
     Holding::rows("clips", "generations", "identity = $1 AND kind <> 'image'").with("video_size", RowObjects::Renders),
     Holding::rows("pictures", "generations", "identity = $1 AND kind = 'image'")
@@ -106,6 +111,21 @@ const VIDEO: &[Holding] = &[
         "purpose = 'input_reference' AND project IN (SELECT id FROM projects WHERE owner = $1)",
     )
     .with("size_bytes", RowObjects::FolderOf("object_key")),
+];
+
+/// Its rows of uses by others are told apart from one's own uses of others, which go with one's own services.
+const LIKENESS: &[Holding] = &[
+    Holding::rows("likeness_uses", "likeness_uses", "likeness IN (SELECT id FROM likenesses WHERE identity = $1)"),
+    Holding::rows(
+        "captures",
+        "likeness_chunks",
+        "enrolment IN (SELECT id FROM likeness_enrolments WHERE identity = $1)",
+    )
+    .with("size", RowObjects::FolderOf("object_key")),
+    Holding::rows("enrolments", "likeness_enrolments", "identity = $1").with("0", RowObjects::FolderOf("template_key")),
+    Holding::rows("likeness", "likeness_grants", "likeness IN (SELECT id FROM likenesses WHERE identity = $1)"),
+    Holding::rows("likeness", "likeness_blocks", "likeness IN (SELECT id FROM likenesses WHERE identity = $1)"),
+    Holding::rows("likeness", "likenesses", "identity = $1").with("0", RowObjects::FolderOf("template_key")),
 ];
 
 const API: &[Holding] = &[
@@ -151,6 +171,11 @@ const ACCOUNT: &[Holding] = &[
     Holding::rows("notice_choices", "clips_seen", "identity = $1"),
     Holding::rows("sunset_letters", "sunset_letters", "identity = $1"),
     Holding::rows("letter_choices", "key_letters", "identity = $1"),
+    Holding::rows("appeals", "appeals", "subject = $1"),
+    Holding::rows("decision_evidence", "decision_evidence", "subject = $1"),
+    Holding::rows("castings_shown", "likeness_uses", "maker = $1"),
+    Holding::rows("castings_shown", "likeness_grants", "grantee = $1"),
+    Holding::rows("castings_shown", "likeness_blocks", "blocked = $1"),
     Holding::rows("sign_in", "credentials", "identity = $1"),
     Holding::rows("sign_in", "second_factors", "identity = $1"),
     Holding::rows("sign_in", "passkeys", "identity = $1"),
@@ -166,6 +191,7 @@ const ACCOUNT: &[Holding] = &[
 pub const KEEPERS: &[Keeper] = &[
     Keeper { owner: Owner::Service(Service::Video), holdings: VIDEO },
     Keeper { owner: Owner::Service(Service::Social), holdings: LEAVING },
+    Keeper { owner: Owner::Service(Service::Likeness), holdings: LIKENESS },
     Keeper { owner: Owner::Service(Service::Api), holdings: API },
     Keeper { owner: Owner::Account, holdings: ACCOUNT },
 ];
@@ -203,7 +229,8 @@ impl Store {
             Service::Video => "clips",
             Service::Social => "posts",
             Service::Api => "files",
-            Service::Likeness | Service::Assistant => return Ok(Holdings::default()),
+            Service::Likeness => "likeness_uses",
+            Service::Assistant => return Ok(Holdings::default()),
         };
         let holding = self.holdings_of(Owner::Service(service)).find(|holding| holding.class == main);
         match holding {

@@ -1,7 +1,7 @@
 //! Keys of what is somebody's: one for each person and service, so that erasing a service reaches every copy of its media, those in
-//! backups too, by destroying one key.
+//! backups too, by destroying one key. What is of the account and no service alone, such as an archive's rows, has one of the account.
 //!
-//! A key lies in the place of the objects under `keyring/USER/SERVICE/NUMBER`, sealed with the installation's key. Destroyed, a tombstone
+//! A key lies in the place of the objects under `keyring/USER/OWNER/NUMBER`, sealed with the installation's key. Destroyed, a tombstone
 //! with the moment of it takes its place in one step. Whoever comes back gets the next number, so a newest number that is a tombstone means
 //! that nothing is kept. Backups of rows and media leave keys out: [`crate::backup_keys`] copies them.
 
@@ -17,7 +17,7 @@ use futures_util::future::ready;
 use futures_util::{TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
-use platform::{IdentityId, Service, Timestamp};
+use platform::{IdentityId, Owner, Service, Timestamp};
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
@@ -49,6 +49,20 @@ pub struct Subject {
     pub since: Timestamp,
 }
 
+/// The same of anything that has a key: a service, or the account.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Holder {
+    pub(crate) identity: IdentityId,
+    pub(crate) owner: Owner,
+    pub(crate) since: Timestamp,
+}
+
+impl From<Subject> for Holder {
+    fn from(Subject { identity, service, since }: Subject) -> Self {
+        Self { identity, owner: service.into(), since }
+    }
+}
+
 /// The keys of all subjects. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Keyring {
@@ -62,7 +76,7 @@ pub(crate) struct Keyring {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct KeyName {
     pub(crate) identity: IdentityId,
-    pub(crate) service: Service,
+    pub(crate) owner: Owner,
     pub(crate) number: u32,
 }
 
@@ -92,14 +106,14 @@ impl Keyring {
         self.sealer.as_ref().ok_or(StoreError::NoSealer)
     }
 
-    /// The key that new objects of a subject are sealed with, made if there is none. Several may ask at once and all get the same.
+    /// The key that new objects of someone are sealed with, made if there is none. Several may ask at once and all get the same.
     ///
     /// # Errors
-    /// [`StoreError::Erased`] if the service was erased after the work began.
-    pub(crate) async fn writing(&self, subject: Subject) -> Result<SubjectKey, StoreError> {
-        let Subject { identity, service, since } = subject;
+    /// [`StoreError::Erased`] if the owner was erased after the work began.
+    pub(crate) async fn writing(&self, holder: impl Into<Holder>) -> Result<SubjectKey, StoreError> {
+        let Holder { identity, owner, since } = holder.into();
         for _ in 0..TRIES {
-            let kept = self.kept(identity, service).await?;
+            let kept = self.kept(identity, owner).await?;
             if kept.values().any(|kept| matches!(kept, Kept::Destroyed(at) if *at > since)) {
                 return Err(StoreError::Erased);
             }
@@ -107,7 +121,7 @@ impl Keyring {
                 Some((_, Kept::Key(key))) => return Ok(key.clone()),
                 newest => newest.map_or(0, |(number, _)| *number) + 1,
             };
-            let key = SubjectKey { name: KeyName { identity, service, number }, bytes: random() };
+            let key = SubjectKey { name: KeyName { identity, owner, number }, bytes: random() };
             if self.put(key.name, self.written(&key)?, PutMode::Create).await? {
                 return Ok(key);
             }
@@ -136,16 +150,11 @@ impl Keyring {
 
     /// Destroys a subject's key and remembers when, also if there never was one. Doing it again changes nothing; broken off, it was
     /// done or not, and can be done again.
-    pub(crate) async fn destroy(
-        &self,
-        identity: IdentityId,
-        service: Service,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
+    pub(crate) async fn destroy(&self, identity: IdentityId, owner: Owner, now: Timestamp) -> Result<(), StoreError> {
         for _ in 0..TRIES {
-            let numbers = self.numbers(identity, service).await?;
+            let numbers = self.numbers(identity, owner).await?;
             let newest = numbers.last().copied();
-            let name = |number| KeyName { identity, service, number };
+            let name = |number| KeyName { identity, owner, number };
             let tombstone = json!({ "destroyed_at": now.micros() }).to_string();
             // A newer number than all that others may have seen stops whoever is about to make a key.
             let done = match newest {
@@ -163,14 +172,14 @@ impl Keyring {
             };
             if done {
                 let mut trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
-                trusted.retain(|name, _| (name.identity, name.service) != (identity, service));
+                trusted.retain(|name, _| (name.identity, name.owner) != (identity, owner));
                 return Ok(());
             }
         }
         Err(contended())
     }
 
-    /// Every subject that was ever erased, with the last time.
+    /// Every service of a person that was ever erased, with the last time.
     pub(crate) async fn erased(&self) -> Result<Vec<(IdentityId, Service, Timestamp)>, StoreError> {
         let names = self.names().await?;
         let each = stream::iter(names.into_iter().map(Ok::<_, StoreError>));
@@ -178,8 +187,8 @@ impl Keyring {
         let mut lying = lying.try_buffer_unordered(AT_A_TIME);
         let mut erased = BTreeMap::new();
         while let Some((name, lies)) = lying.try_next().await? {
-            if let Some(Lies::Destroyed(at)) = lies {
-                let last = erased.entry((name.identity, name.service)).or_insert(at);
+            if let (Some(Lies::Destroyed(at)), Owner::Service(service)) = (lies, name.owner) {
+                let last = erased.entry((name.identity, service)).or_insert(at);
                 *last = at.max(*last);
             }
         }
@@ -211,10 +220,10 @@ impl Keyring {
     }
 
     /// All that lies there of a subject, by number.
-    async fn kept(&self, identity: IdentityId, service: Service) -> Result<BTreeMap<u32, Kept>, StoreError> {
+    async fn kept(&self, identity: IdentityId, owner: Owner) -> Result<BTreeMap<u32, Kept>, StoreError> {
         let mut all = BTreeMap::new();
-        for number in self.numbers(identity, service).await? {
-            if let Some(kept) = self.load(KeyName { identity, service, number }).await? {
+        for number in self.numbers(identity, owner).await? {
+            if let Some(kept) = self.load(KeyName { identity, owner, number }).await? {
                 all.insert(number, kept);
             }
         }
@@ -222,8 +231,8 @@ impl Keyring {
     }
 
     /// The numbers of a subject's keys, the newest last.
-    async fn numbers(&self, identity: IdentityId, service: Service) -> Result<Vec<u32>, StoreError> {
-        let folder = Path::from(format!("{FOLDER}/{identity}/{service}"));
+    async fn numbers(&self, identity: IdentityId, owner: Owner) -> Result<Vec<u32>, StoreError> {
+        let folder = Path::from(format!("{FOLDER}/{identity}/{}", owner.as_str()));
         let all = self.store.list(Some(&folder));
         let number = |meta: ObjectMeta| ready(Ok(meta.location.as_ref().parse().ok().map(|name: KeyName| name.number)));
         let mut numbers: Vec<u32> = all.try_filter_map(number).try_collect().await?;
@@ -315,16 +324,16 @@ impl KeyName {
 
     /// What its key is sealed for, so that one cannot be put in another's place.
     fn purpose(self) -> String {
-        let Self { identity, service, number } = self;
-        format!("subject-key:{identity}:{service}:{number}")
+        let Self { identity, owner, number } = self;
+        format!("subject-key:{identity}:{}:{number}", owner.as_str())
     }
 }
 
 impl std::fmt::Display for KeyName {
     /// The name among the objects.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { identity, service, number } = self;
-        write!(f, "{FOLDER}/{identity}/{service}/{number}")
+        let Self { identity, owner, number } = self;
+        write!(f, "{FOLDER}/{identity}/{}/{number}", owner.as_str())
     }
 }
 
@@ -334,10 +343,10 @@ impl FromStr for KeyName {
     fn from_str(text: &str) -> Result<Self, StoreError> {
         let read = || {
             let mut parts = text.strip_prefix(FOLDER)?.strip_prefix('/')?.split('/');
-            let (identity, service, number) = (parts.next()?, parts.next()?, parts.next()?);
+            let (identity, owner, number) = (parts.next()?, parts.next()?, parts.next()?);
             let name = Self {
                 identity: identity.parse().ok()?,
-                service: Service::from_word(service)?,
+                owner: Owner::from_word(owner).filter(|owner| *owner != Owner::Installation)?,
                 number: number.parse().ok()?,
             };
             // One spelling each: what is read is what would be written.
@@ -428,7 +437,7 @@ mod tests {
             [ring.writing(subject(1, NOW)).await.unwrap(), ring.writing(subject(2, NOW)).await.unwrap()];
         ring.reading(mine.name, mine.fingerprint()).await.unwrap();
         for _ in 0..2 {
-            ring.destroy(person(1), Service::Video, later(5)).await.unwrap();
+            ring.destroy(person(1), Service::Video.into(), later(5)).await.unwrap();
             let gone = ring.reading(mine.name, mine.fingerprint()).await;
             assert!(matches!(gone, Err(StoreError::NotFound("object"))), "{gone:?}");
         }
@@ -441,7 +450,7 @@ mod tests {
         assert!(next.bytes != mine.bytes);
         assert!(matches!(ring.writing(subject(1, later(4))).await, Err(StoreError::Erased)));
         assert!(ring.reading(mine.name, mine.fingerprint()).await.is_err());
-        ring.destroy(person(1), Service::Video, later(9)).await.unwrap();
+        ring.destroy(person(1), Service::Video.into(), later(9)).await.unwrap();
         assert!(ring.reading(next.name, next.fingerprint()).await.is_err());
         assert_eq!(ring.erased().await.unwrap(), [(person(1), Service::Video, later(9))]);
     }
@@ -449,8 +458,8 @@ mod tests {
     #[tokio::test]
     async fn an_erasure_counts_without_a_key_too() {
         let ring = keyring();
-        ring.destroy(person(1), Service::Video, later(5)).await.unwrap();
-        ring.destroy(person(1), Service::Video, later(8)).await.unwrap();
+        ring.destroy(person(1), Service::Video.into(), later(5)).await.unwrap();
+        ring.destroy(person(1), Service::Video.into(), later(8)).await.unwrap();
         assert_eq!(ring.erased().await.unwrap(), [(person(1), Service::Video, later(8))]);
         assert!(matches!(ring.writing(subject(1, later(7))).await, Err(StoreError::Erased)));
         assert_eq!(ring.writing(subject(1, later(8))).await.unwrap().name.number, 3);
@@ -462,7 +471,7 @@ mod tests {
         let there = node(&here);
         let key = here.writing(subject(1, NOW)).await.unwrap();
         there.reading(key.name, key.fingerprint()).await.unwrap();
-        here.destroy(person(1), Service::Video, NOW).await.unwrap();
+        here.destroy(person(1), Service::Video.into(), NOW).await.unwrap();
         // As if it had been read some time ago.
         let read = |ago| there.trust(&key, now.checked_sub(Duration::from_millis(ago)).unwrap());
         read(2_000);
@@ -492,14 +501,16 @@ mod tests {
         assert_eq!(again.name, mine.name);
         assert!(matches!(lost.reading(mine.name, mine.fingerprint()).await, Err(StoreError::NotFound("object"))));
         // Also what cannot be opened can be destroyed.
-        ring.destroy(person(1), Service::Video, NOW).await.unwrap();
+        ring.destroy(person(1), Service::Video.into(), NOW).await.unwrap();
         assert_eq!(ring.erased().await.unwrap().len(), 1);
     }
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        let name = KeyName { identity: person(1), service: Service::Api, number: 12 };
-        assert_eq!(name.to_string().parse::<KeyName>().unwrap(), name);
+        for owner in [Service::Api.into(), Owner::Account] {
+            let name = KeyName { identity: person(1), owner, number: 12 };
+            assert_eq!(name.to_string().parse::<KeyName>().unwrap(), name);
+        }
         let user = person(1);
         for text in [
             String::new(),
@@ -508,6 +519,7 @@ mod tests {
             format!("keyring/{user}/api/012"),
             format!("keyring/{user}/api/1/2"),
             format!("keyring/{user}/echo/1"),
+            format!("keyring/{user}/installation/1"),
             format!("keyring/{user}/api/../../1"),
         ] {
             assert!(text.parse::<KeyName>().is_err(), "{text}");

@@ -14,18 +14,23 @@ mod folder;
 mod generation;
 mod holdings;
 mod library;
+mod likeness;
 mod queue;
 mod trash;
 
 mod ledger;
 mod outbox;
 
+mod appeal;
 mod audit;
+mod decision;
 mod identity;
 mod membership;
 mod passkey;
 mod second_factor;
 mod session;
+mod takedown;
+mod transparency;
 
 mod letter;
 mod notice_settings;
@@ -38,6 +43,7 @@ mod tier;
 mod batch;
 mod character;
 mod file;
+mod rights;
 mod settings;
 mod sunset;
 mod webhook;
@@ -61,6 +67,7 @@ mod error;
 
 pub use accept::{Accept, Accepted, BatchLine, Idempotency, NewGeneration};
 pub use api_key::KeyLetter;
+pub use appeal::{Appeal, AppealError};
 pub use archive::{
     ARCHIVE_CLASSES, ArchiveClass, ArchiveColumn, ArchiveKind, ArchiveRow, ArchiveTable, ArchiveValue, LeftOut,
     Restored, Restoring, RowToRestore,
@@ -70,6 +77,7 @@ pub use backup::{backup, backup_keys, restore};
 pub use batch::{Batch, BatchCounts, BatchItem, NewBatch, NewBatchItem};
 pub use character::Character;
 pub use closure::{Closure, Erased, Receipt, Undone};
+pub use decision::{Decision, PostEvidence, Untold};
 pub use error::StoreError;
 pub use export::{Destination, Export, ExportPart, ExportState, NewExport};
 pub use file::File;
@@ -82,6 +90,10 @@ pub use keyring::Subject;
 pub use ledger::{Balance, LedgerEntry, UsageDay};
 pub use letter::{Letter, WaitingLetter};
 pub use library::{LibraryFilter, LibraryPlace, LibraryState, Shape};
+pub use likeness::{
+    Approval, Capture, CaptureChunk, Cast, Enrolment, LentTo, Likeness, NewConsent, NewEnrolment, RemovedUse, Revoked,
+    StoredConsent, Use, UseOutcome, Verdict,
+};
 pub use link::{LinkError, LinkKey, LinkSignature};
 pub use notice_settings::NoticeLetter;
 pub use objects::{ByteRange, OBJECT_PREFIXES, ObjectBytes, ObjectKey, Objects, ObjectsPlace, S3Place, StoredVideo};
@@ -89,16 +101,18 @@ pub use passkey::Passkey;
 pub use project::Project;
 pub use queue::{Ending, Heartbeat, Lease, Outputs, QueueDepth, QueuePlace, Reaped};
 pub use retention::{DEFAULT_SCHEDULE, ReadScheduleError, read_schedule, write_schedule};
+pub use rights::{RightsAgent, StoredRights};
 pub use sealer::{Sealer, SealerError};
 pub use second_factor::{CodeOutcome, SecondFactor};
 pub use session::{OneTimeToken, Session, TokenState};
 pub use social::{
     AuthorCard, Comment, Conversation, FeedSettings, FollowState, Listing, Message, NewComment, NewMessage, NewPost,
-    NewProfile, NewReport, Notice, Post, PostDecision, PostEdit, PostMedia, Profile, RemixNode, Report, ReportSubject,
-    Suggested,
+    NewProfile, NewReport, Notice, Post, PostEdit, PostMedia, Profile, RemixNode, Report, ReportSubject, Suggested,
 };
 pub use store::{Order, Page, Store};
 pub use sunset::NewSunset;
+pub use takedown::{BlockedClip, FramesOfPost, NewTakedown, Takedown, UnhashedPost};
 pub use tier::StoredInvite;
+pub use transparency::{Answered, DecisionCount, NoticeCount, Transparency, Workload};
 pub use trash::Discarded;
 pub use webhook::{Delivery, WebhookEndpoint};

@@ -1,14 +1,12 @@
-//! Memberships, and decisions about them.
+//! Memberships, and what happens to them.
 
-use platform::{
-    Decision, DecisionId, DecisionScope, IdentityId, Membership, MembershipEvent, MembershipState, ProposedDecision,
-    Role, Service, Timestamp,
-};
+use platform::{IdentityId, Membership, MembershipEvent, MembershipState, Role, Service, Timestamp};
 
 use crate::audit::{AuditEntry, append};
 use crate::database::{Row, Tx, args};
+use crate::decision::lift_limits;
 use crate::error::StoreError;
-use crate::generation::{moment, number, word};
+use crate::generation::{number, word};
 use crate::store::Store;
 
 impl Store {
@@ -127,126 +125,6 @@ impl Store {
         let sql = "SELECT 1 AS one FROM memberships WHERE role = 'administrator' LIMIT 1";
         Ok(self.database.first(sql, args![]).await?.is_some())
     }
-
-    /// Records a decision. The database refuses one without scope, ground, author or end.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub async fn record_decision(&self, decision: &Decision) -> Result<(), StoreError> {
-        let mut tx = self.database.begin().await?;
-        write_decision(&mut tx, decision).await?;
-        tx.commit().await
-    }
-
-    /// Keeps a proposal to limit all of someone's services.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub async fn propose_decision(&self, proposed: &ProposedDecision) -> Result<(), StoreError> {
-        let sql = "INSERT INTO proposed_decisions (id, subject, ground, proposed_by, proposed_at, ends_at)
-                   VALUES ($1, $2, $3, $4, $5, $6)";
-        let ProposedDecision { id, subject, ground, proposed_by, proposed_at, ends_at } = proposed;
-        let args = args![*id, *subject, ground.as_str(), *proposed_by, *proposed_at, *ends_at];
-        self.database.execute(sql, args).await.map(|_| ())
-    }
-
-    /// A proposal that nobody has confirmed yet.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`].
-    pub async fn proposed_decision(&self, id: DecisionId) -> Result<ProposedDecision, StoreError> {
-        let row = self.database.first("SELECT * FROM proposed_decisions WHERE id = $1", args![id]).await?;
-        proposed_from_row(&row.ok_or(StoreError::NotFound("proposal"))?)
-    }
-
-    /// Carries a proposal out: every service of the person that is open is suspended, with a decision for each. Whether the second person
-    /// may is the caller's to know. Says which services were suspended.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`] if it was carried out before.
-    pub async fn carry_out_proposal(&self, id: DecisionId, now: Timestamp) -> Result<Vec<Service>, StoreError> {
-        let mut tx = self.database.begin().await?;
-        let row = tx.first("DELETE FROM proposed_decisions WHERE id = $1 RETURNING *", args![id]).await?;
-        let proposed = proposed_from_row(&row.ok_or(StoreError::NotFound("proposal"))?)?;
-        let mut suspended = Vec::new();
-        for service in Service::ALL {
-            let sql = "SELECT * FROM memberships WHERE identity = $1 AND service = $2";
-            let Some(row) = tx.first(sql, args![proposed.subject, service.as_str()]).await? else { continue };
-            if from_row(&row)?.state == MembershipState::None {
-                continue;
-            }
-            let event = MembershipEvent::Suspend;
-            match move_membership(&mut tx, proposed.subject, service, event, proposed.ends_at, now).await {
-                // It is suspended for longer already.
-                Err(StoreError::State { .. }) => continue,
-                moved => moved?,
-            };
-            let decision = Decision {
-                id: DecisionId::derived(id.bytes(), service.as_str()),
-                subject: proposed.subject,
-                service,
-                scope: DecisionScope::Identity,
-                ground: proposed.ground.clone(),
-                author: proposed.proposed_by,
-                decided_at: now,
-                ends_at: proposed.ends_at,
-            };
-            write_decision(&mut tx, &decision).await?;
-            suspended.push(service);
-        }
-        tx.commit().await?;
-        Ok(suspended)
-    }
-
-    /// The decisions about someone, the newest first, so many at most.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub async fn decisions_about(&self, subject: IdentityId, limit: u32) -> Result<Vec<Decision>, StoreError> {
-        let sql = "SELECT * FROM decisions WHERE subject = $1 ORDER BY decided_at DESC, id DESC LIMIT $2";
-        self.database.all(sql, args![subject, limit]).await?.iter().map(decision_from_row).collect()
-    }
-}
-
-fn decision_from_row(row: &Row) -> Result<Decision, StoreError> {
-    Ok(Decision {
-        id: DecisionId::from_bytes(row.id("id")?),
-        subject: IdentityId::from_bytes(row.id("subject")?),
-        service: word(row, "service", Service::from_word)?,
-        scope: word(row, "scope", |text| DecisionScope::ALL.into_iter().find(|scope| scope.as_str() == text))?,
-        ground: row.text("ground")?,
-        author: IdentityId::from_bytes(row.id("author")?),
-        decided_at: Timestamp::from_micros(row.int("decided_at")?),
-        ends_at: moment(row, "ends_at")?,
-    })
-}
-
-async fn write_decision(tx: &mut Tx, decision: &Decision) -> Result<(), StoreError> {
-    let sql = "INSERT INTO decisions (id, subject, service, scope, ground, author, decided_at, ends_at, permanent)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-    let args = args![
-        decision.id,
-        decision.subject,
-        decision.service.as_str(),
-        decision.scope.as_str(),
-        decision.ground.as_str(),
-        decision.author,
-        decision.decided_at,
-        decision.ends_at,
-        decision.ends_at.is_none(),
-    ];
-    tx.execute(sql, args).await.map(|_| ())
-}
-
-fn proposed_from_row(row: &Row) -> Result<ProposedDecision, StoreError> {
-    Ok(ProposedDecision {
-        id: DecisionId::from_bytes(row.id("id")?),
-        subject: IdentityId::from_bytes(row.id("subject")?),
-        ground: row.text("ground")?,
-        proposed_by: IdentityId::from_bytes(row.id("proposed_by")?),
-        proposed_at: Timestamp::from_micros(row.int("proposed_at")?),
-        ends_at: row.opt_int("ends_at")?.map(Timestamp::from_micros),
-    })
 }
 
 /// Something happens to a membership, within a transaction. A limit stands behind an end, and is there again when the person is.
@@ -305,7 +183,46 @@ pub(crate) async fn move_membership(
     let sql = "UPDATE memberships SET state = $3, standing = $4, limited_until = $5, changed_at = $6
                WHERE identity = $1 AND service = $2";
     tx.execute(sql, args![identity, service.as_str(), next.as_str(), standing, until, now]).await?;
+    if event == MembershipEvent::Restore {
+        lift_limits(tx, identity, service, now).await?;
+    }
     Ok(next)
+}
+
+/// A membership, if the person ever joined, with its row locked.
+pub(crate) async fn lock_membership(
+    tx: &mut Tx,
+    identity: IdentityId,
+    service: Service,
+) -> Result<Option<Membership>, StoreError> {
+    let sql = format!("SELECT * FROM memberships WHERE identity = $1 AND service = $2{}", tx.for_update());
+    tx.first(sql, args![identity, service.as_str()]).await?.as_ref().map(from_row).transpose()
+}
+
+/// Puts what is left in the place of a membership's limit, once a decision counts no more: another limit and its end, or none. A limit that
+/// waits behind an end changes there.
+pub(crate) async fn settle_membership(
+    tx: &mut Tx,
+    identity: IdentityId,
+    service: Service,
+    left: Option<(MembershipState, Option<Timestamp>)>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let Some(membership) = lock_membership(tx, identity, service).await? else { return Ok(()) };
+    let until = left.and_then(|(_, until)| until);
+    let limited = left.map(|(state, _)| state.as_str().to_owned());
+    match membership.state {
+        MembershipState::Restricted | MembershipState::Suspended => {
+            let state = limited.unwrap_or_else(|| MembershipState::Active.as_str().to_owned());
+            let sql = "UPDATE memberships SET state = $3, limited_until = $4, changed_at = $5 WHERE identity = $1 AND service = $2";
+            tx.execute(sql, args![identity, service.as_str(), state, until, now]).await.map(|_| ())
+        }
+        MembershipState::Closing | MembershipState::Closed => {
+            let sql = "UPDATE memberships SET standing = $3, limited_until = $4 WHERE identity = $1 AND service = $2";
+            tx.execute(sql, args![identity, service.as_str(), limited, until]).await.map(|_| ())
+        }
+        MembershipState::None | MembershipState::Active => Ok(()),
+    }
 }
 
 pub(crate) fn from_row(row: &Row) -> Result<Membership, StoreError> {

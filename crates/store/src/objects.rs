@@ -18,13 +18,14 @@ use object_store::path::Path;
 use object_store::{
     ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutPayload, WriteMultipart,
 };
-use platform::{ExportId, IdentityId, ImportId, PostId, Service, Timestamp, VideoId, hex};
+use platform::{ExportId, IdentityId, ImportId, Owner, PostId, Service, Timestamp, VideoId, hex};
 use provenance::SignedVideo;
 use sha2::{Digest, Sha256};
 
 use crate::error::StoreError;
+use crate::export::Export;
 use crate::generation::PublishedVideo;
-use crate::keyring::{FOLDER, Keyring, Subject, SubjectKey};
+use crate::keyring::{FOLDER, Holder, Keyring, Subject, SubjectKey};
 use crate::sealed_object::{Cipher, HEAD_BYTES, Head, Pieces, seal, seal_pieces, take_head};
 use crate::sealer::Sealer;
 use crate::social::PostMedia;
@@ -136,13 +137,18 @@ impl Objects {
         Self { keyring: self.keyring.sealed_with(sealer), ..self }
     }
 
-    /// Destroys the key of what is kept for a person's service: from then on nothing of it can be read here, within seconds on other nodes
+    /// Destroys the key of what is kept for a person's service, or of the account itself: from then on nothing of it can be read here, within seconds on other nodes
     /// too, nor from any backup. Doing it again changes nothing. Whoever comes back gets a new key by themselves.
     ///
     /// # Errors
     /// [`StoreError::Objects`]; then it was done or not, and is to be done again.
-    pub async fn destroy_key(&self, identity: IdentityId, service: Service, now: Timestamp) -> Result<(), StoreError> {
-        self.keyring.destroy(identity, service, now).await
+    pub async fn destroy_key(
+        &self,
+        identity: IdentityId,
+        owner: impl Into<Owner>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.keyring.destroy(identity, owner.into(), now).await
     }
 
     /// Every service of a person that was ever erased, with the last time. After a restore, all that these people had there before that
@@ -175,23 +181,30 @@ impl Objects {
         Ok(StoredVideo { key, size_bytes, sha256 })
     }
 
-    /// Keeps a file that an archive is made of. Archives hold what belongs to several services, lie open, and not for long: no backup has them.
+    /// Keeps a file that an archive is made of. It is of several services, so the key of the account seals it. No backup has archives.
     ///
     /// # Errors
-    /// [`StoreError::Objects`].
-    pub async fn put_archive_part(&self, export: ExportId, bytes: Bytes) -> Result<ObjectKey, StoreError> {
-        self.put_open(&ObjectKey::export_prefix(export), bytes).await
+    /// [`StoreError::Erased`], [`StoreError::Objects`].
+    pub async fn put_archive_part(&self, export: &Export, bytes: Bytes) -> Result<ObjectKey, StoreError> {
+        Ok(self.put(of_account(export), &ObjectKey::export_prefix(export.id), "bin", bytes).await?.0)
     }
 
-    /// Copies an object for an archive, so that the archive is whole for as long as it can be fetched.
+    /// Copies an object for an archive, so that the archive is whole for as long as it can be fetched. The copy is sealed with the key of
+    /// the service that it is of, and what lay open with that of the account.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] if the object has gone.
-    pub async fn copy_for_archive(&self, export: ExportId, from: &ObjectKey) -> Result<ObjectKey, StoreError> {
+    /// [`StoreError::NotFound`] if the object has gone; [`StoreError::Erased`].
+    pub async fn copy_for_archive(&self, export: &Export, from: &ObjectKey) -> Result<ObjectKey, StoreError> {
         let name = from.0.rsplit('/').next().unwrap_or_default();
-        let copy = ObjectKey(format!("{}/{name}", ObjectKey::export_prefix(export)));
+        let copy = ObjectKey(format!("{}/{name}", ObjectKey::export_prefix(export.id)));
+        let key = match self.head(from).await?.1.map(|head| head.key()) {
+            Some((name, fingerprint)) if name.identity == export.identity => {
+                self.keyring.reading(name, fingerprint).await?
+            }
+            _ => self.keyring.writing(of_account(export)).await?,
+        };
         let content = self.get(from, None).await?;
-        self.write(&copy, content.stream).await?;
+        self.write(&copy, seal_pieces(&key, content.size_bytes, content.stream)).await?;
         Ok(copy)
     }
 
@@ -203,21 +216,20 @@ impl Objects {
         self.delete_under(&ObjectKey::export_prefix(export)).await.map(|_| ())
     }
 
-    /// Keeps a piece of an archive that someone brings.
+    /// Keeps a piece of an archive that someone brings, since that moment; the key of their account seals it.
     ///
     /// # Errors
-    /// [`StoreError::Objects`].
-    pub async fn put_import_part(&self, import: ImportId, number: u32, bytes: Bytes) -> Result<ObjectKey, StoreError> {
-        self.put_open(&format!("{}/{number:06}", ObjectKey::import_prefix(import)), bytes).await
-    }
-
-    async fn put_open(&self, prefix: &str, bytes: Bytes) -> Result<ObjectKey, StoreError> {
-        let key = ObjectKey(format!("{prefix}/{}.bin", sha256_hex(&bytes)));
-        match self.store.put_opts(&key.path(), PutPayload::from(bytes), PutMode::Create.into()).await {
-            // The same content is there: the name says so.
-            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(key),
-            Err(error) => Err(error.into()),
-        }
+    /// [`StoreError::Erased`], [`StoreError::Objects`].
+    pub async fn put_import_part(
+        &self,
+        identity: IdentityId,
+        since: Timestamp,
+        import: ImportId,
+        number: u32,
+        bytes: Bytes,
+    ) -> Result<ObjectKey, StoreError> {
+        let holder = Holder { identity, owner: Owner::Account, since };
+        Ok(self.put(holder, &format!("{}/{number:06}", ObjectKey::import_prefix(import)), "bin", bytes).await?.0)
     }
 
     /// Keeps a signed video that a post brought along from an archive.
@@ -263,7 +275,7 @@ impl Objects {
         Ok(key)
     }
 
-    /// Keeps what someone uploaded, under a folder of its own such as `files/file-…`.
+    /// Keeps what someone uploaded, under a folder of its own such as `uploads/file-…`.
     ///
     /// # Errors
     /// [`StoreError::Erased`], [`StoreError::Objects`].
@@ -273,7 +285,7 @@ impl Objects {
         owner: &(dyn std::fmt::Display + Sync),
         bytes: Bytes,
     ) -> Result<ObjectKey, StoreError> {
-        let (key, _) = self.put(subject, &format!("uploads/{owner}"), "bin", bytes).await?;
+        let (key, _) = self.put(subject, &ObjectKey::uploads_prefix(owner), "bin", bytes).await?;
         Ok(key)
     }
 
@@ -327,12 +339,12 @@ impl Objects {
     /// Keeps a content; says its name and its SHA-256.
     async fn put(
         &self,
-        subject: Subject,
+        holder: impl Into<Holder>,
         prefix: &str,
         extension: &str,
         bytes: Bytes,
     ) -> Result<(ObjectKey, String), StoreError> {
-        let key = self.keyring.writing(subject).await?;
+        let key = self.keyring.writing(holder).await?;
         let sealing = key.clone();
         let (sha256, sealed) = computed(move || (sha256_hex(&bytes), seal(&sealing, bytes))).await?;
         let name = ObjectKey(format!("{prefix}/{sha256}.{extension}"));
@@ -485,6 +497,11 @@ impl Objects {
     }
 }
 
+/// Whose the files of an archive are: they are there since someone asked for it.
+fn of_account(export: &Export) -> Holder {
+    Holder { identity: export.identity, owner: Owner::Account, since: export.asked_at }
+}
+
 /// Writes an object as its bytes come. It is there whole or not at all.
 async fn write_whole(store: &dyn ObjectStore, path: &Path, mut pieces: Pieces) -> Result<(), StoreError> {
     let mut upload = WriteMultipart::new_with_chunk_size(store.put_multipart(path).await?, PART_BYTES);
@@ -552,6 +569,11 @@ impl ObjectKey {
     /// All objects of a video.
     pub(crate) fn renders_prefix(id: VideoId) -> String {
         format!("renders/{id}")
+    }
+
+    /// Where uploads of one owner lie.
+    pub(crate) fn uploads_prefix(owner: &(dyn std::fmt::Display + Sync)) -> String {
+        format!("uploads/{owner}")
     }
 
     /// All objects of a post.

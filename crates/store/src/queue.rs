@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use platform::{
-    AttemptFailure, Event, EventType, GenerationError, GenerationErrorCode, GenerationEvent, GenerationState,
-    IdentityId, LEASE, LedgerEntryId, NoticeTopic, Progress, ProjectId, Retry, Route, Timestamp, VideoId,
-    after_failure,
+    AttemptFailure, DecidedItem, DecidedKind, DecidedRule, DecisionEffect, DecisionId, DecisionRecord, DecisionScope,
+    Event, EventType, GenerationError, GenerationErrorCode, GenerationEvent, GenerationState, IdentityId, LEASE,
+    LedgerEntryId, NoticeTopic, Progress, ProjectId, Retry, Route, Service, Timestamp, VideoId, after_failure,
 };
 
 use crate::database::{Tx, Value, args};
+use crate::decision::record;
 use crate::error::{StoreError, corrupt};
 use crate::generation::{COLUMNS, Generation, TABLES, number, word};
 use crate::notice_settings::{tell_by_mail, wanted};
@@ -375,9 +376,43 @@ async fn after_attempt(
         Retry::GiveUp => {
             let ending = Ending::Unpublished { state: GenerationState::Failed, error: error.clone() };
             end_unpublished(tx, id, &ending, now).await?;
+            if error.code == GenerationErrorCode::ModerationBlocked {
+                refused_by_policy(tx, id, error, now).await?;
+            }
             Ok(ending)
         }
     }
+}
+
+/// What the policy stopped after it was accepted is a decision, with its reasons: the words of the error.
+async fn refused_by_policy(
+    tx: &mut Tx,
+    id: VideoId,
+    error: &GenerationError,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let row = tx.first("SELECT identity, prompt FROM generations WHERE id = $1", args![id]).await?;
+    let row = row.ok_or(StoreError::NotFound("video"))?;
+    let decision = DecisionRecord {
+        id: DecisionId::derived(id.bytes(), "policy"),
+        subject: IdentityId::from_bytes(row.id("identity")?),
+        scope: DecisionScope::Item,
+        service: Some(Service::Video),
+        effect: DecisionEffect::Refuse,
+        item: DecidedItem::new(DecidedKind::Video, id.bytes()),
+        ground: "policy".to_owned(),
+        rule: DecidedRule::of_house("policy"),
+        facts: error.message.clone(),
+        evidence: row.text("prompt")?,
+        unlawful: false,
+        automated_detection: true,
+        author: None,
+        second: None,
+        strikes: 0,
+        decided_at: now,
+        ends_at: None,
+    };
+    record(tx, &decision).await
 }
 
 async fn requeue(tx: &mut Tx, id: VideoId, failures: u32, run_at: Timestamp) -> Result<(), StoreError> {
@@ -419,6 +454,14 @@ pub(crate) async fn end_unpublished(
     tx.execute("DELETE FROM jobs WHERE id = $1", args![id]).await?;
     tell(tx, project, Event::of_video(id, EventType::VideoFailed, now)).await?;
     if *state == GenerationState::Failed { tell_of_clip(tx, id, &row, now).await } else { Ok(()) }
+}
+
+/// Ends a generation that has a job, because someone who appears in it lets nobody any more: cancelled, and not charged.
+pub(crate) async fn end_not_permitted(tx: &mut Tx, id: VideoId, now: Timestamp) -> Result<(), StoreError> {
+    let message =
+        "Someone who appears in this video does not let you use their likeness any more. Nothing was charged.";
+    let error = GenerationError { code: GenerationErrorCode::PermissionRevoked, message: message.into() };
+    end_unpublished(tx, id, &Ending::Unpublished { state: GenerationState::Cancelled, error }, now).await
 }
 
 /// Tells whoever asked for a clip by mail that it has ended, if they want that. Pictures wait for nobody, and lines of batches are told of

@@ -67,12 +67,30 @@ const ACTS: &[(&str, Trigger, Act)] = &[
         "decisions",
         Trigger::Ended,
         Act::Rows(
-            "DELETE FROM decisions WHERE ends_at <= $1 OR (ends_at IS NULL AND decided_at <= $1 AND NOT EXISTS (
-             SELECT 1 FROM memberships m WHERE m.identity = decisions.subject AND m.service = decisions.service
-             AND (m.state IN ('restricted', 'suspended') OR m.standing IS NOT NULL)))",
+            "DELETE FROM decisions WHERE state <> 'proposed' AND COALESCE(lifted_at, ends_at, decided_at) <= $1
+             AND NOT EXISTS (SELECT 1 FROM appeals a WHERE a.decision = decisions.id AND (a.outcome IS NULL OR a.decided_at > $1))
+             AND (state IN ('lifted', 'overturned') OR (
+                 NOT EXISTS (SELECT 1 FROM decision_memberships d JOIN memberships m ON m.service = d.service
+                     WHERE d.decision = decisions.id AND m.identity = decisions.subject
+                     AND (m.state IN ('restricted', 'suspended') OR m.standing IS NOT NULL))
+                 AND NOT EXISTS (SELECT 1 FROM posts p WHERE p.id = decisions.item AND p.withheld_at IS NOT NULL)))",
         ),
     ),
-    ("decisions", Trigger::Made, Act::Rows("DELETE FROM proposed_decisions WHERE proposed_at <= $1")),
+    ("decisions", Trigger::Made, Act::Rows("DELETE FROM decisions WHERE state = 'proposed' AND decided_at <= $1")),
+    (
+        "decision_evidence",
+        Trigger::Made,
+        Act::Rows(
+            "DELETE FROM decision_evidence WHERE decision IN (SELECT d.id FROM decisions d WHERE d.decided_at <= $1
+             AND NOT EXISTS (SELECT 1 FROM appeals a WHERE a.decision = d.id AND a.outcome IS NULL))",
+        ),
+    ),
+    ("appeals", Trigger::Ended, Act::Rows("DELETE FROM appeals WHERE decided_at <= $1")),
+    (
+        "takedowns",
+        Trigger::Ended,
+        Act::Rows("DELETE FROM takedowns WHERE state NOT IN ('open', 'countered') AND COALESCE(ended_at, decided_at) <= $1"),
+    ),
     ("audit", Trigger::Made, Act::Method),
     ("clips", Trigger::Deleted, Act::Housekeeping),
     ("clips", Trigger::Expired, Act::Method),
@@ -87,15 +105,29 @@ const ACTS: &[(&str, Trigger, Act)] = &[
     ("idempotency", Trigger::Made, Act::Rows("DELETE FROM idempotency_keys WHERE created_at <= $1")),
     ("handles", Trigger::Closed, Act::Rows("DELETE FROM reserved_handles WHERE left_at <= $1")),
     ("posts", Trigger::Deleted, Act::Method),
-    (
-        "post_decisions",
-        Trigger::Ended,
-        Act::Rows("DELETE FROM post_decisions WHERE COALESCE(lifted_at, decided_at) <= $1"),
-    ),
     ("act_counts", Trigger::Made, Act::Rows("DELETE FROM act_counts WHERE hour <= CAST($1 AS BIGINT) / 3600000000")),
     ("notices", Trigger::Made, Act::Rows("DELETE FROM notices WHERE at <= $1")),
     ("reports", Trigger::Ended, Act::Rows("DELETE FROM reports WHERE closed_at <= $1")),
     ("deletions", Trigger::Made, Act::Housekeeping),
+    ("captures", Trigger::Ended, Act::Method),
+    (
+        "likeness_outputs",
+        Trigger::Ended,
+        Act::Rows(
+            "DELETE FROM likeness_outputs WHERE made_at <= $1
+             AND NOT EXISTS (SELECT 1 FROM generations g WHERE g.id = likeness_outputs.generation)
+             AND NOT EXISTS (SELECT 1 FROM posts p WHERE p.video = likeness_outputs.generation AND p.video_key <> '')",
+        ),
+    ),
+    (
+        "consents",
+        Trigger::Ended,
+        Act::Rows(
+            "DELETE FROM likeness_consents WHERE ended_at <= $1
+             AND NOT EXISTS (SELECT 1 FROM likenesses l WHERE l.consent = likeness_consents.id)
+             AND NOT EXISTS (SELECT 1 FROM likeness_outputs o WHERE o.consent = likeness_consents.id)",
+        ),
+    ),
     ("backups", Trigger::Made, Act::Operator),
     ("logs", Trigger::Made, Act::Operator),
 ];
@@ -219,6 +251,7 @@ impl Store {
             ("clips", Trigger::Expired) => self.expire_media(before, limit, now).await?,
             ("pictures", Trigger::Made) => self.delete_old_pictures(before, limit, now).await?,
             ("files", Trigger::Expired) => self.expire_files(before, now).await?,
+            ("captures", Trigger::Ended) => self.delete_captures(before, limit, now).await?,
             ("posts", Trigger::Deleted) => self.purge_posts(before, limit, now).await?,
             _ => 0,
         };

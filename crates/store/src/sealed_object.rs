@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream, try_unfold};
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::PutPayload;
-use platform::{IdentityId, Service};
+use platform::{IdentityId, Owner};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, MAX_TAG_LEN, NONCE_LEN, Nonce, Tag, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Salt};
 
@@ -23,7 +23,7 @@ use crate::sealer::random;
 const MAGIC: &[u8; 7] = b"MISORA\0";
 /// The form that is written here, and the only one that is read.
 const FORM: u8 = 1;
-/// A service's word is at most so long; zeros follow it.
+/// An owner's word is at most so long; zeros follow it.
 const WORD_BYTES: usize = 16;
 /// The whole head.
 pub(crate) const HEAD_BYTES: usize = MAGIC.len() + 1 + 16 + WORD_BYTES + 4 + 16 + 8 + 32;
@@ -64,15 +64,15 @@ impl Head {
         let (size_bytes, bytes) = bytes.split_first_chunk::<8>()?;
         let salt = *bytes.first_chunk::<32>()?;
         let word = std::str::from_utf8(word).ok()?.trim_end_matches('\0');
-        let (identity, service) = (IdentityId::from_bytes(*identity), Service::from_word(word)?);
-        let key = KeyName { identity, service, number: u32::from_be_bytes(*number) };
+        let (identity, owner) = (IdentityId::from_bytes(*identity), Owner::from_word(word)?);
+        let key = KeyName { identity, owner, number: u32::from_be_bytes(*number) };
         Some(Self { key, fingerprint: *fingerprint, size_bytes: u64::from_be_bytes(*size_bytes), salt })
     }
 
     fn written(&self) -> [u8; HEAD_BYTES] {
         let mut word = [0; WORD_BYTES];
-        let service = self.key.service.as_str().as_bytes();
-        word[..service.len()].copy_from_slice(service);
+        let owner = self.key.owner.as_str().as_bytes();
+        word[..owner.len()].copy_from_slice(owner);
         let parts: [&[u8]; 8] = [
             MAGIC,
             &[FORM],
@@ -306,7 +306,7 @@ fn owned(bytes: Bytes) -> BytesMut {
 
 #[cfg(test)]
 mod tests {
-    use platform::Timestamp;
+    use platform::{Service, Timestamp};
 
     use super::*;
 
@@ -314,7 +314,7 @@ mod tests {
 
     fn key(byte: u8) -> SubjectKey {
         let identity = IdentityId::new(Timestamp::from_seconds(1_790_000_000), [byte; 8]);
-        SubjectKey::of(KeyName { identity, service: Service::Video, number: 1 }, [byte; 32])
+        SubjectKey::of(KeyName { identity, owner: Service::Video.into(), number: 1 }, [byte; 32])
     }
 
     /// Bytes of which no chunk is like another.

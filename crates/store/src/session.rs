@@ -233,6 +233,7 @@ fn kind_word(kind: TokenKind) -> &'static str {
         TokenKind::EmailConfirmation => "email_confirmation",
         TokenKind::PasswordReset => "password_reset",
         TokenKind::Ceremony => "ceremony",
+        TokenKind::Takedown => "takedown",
     }
 }
 

@@ -156,7 +156,7 @@ impl Stage for RandomStage {
             pooled: Tensor::from_inner(Tensor::random([batch, width], normal, &plain)),
         };
         let positions =
-            LatentPositions { times_s: training::latent_times_s(0, frames), rows: GRID[0], columns: GRID[1] };
+            LatentPositions { times_s: training::latent_times_s(4, 0, frames), rows: GRID[0], columns: GRID[1] };
         let velocity = model.forward(Tensor::from_inner(input), Tensor::from_inner(times), &text, &positions);
         let error = velocity - Tensor::from_inner(noise - clean);
         Ok(StageLoss { loss: error.square().mean(), figures: Vec::new() })

@@ -23,7 +23,7 @@ use rand::RngExt as _;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
-use crate::clips::{FRAME_RATE, NATIVE_SIZES, clips_to_tensor, generator, latent_times_s, render};
+use crate::clips::{FRAME_RATE, clips_to_tensor, generator, latent_times_s, native_sizes, render};
 use crate::cover::{Cell, cells_loss, cover, one_hot};
 use crate::paper::{
     Actor, ActorKind, ActorSize, Attributes, Background, Camera, CaptionStyle, Colour, HairColour, HairStyle, Hat,
@@ -39,6 +39,9 @@ pub const CAPTIONER: &str = "captioner";
 pub struct CaptionerConfig {
     /// Channels of the latents.
     pub latent_channels: usize,
+    /// Frames in a block of the autoencoder.
+    #[serde(default = "nano_block")]
+    pub block_frames: usize,
     /// Latent frames that are read as one; the first stands alone, as in the VAE.
     pub time_patch: usize,
     /// Width of the cells' states; a multiple of `heads`.
@@ -54,8 +57,20 @@ pub struct CaptionerConfig {
 impl CaptionerConfig {
     /// The size that trains on one CPU core.
     pub fn nano() -> Self {
-        Self { latent_channels: 96, time_patch: 2, width: 128, heads: 4, blocks: 4, mlp_width: 256 }
+        Self { latent_channels: 96, block_frames: 4, time_patch: 2, width: 128, heads: 4, blocks: 4, mlp_width: 256 }
     }
+
+    /// The seconds in the middle of each patch of time.
+    fn cell_times_s(&self, latent_frames: usize) -> Vec<f32> {
+        let times_s = latent_times_s(self.block_frames, 0, latent_frames);
+        let middle =
+            |frames: Vec<usize>| frames.iter().map(|&frame| times_s[frame]).sum::<f32>() / self.time_patch as f32;
+        patch_frames(latent_frames, self.time_patch).into_iter().map(middle).collect()
+    }
+}
+
+fn nano_block() -> usize {
+    4
 }
 
 /// The captioner.
@@ -192,7 +207,7 @@ impl Captioner {
     }
 
     fn forward(&self, latents: Tensor<5>) -> Logits {
-        let times_s = cell_times_s(latents.dims()[1], self.config.time_patch);
+        let times_s = self.config.cell_times_s(latents.dims()[1]);
         let latents = time_patches(latents, self.config.time_patch);
         let [batch, time, rows, columns, channels] = latents.dims();
         let device = latents.device();
@@ -251,13 +266,6 @@ fn patch_frames(latent_frames: usize, patch: usize) -> Vec<Vec<usize>> {
     let rest = (1..latent_frames).step_by(patch);
     let rest = rest.map(|first| (first..first + patch).map(|frame| frame.min(latent_frames - 1)).collect());
     std::iter::once(vec![0; patch]).chain(rest).collect()
-}
-
-/// The seconds in the middle of each patch of time.
-fn cell_times_s(latent_frames: usize, patch: usize) -> Vec<f32> {
-    let times_s = latent_times_s(0, latent_frames);
-    let middle = |frames: Vec<usize>| frames.iter().map(|&frame| times_s[frame]).sum::<f32>() / patch as f32;
-    patch_frames(latent_frames, patch).into_iter().map(middle).collect()
 }
 
 /// `[B, T, H, W, C] → [B, 1 + ⌈(T − 1)/patch⌉, H, W, patch·C]`.
@@ -335,7 +343,7 @@ fn push_sinusoids(features: &mut Vec<f32>, position: f32, (shortest, longest): (
 
 /// What the captioner is asked about a clip. The extras are the actors behind the main one in the shot's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Question {
+pub(crate) enum Question {
     KindsPresent,
     ColoursPresent,
     Kind,
@@ -369,7 +377,7 @@ enum Question {
 }
 
 impl Question {
-    const ALL: [Self; 30] = [
+    pub(crate) const ALL: [Self; 30] = [
         Self::KindsPresent,
         Self::ColoursPresent,
         Self::Kind,
@@ -403,11 +411,11 @@ impl Question {
     ];
 
     /// Whether several classes may be right at once.
-    fn many(self) -> bool {
+    pub(crate) fn many(self) -> bool {
         matches!(self, Self::KindsPresent | Self::ColoursPresent)
     }
 
-    fn classes(self) -> usize {
+    pub(crate) fn classes(self) -> usize {
         match self {
             Self::KindsPresent | Self::Kind | Self::SecondKind | Self::ThirdKind | Self::NextKind => {
                 ActorKind::ALL.len()
@@ -436,7 +444,7 @@ impl Question {
     }
 
     /// Whether two latent frames of the first shot are enough to answer it.
-    fn at_a_glimpse(self) -> bool {
+    pub(crate) fn at_a_glimpse(self) -> bool {
         !matches!(
             self,
             Self::Motion
@@ -453,7 +461,7 @@ impl Question {
     }
 
     /// The right classes; empty where the question has no answer for the scene.
-    fn truth(self, scene: &Scene) -> Vec<usize> {
+    pub(crate) fn truth(self, scene: &Scene) -> Vec<usize> {
         let shot = &scene.shots[0];
         let main = shot.main();
         let next = scene.shots.get(1);
@@ -769,7 +777,7 @@ struct CaptionerStage {
 }
 
 /// A worker's scenes, by native size.
-type Pools = [VecDeque<Entry>; NATIVE_SIZES.len()];
+type Pools = [VecDeque<Entry>; 3];
 
 struct Entry {
     scene: Scene,
@@ -796,10 +804,11 @@ impl CaptionerStage {
     fn draw_entry(&self, split: Split, mixture: &Mixture, size: usize, random: &mut Pcg64) -> Result<Entry> {
         let scene = Scene::sample(random.random(), split, mixture);
         let block = self.vae.config().block_frames;
-        let clip = render(&scene, NATIVE_SIZES[size], 0.0, 1 + (self.config.latent_frames - 1) * block);
+        let size = native_sizes(self.vae.config())[size];
+        let clip = render(&scene, size, 0.0, 1 + (self.config.latent_frames - 1) * block);
         let latents = self.vae.encode(clips_to_tensor(&[clip], &self.device))?;
         let [_, _, rows, columns, _] = latents.dims();
-        let times_s = cell_times_s(self.config.latent_frames, self.config.model.time_patch);
+        let times_s = self.config.model.cell_times_s(self.config.latent_frames);
         let cells = cover(&scene, size, &times_s, rows, columns);
         Ok(Entry { scene, latents, cells })
     }
@@ -818,7 +827,7 @@ impl CaptionerStage {
         let frames = 1 + self.vae.config().block_frames;
         let latest = (scene.duration_s - frames as f32 / FRAME_RATE as f32).max(earliest + 1e-3);
         let start_s = random.random_range(earliest..latest);
-        let frames = render(&scene, NATIVE_SIZES[size], start_s, frames);
+        let frames = render(&scene, native_sizes(self.vae.config())[size], start_s, frames);
         (scene, frames, start_s)
     }
 
@@ -829,7 +838,8 @@ impl CaptionerStage {
         let clips: Vec<_> = glimpses.iter().map(|(_, frames, _)| frames.clone()).collect();
         let latents = self.vae.encode(clips_to_tensor(&clips, &self.device))?;
         let [_, _, rows, columns, _] = latents.dims();
-        let times_s = cell_times_s(GLIMPSE, self.config.model.time_patch);
+        let times_s = self.config.model.cell_times_s(GLIMPSE);
+        let size = native_sizes(self.vae.config())[size];
         let cells: Vec<Cell> = glimpses
             .iter()
             .flat_map(|(scene, _, start_s)| {
@@ -979,7 +989,15 @@ mod tests {
     use diffusion::VaeConfig;
 
     fn tiny() -> CaptionerConfig {
-        CaptionerConfig { latent_channels: 4, time_patch: 2, width: 16, heads: 2, blocks: 2, mlp_width: 16 }
+        CaptionerConfig {
+            latent_channels: 4,
+            block_frames: 4,
+            time_patch: 2,
+            width: 16,
+            heads: 2,
+            blocks: 2,
+            mlp_width: 16,
+        }
     }
 
     fn tiny_vae(device: &Device) -> Vae {
@@ -1027,7 +1045,8 @@ mod tests {
         assert_eq!(patch_frames(5, 2), [[0, 0], [1, 2], [3, 4]]);
         assert_eq!(patch_frames(4, 2), [[0, 0], [1, 2], [3, 3]]);
         assert_eq!(patch_frames(1, 2), [[0, 0]]);
-        assert_eq!(cell_times_s(3, 1), latent_times_s(0, 3));
+        let unpatched = CaptionerConfig { time_patch: 1, ..tiny() };
+        assert_eq!(unpatched.cell_times_s(3), latent_times_s(4, 0, 3));
     }
 
     #[test]

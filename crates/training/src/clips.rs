@@ -1,6 +1,7 @@
 //! Clips of the paper world as tensors: which shapes, which window of time, which scene.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use diffusion::VaeConfig;
 use media::{Frame, Size};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
@@ -10,8 +11,10 @@ use crate::paper::{Motion, Renderer, Scene};
 /// Frames a second of everything the paper family sees and makes.
 pub const FRAME_RATE: u32 = 12;
 
-/// The native sizes: landscape, portrait, square. Every side is a multiple of the latent grid.
-pub const NATIVE_SIZES: [Size; 3] = [Size::new(144, 80), Size::new(80, 144), Size::new(112, 112)];
+/// The native sizes of a model: landscape, portrait, square. Every side is a multiple of the latent grid.
+pub fn native_sizes(vae: &VaeConfig) -> [Size; 3] {
+    vae.native_sizes.map(|[width, height]| Size::new(width, height))
+}
 
 /// A generator for one purpose: the same for the same seed and the same place in the run.
 pub(crate) fn generator(seed: u64, step: usize, worker: usize) -> Pcg64 {
@@ -24,8 +27,8 @@ pub(crate) fn generator(seed: u64, step: usize, worker: usize) -> Pcg64 {
 }
 
 /// One of the native sizes: landscape in half of the cases.
-pub(crate) fn draw_size(random: &mut Pcg64) -> Size {
-    NATIVE_SIZES[[0, 0, 1, 2][random.random_range(0..4)]]
+pub(crate) fn draw_size(vae: &VaeConfig, random: &mut Pcg64) -> Size {
+    native_sizes(vae)[[0, 0, 1, 2][random.random_range(0..4)]]
 }
 
 /// Where in the scene a window of `frames` frames starts, in seconds. Scenes that fade in start at
@@ -42,13 +45,16 @@ pub(crate) fn render(scene: &Scene, size: Size, start_s: f32, frames: usize) -> 
     (0..frames).map(|index| renderer.frame(start_s + index as f32 / FRAME_RATE as f32)).collect()
 }
 
-/// Frames in a block of the paper family's autoencoder.
-const BLOCK_FRAMES: f32 = 4.0;
-
-/// The seconds at which latent frames stand: the first frame at 0, then the middle of each block.
-pub fn latent_times_s(first: usize, count: usize) -> Vec<f32> {
-    let middle = |index: usize| (BLOCK_FRAMES * index as f32 - (BLOCK_FRAMES - 1.0) / 2.0).max(0.0);
+/// The seconds at which latent frames stand: the first frame at 0, then the middle of each block of `block_frames`.
+pub fn latent_times_s(block_frames: usize, first: usize, count: usize) -> Vec<f32> {
+    let block = block_frames as f32;
+    let middle = |index: usize| (block * index as f32 - (block - 1.0) / 2.0).max(0.0);
     (first..first + count).map(|index| middle(index) / FRAME_RATE as f32).collect()
+}
+
+/// Latent frames of at least so many seconds.
+pub fn latent_frames(block_frames: usize, seconds: u32) -> usize {
+    1 + ((seconds * FRAME_RATE) as usize).div_ceil(block_frames)
 }
 
 /// Clips of one size and length as `[B, T, H, W, 3]` in −1…1.

@@ -3,7 +3,9 @@
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::clips::{FRAME_RATE, NATIVE_SIZES};
+use media::Size;
+
+use crate::clips::FRAME_RATE;
 use crate::paper::{ActorKind, Box2, Colour, Scene};
 
 /// What covers a cell of the latent grid.
@@ -25,8 +27,8 @@ pub(crate) type Bearing = [f32; BEARINGS];
 pub(crate) const BEARINGS: usize = 6;
 
 /// Who covers each cell, in the order of the latents.
-pub(crate) fn cover(scene: &Scene, size: usize, times_s: &[f32], rows: usize, columns: usize) -> Vec<Cell> {
-    let truth = scene.truth(NATIVE_SIZES[size]);
+pub(crate) fn cover(scene: &Scene, size: Size, times_s: &[f32], rows: usize, columns: usize) -> Vec<Cell> {
+    let truth = scene.truth(size);
     let mut cells = Vec::with_capacity(times_s.len() * rows * columns);
     for &time_s in times_s {
         let shot = truth.shots.iter().rev().find(|shot| shot.start_s <= time_s).unwrap_or(&truth.shots[0]);
@@ -143,12 +145,14 @@ mod tests {
     use super::*;
     use crate::paper::{Mixture, Split};
 
+    const SIZE: Size = Size::new(144, 80);
+
     #[test]
     fn a_cell_is_covered_by_who_stands_there() {
         let scenes = (0..200).map(|seed| Scene::sample(seed, Split::Train, &Mixture::simple()));
         for scene in scenes {
             let main = scene.shots[0].main().clone();
-            let cells = cover(&scene, 0, &[2.0], 5, 9);
+            let cells = cover(&scene, SIZE, &[2.0], 5, 9);
             assert_eq!(cells.len(), 45);
             let covered = cells.iter().filter(|cell| matches!(cell, Cell::Covered(..))).count();
             assert!(covered < 45, "{main:?} covers everything");
@@ -165,8 +169,8 @@ mod tests {
     fn bearings_meet_in_the_middle_of_the_actor() {
         for seed in 0..100 {
             let scene = Scene::sample(seed, Split::Train, &Mixture::simple());
-            let middle = scene.truth(NATIVE_SIZES[0]).shots[0].actors[0].track[24].area.centre();
-            for (at, cell) in cover(&scene, 0, &[2.0], 5, 9).into_iter().enumerate() {
+            let middle = scene.truth(SIZE).shots[0].actors[0].track[24].area.centre();
+            for (at, cell) in cover(&scene, SIZE, &[2.0], 5, 9).into_iter().enumerate() {
                 if let Cell::Covered(_, _, [right, below, ..]) = cell {
                     let (x, y) = ((at % 9) as f32 + 0.5 + right, (at / 9) as f32 + 0.5 + below);
                     assert!((x - middle.0 * 9.0).abs() < 1e-3 && (y - middle.1 * 5.0).abs() < 1e-3, "seed {seed}");

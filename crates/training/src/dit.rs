@@ -28,7 +28,7 @@ use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
 use crate::captioner::Captioner;
-use crate::clips::{NATIVE_SIZES, clips_to_tensor, generator, latent_times_s, render, tensor_to_frames};
+use crate::clips::{clips_to_tensor, generator, latent_times_s, native_sizes, render, tensor_to_frames};
 use crate::cover::{BEARINGS, Cell, bearings_loss, cells_loss, cover};
 use crate::paper::{ActorKind, CaptionStyle, Colour, Mixture, Scene, Split};
 use crate::sheet::contact_sheet;
@@ -123,7 +123,7 @@ struct DitStage {
 }
 
 /// A worker's scenes, by native size.
-type Pools = [VecDeque<Entry>; NATIVE_SIZES.len()];
+type Pools = [VecDeque<Entry>; 3];
 
 struct Entry {
     scene: Scene,
@@ -204,11 +204,12 @@ impl DitStage {
         };
         let scene = Scene::sample(random.random(), Split::Train, &mixture);
         let frames = 1 + (self.config.latent_frames - 1) * self.around.vae.config().block_frames;
-        let clip = render(&scene, NATIVE_SIZES[size], 0.0, frames);
-        let portrait = scene.portrait(0, NATIVE_SIZES[size]);
+        let size = native_sizes(self.around.vae.config())[size];
+        let clip = render(&scene, size, 0.0, frames);
+        let portrait = scene.portrait(0, size);
         let latents = self.around.vae.encode(clips_to_tensor(&[clip], plain))?;
         let [_, time, rows, columns, _] = latents.dims();
-        let cells = cover(&scene, size, &latent_times_s(0, time), rows, columns);
+        let cells = cover(&scene, size, &self.latent_times_s(0, time), rows, columns);
         let weight = |cell: &Cell| if *cell == Cell::Empty { 1.0 } else { self.config.actor_weight };
         let weights: Vec<f32> = cells.iter().map(weight).collect();
         let described = match (self.config.captions, &self.around.captioner) {
@@ -223,6 +224,10 @@ impl DitStage {
             portrait: self.around.vae.encode(clips_to_tensor(&[vec![portrait]], plain))?,
             scene,
         })
+    }
+
+    fn latent_times_s(&self, first: usize, count: usize) -> Vec<f32> {
+        latent_times_s(self.around.vae.config().block_frames, first, count)
     }
 
     /// Adds new scenes to the pool and lets the oldest go.
@@ -312,7 +317,7 @@ impl Stage for DitStage {
         let noise = Tensor::random(clean.dims(), Distribution::Normal(0.0, 1.0), plain);
         let mut input = add_noise(clean.clone(), noise.clone(), times.clone().reshape([batch, length, 1, 1, 1]));
         let mut input_times = times;
-        let mut times_s = latent_times_s(first, length);
+        let mut times_s = self.latent_times_s(first, length);
         if with_reference {
             input = Tensor::cat(vec![Tensor::cat(chosen.iter().map(|e| e.portrait.clone()).collect(), 0), input], 1);
             input_times = Tensor::cat(vec![Tensor::zeros([batch, 1], plain), input_times], 1);
@@ -383,12 +388,13 @@ impl DitStage {
         let text =
             |prompt: &str| self.around.text_encoder.forward(&[self.around.tokenizer.encode(prompt)], &self.device);
         let grid = self.around.vae.config().spatial_compression();
+        let size = native_sizes(self.around.vae.config())[0];
         let request = SampleRequest {
             text: text(prompt),
             negative: text(""),
-            times_s: latent_times_s(0, length),
-            rows: NATIVE_SIZES[0].height as usize / grid,
-            columns: NATIVE_SIZES[0].width as usize / grid,
+            times_s: self.latent_times_s(0, length),
+            rows: size.height as usize / grid,
+            columns: size.width as usize / grid,
             given: Vec::new(),
             references: Vec::new(),
             edit: None,
@@ -512,8 +518,15 @@ mod tests {
         assert_eq!(world.described, world.scene);
         assert_eq!(drawn(Captions::Terse, None).described, world.scene);
         // A captioner that has learned nothing sees something else.
-        let model =
-            CaptionerConfig { latent_channels: 8, width: 16, heads: 2, blocks: 2, mlp_width: 16, time_patch: 2 };
+        let model = CaptionerConfig {
+            latent_channels: 8,
+            block_frames: 4,
+            width: 16,
+            heads: 2,
+            blocks: 2,
+            mlp_width: 16,
+            time_patch: 2,
+        };
         let captioner = Captioner::new(&model, &Device::flex());
         let again = drawn(Captions::Recaptioned, Some(captioner));
         assert_eq!(again.scene, world.scene);

@@ -11,13 +11,13 @@ use std::time::Instant;
 
 use anyhow::Result;
 use burn::tensor::{Device, Tensor};
-use diffusion::{PaperModel, SampleRequest, SolverKind, sample};
+use diffusion::{PaperModel, SampleRequest, SamplingConfig, SolverKind, sample};
 use media::{Frame, Size};
 use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 
 use crate::captioner::{Captioner, Reading};
-use crate::clips::{NATIVE_SIZES, clips_to_tensor, generator, latent_times_s, render, tensor_to_frames};
+use crate::clips::{clips_to_tensor, generator, latent_frames, latent_times_s, native_sizes, render, tensor_to_frames};
 use crate::paper::{
     ActorKind, ActorSize, Attributes, Camera, CaptionStyle, Concept, Mixture, Motion, Pace, Puppet, Scene, Split,
     known_words,
@@ -41,14 +41,8 @@ pub struct EvaluationOptions {
     pub seed: u64,
     /// Latent frames of a clip.
     pub latent_frames: usize,
-    /// Evaluations of the network a clip.
-    pub steps: usize,
-    /// Guidance scale; 1 is none.
-    pub guidance_scale: f32,
-    /// Guidance is applied at timesteps in this range alone.
-    pub guidance_interval: (f32, f32),
-    /// Timestep shift.
-    pub shift: f32,
+    /// How each is sampled.
+    pub sampling: SamplingConfig,
     /// The solver.
     pub solver: SolverKind,
     /// Clips with a portrait as reference.
@@ -67,26 +61,25 @@ pub struct EvaluationOptions {
     pub overlap: usize,
 }
 
-impl Default for EvaluationOptions {
-    /// A look that takes minutes, sampled as the product samples.
-    fn default() -> Self {
+impl EvaluationOptions {
+    /// A look that takes minutes, at clips of four seconds, sampled as the product samples with this model.
+    pub fn of(model: &PaperModel) -> Self {
+        let block = model.vae.config().block_frames;
+        let whole = latent_frames(block, 4);
         Self {
             split: Split::HeldOut,
             count: 60,
             seed: 0,
-            latent_frames: 13,
-            steps: 14,
-            guidance_scale: 3.5,
-            guidance_interval: (0.1, 1.0),
-            shift: 2.0,
+            latent_frames: whole,
+            sampling: model.sampling.clone(),
             solver: SolverKind::AdamsBashforth2,
             references: 12,
             first_frames: 12,
             extensions: 12,
-            prefix: 7,
+            prefix: whole.div_ceil(2),
             drifts: 2,
             drift_s: 60.0,
-            overlap: 4,
+            overlap: latent_frames(block, 1),
         }
     }
 }
@@ -431,8 +424,6 @@ struct Start {
     later: bool,
 }
 
-const SIZE: Size = NATIVE_SIZES[0];
-
 impl Bench<'_> {
     /// A scene that passes, its caption in the usual mixture of styles, and a seed for noise.
     fn draw(
@@ -454,7 +445,12 @@ impl Bench<'_> {
     }
 
     fn true_frames(&self, scene: &Scene) -> Vec<Frame> {
-        render(scene, SIZE, 0.0, self.frames(self.options.latent_frames))
+        render(scene, self.size(), 0.0, self.frames(self.options.latent_frames))
+    }
+
+    /// Everything is measured in landscape.
+    fn size(&self) -> Size {
+        native_sizes(self.model.vae.config())[0]
     }
 
     fn frames(&self, latent_frames: usize) -> usize {
@@ -475,20 +471,20 @@ impl Bench<'_> {
 
     fn generate(&self, prompt: &str, start: Start, count: usize, seed: u64) -> Result<Tensor<5>> {
         let grid = self.model.vae.config().spatial_compression();
-        let options = self.options;
+        let (options, size) = (self.options, self.size());
         let request = SampleRequest {
             text: self.model.read_prompt(prompt, &self.device),
             negative: self.model.read_prompt("", &self.device),
-            times_s: latent_times_s(usize::from(start.later), count),
-            rows: SIZE.height as usize / grid,
-            columns: SIZE.width as usize / grid,
+            times_s: latent_times_s(self.model.vae.config().block_frames, usize::from(start.later), count),
+            rows: size.height as usize / grid,
+            columns: size.width as usize / grid,
             given: start.given,
             references: start.references,
             edit: None,
-            steps: options.steps,
-            guidance_scale: options.guidance_scale,
-            guidance_interval: options.guidance_interval,
-            shift: options.shift,
+            steps: options.sampling.num_inference_steps,
+            guidance_scale: options.sampling.guidance_scale,
+            guidance_interval: options.sampling.guidance_interval,
+            shift: options.sampling.shift,
             solver: options.solver,
             seed,
         };
@@ -531,7 +527,7 @@ impl Bench<'_> {
         let is_puppet = |scene: &Scene| scene.shots[0].main().kind == ActorKind::Puppet;
         let (scene, _, seed) = self.draw(Stream::References, index, &mixture, is_puppet);
         let prompt = scene.caption(CaptionStyle::Terse, seed);
-        let portrait = self.encode(&[scene.portrait(0, SIZE)])?;
+        let portrait = self.encode(&[scene.portrait(0, self.size())])?;
         let start = Start { references: vec![portrait], ..Start::default() };
         let frames = self.decode(self.generate(&prompt, start, self.options.latent_frames, seed)?);
         let truth = scene.shots[0].main().puppet.expect("a puppet has looks");
@@ -547,7 +543,7 @@ impl Bench<'_> {
     /// PSNR of frame 0 of a clip whose first frame was given, and of the autoencoder alone.
     fn first_frame(&self, index: usize) -> Result<(f64, f64)> {
         let (scene, prompt, seed) = self.draw(Stream::FirstFrames, index, &Mixture::default(), |_| true);
-        let picture = scene.frame(0.0, SIZE);
+        let picture = scene.frame(0.0, self.size());
         let latent = self.encode(std::slice::from_ref(&picture))?;
         let again = self.decode(latent.clone());
         let start = Start { given: vec![(0, latent)], ..Start::default() };
@@ -827,20 +823,28 @@ mod tests {
         };
         let text = TextConfig { width: 16, blocks: 1, ..TextConfig::nano() };
         let dit = DitConfig { latent_channels: 4, width: 32, heads: 2, blocks: 1, mlp_width: 32, text_width: 16 };
-        let judge =
-            CaptionerConfig { latent_channels: 4, time_patch: 2, width: 16, heads: 2, blocks: 1, mlp_width: 16 };
+        let judge = CaptionerConfig {
+            latent_channels: 4,
+            block_frames: 4,
+            time_patch: 2,
+            width: 16,
+            heads: 2,
+            blocks: 1,
+            mlp_width: 16,
+        };
         let tokenizer = tokenizers::Tokenizer::new(tokenizers::models::bpe::BPE::default());
         let model = PaperModel {
             tokenizer: diffusion::PromptTokenizer::from_trained(tokenizer),
             text_encoder: TextEncoder::new(&text, &device),
             transformer: Dit::new(&dit, &device),
             vae: Vae::new(&vae, &device),
+            sampling: SamplingConfig::default(),
         };
         let captioner = Captioner::new(&judge, &device);
         let options = EvaluationOptions {
             count: 2,
             latent_frames: 4,
-            steps: 1,
+            sampling: SamplingConfig { num_inference_steps: 1, ..SamplingConfig::default() },
             references: 1,
             first_frames: 1,
             extensions: 1,
@@ -848,7 +852,7 @@ mod tests {
             drifts: 1,
             drift_s: 2.0,
             overlap: 2,
-            ..EvaluationOptions::default()
+            ..EvaluationOptions::of(&model)
         };
         let mut parts = Vec::new();
         let found = evaluate(&model, &captioner, &options, &device, |progress| parts.push(progress.part)).unwrap();

@@ -8,9 +8,11 @@ mod captioner;
 mod clips;
 mod cover;
 mod curves;
+mod dataset;
 mod dit;
 mod evaluate;
 mod muon;
+mod shards;
 mod sheet;
 mod text;
 mod trainer;
@@ -19,11 +21,13 @@ mod vae;
 pub use captioner::{
     Answer, CAPTIONER, Captioner, CaptionerConfig, CaptionerStageConfig, NextShot, Reading, train_captioner,
 };
-pub use clips::{FRAME_RATE, NATIVE_SIZES, clips_to_tensor, latent_times_s, tensor_to_frames};
+pub use clips::{FRAME_RATE, clips_to_tensor, latent_frames, latent_times_s, native_sizes, tensor_to_frames};
+pub use dataset::{Gathered, NotPermitted, gather_clips};
 pub use dit::{Captions, DitStageConfig, Surroundings, Telling, train_dit};
 pub use evaluate::{
     Attribute, AttributeScore, Evaluation, EvaluationOptions, EvaluationProgress, Failure, Figure, Tally, evaluate,
 };
+pub use shards::{ShardConfig, write_shards};
 pub use sheet::contact_sheet;
 pub use text::{TextStageConfig, train_text, train_tokenizer};
 pub use trainer::TrainerConfig;

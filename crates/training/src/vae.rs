@@ -11,7 +11,7 @@ use diffusion::{Linear, Vae, VaeConfig, linear_from};
 use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 
-use crate::clips::{clips_to_tensor, draw_size, draw_start, generator, render, tensor_to_frames};
+use crate::clips::{clips_to_tensor, draw_size, draw_start, generator, native_sizes, render, tensor_to_frames};
 use crate::paper::{Mixture, Scene, Split};
 use crate::sheet::contact_sheet;
 use crate::trainer::{Stage, StageLoss, Trainer, TrainerConfig};
@@ -65,7 +65,7 @@ impl Stage for VaeStage {
 
     fn loss(&self, model: &Vae, step: usize, worker: usize) -> Result<StageLoss> {
         let mut random = generator(self.config.trainer.seed, step, worker);
-        let size = draw_size(&mut random);
+        let size = draw_size(&self.config.model, &mut random);
         let latent_frames = random.random_range(2..=self.config.latent_frames);
         let frames = 1 + (latent_frames - 1) * self.config.model.block_frames;
         let clips: Vec<_> = (0..self.config.clips)
@@ -106,7 +106,7 @@ impl Stage for VaeStage {
         let mut squared = 0.0;
         for seed in 0..8 {
             let scene = Scene::sample(1_000_000 + seed, Split::HeldOut, &Mixture::default());
-            let frames = render(&scene, crate::clips::NATIVE_SIZES[0], 0.5, 17);
+            let frames = render(&scene, native_sizes(&self.config.model)[0], 0.5, 17);
             let video = clips_to_tensor(std::slice::from_ref(&frames), &self.plain);
             let again = model.decode(model.encode(video.clone())?);
             squared += (again.clone() - video).square().mean().into_scalar::<f32>() / 8.0;
@@ -132,7 +132,7 @@ fn latent_statistics(model: &Vae, seed: u64, device: &Device) -> Result<(Vec<f32
     for index in 0..200 {
         let mut random = generator(seed, index, usize::MAX);
         let scene = Scene::sample(random.random(), Split::Train, &Mixture::default());
-        let frames = render(&scene, draw_size(&mut random), draw_start(&scene, 17, &mut random), 17);
+        let frames = render(&scene, draw_size(model.config(), &mut random), draw_start(&scene, 17, &mut random), 17);
         let latents = model.posterior(clips_to_tensor(&[frames], device))?.mean;
         let channels = latents.dims()[4];
         let cells = latents.shape().num_elements() / channels;
@@ -167,7 +167,7 @@ fn start_from_principal_components(model: &mut Vae, seed: u64, device: &Device) 
     for index in 0..240 {
         let mut random = generator(seed, index, usize::MAX - 1);
         let scene = Scene::sample(random.random(), Split::Train, &Mixture::default());
-        let frames = render(&scene, crate::clips::NATIVE_SIZES[0], draw_start(&scene, 17, &mut random), 17);
+        let frames = render(&scene, native_sizes(&config)[0], draw_start(&scene, 17, &mut random), 17);
         blocks.push(model.patchify(clips_to_tensor(&[frames], device))?.inner());
     }
     let blocks = Tensor::cat(blocks, 0);

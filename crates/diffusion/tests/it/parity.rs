@@ -165,8 +165,8 @@ fn steps_are_those_of_the_reference() {
         let mut stepper = WanStepper::new(WanSolver::UniPc, &schedule);
         let mut latents = fixture.tensor::<5>("noise");
         let used = fixture.settings["model_used_per_step"].as_array().unwrap();
-        for step in 0..request.steps {
-            let guidance = request.guidance[usize::from(used[step] == "transformer_2")];
+        for (step, expert) in used.iter().enumerate() {
+            let guidance = request.guidance[usize::from(expert == "transformer_2")];
             let away = fixture.tensor::<5>(&format!("step.{step}.uncond"));
             let towards = fixture.tensor::<5>(&format!("step.{step}.cond"));
             latents = stepper.step(away.clone() + (towards - away) * guidance, latents);

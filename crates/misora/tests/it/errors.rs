@@ -45,9 +45,9 @@ fn missing_and_damaged_weights_are_named() {
     let generate = |folder: &str| desk.fail(1, &["generate", "a boat", "--model", folder, "-o", "x.mp4"]);
     let message = desk.fail(2, &["generate", "a boat", "--model", "nothing", "-o", "x.mp4"]);
     assert!(message.contains("neither a model folder"), "{message}");
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/paper-1-nano");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/paper-1");
     let copy = desk.path("model");
-    for part in ["tokenizer", "text_encoder", "transformer", "vae"] {
+    for part in ["tokenizer", "text_encoder", "transformer", "vae", "scheduler"] {
         std::fs::create_dir_all(copy.join(part)).unwrap();
         for file in std::fs::read_dir(shipped.join(part)).unwrap() {
             let file = file.unwrap();

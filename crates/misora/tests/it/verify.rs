@@ -13,7 +13,7 @@ fn a_fresh_clip_is_untouched_and_says_how_it_was_made() {
     let told: Value = serde_json::from_str(&desk.succeed(&["verify", "boat.mp4", "--json"])).unwrap();
     assert_eq!(told["state"], "untouched");
     assert_eq!(told["generated"], true);
-    assert_eq!(told["model"]["name"], "paper-1-nano");
+    assert_eq!(told["model"]["name"], "paper-1");
     assert_eq!(told["recipe"]["prompt"], "a red boat sails right on the sea at dusk");
     assert_eq!(told["recipe"]["seed"], 1);
     assert_eq!(told["visible_mark"], true);

@@ -14,6 +14,7 @@ pub use limit::{POSTING_HOURS, Posting, PostingLimit, posting_hour, posting_wait
 pub use notice::{
     ConversationFacts, MAX_REQUEST_MESSAGES, MessageDelivery, NoticeKind, NoticeTopic, NoticeWays, message_delivery,
 };
+pub(crate) use post::words as wording;
 pub use post::{
     Act, LinkToken, ParseLinkTokenError, PostAddress, PostFacts, PostState, PromptVisibility, Relation, Switches,
     Viewer, Visibility, Way, may, sees, sees_prompt,

@@ -80,7 +80,8 @@ fn clean(text: &str, lines: bool, max: usize) -> Result<String, TextRefusal> {
             if marks > MAX_MARKS {
                 continue;
             }
-        } else {
+        } else if !is_deceptive(character) {
+            // What goes parts no marks.
             marks = 0;
         }
         if character == '\n' && lines {

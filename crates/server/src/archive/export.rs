@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use platform::{ExportId, IdentityId, Timestamp, hex};
+use platform::{ExportId, IdentityId, Timestamp, VideoId, hex};
 use sha2::{Digest, Sha256};
 use store::{ARCHIVE_CLASSES, ArchiveRow, ArchiveTable, Export, ExportPart, ExportState, NewExport, StoreError};
 
@@ -165,7 +165,7 @@ impl Archivist {
     async fn keep(&self, export: &Export, path: String, text: String, items: Option<u64>) -> Result<(), StoreError> {
         let bytes = Bytes::from(text);
         let measured = Some((bytes.len() as u64, crc32fast::hash(&bytes), hex(&Sha256::digest(&bytes))));
-        let key = self.objects.put_archive_part(export.id, bytes).await?;
+        let key = self.objects.put_archive_part(export, bytes).await?;
         self.store.add_export_parts(export, &[ExportPart { path, key, items, measured }], self.lease()).await
     }
 
@@ -178,6 +178,7 @@ impl Archivist {
         let mut parts = Vec::new();
         for row in rows {
             let is_new = export.since.is_none_or(|since| row.made_at().is_none_or(|at| at >= since));
+            let is_new = is_new && self.may_leave(export, row).await?;
             for key in row.objects().filter(|_| is_new) {
                 let path = media_path(key.as_str());
                 if !known.contains(&path) {
@@ -191,6 +192,17 @@ impl Archivist {
         self.store.add_export_parts(export, &parts, self.lease()).await
     }
 
+    /// Whether everyone who appears in a clip lets its maker have it: of others the row is told and the film is left out.
+    async fn may_leave(&self, export: &Export, row: &ArchiveRow) -> Result<bool, StoreError> {
+        let video = match row.table.object {
+            "video" => row.id(),
+            "post" => row.value("video").id(),
+            _ => None,
+        };
+        let Some(video) = video.map(VideoId::from_bytes) else { return Ok(true) };
+        Ok(self.store.likenesses_stand(video, export.identity, self.now()).await?.is_ok())
+    }
+
     /// Copies media and measures them, one after the other.
     async fn copy_media(&self, export: &Export) -> Result<(), StoreError> {
         loop {
@@ -199,7 +211,7 @@ impl Archivist {
                 return self.store.set_export_state(export, ExportState::Sealing, self.lease()).await;
             }
             for part in pending {
-                let part = match self.objects.copy_for_archive(export.id, &part.key).await {
+                let part = match self.objects.copy_for_archive(export, &part.key).await {
                     Ok(key) => {
                         let measured = Some(self.measure(export, &key).await?);
                         ExportPart { key, measured, ..part }

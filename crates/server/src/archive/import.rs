@@ -1,7 +1,7 @@
 //! An archive comes back: checked whole before anything is written, then put back row by row. Doing it again changes nothing, so whoever
 //! takes it up after a crash begins from the front.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use platform::{FileId, IdentityId, LinkToken, PostId, ProjectId, Service, VideoId, hex, moderate};
+use platform::policy::{RightsUse, Stage};
+use platform::{FileId, IdentityId, LinkToken, PostId, ProjectId, Service, Timestamp, VideoId, hex};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use store::{
@@ -17,7 +18,6 @@ use store::{
     RowToRestore, StoreError, Subject,
 };
 use time::OffsetDateTime;
-use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
@@ -28,7 +28,7 @@ use crate::archive::manifest::{FORMAT, Manifest, PATH, VERSION};
 use crate::archive::media::{MAX_VIDEO_BYTES, Signing};
 use crate::archive::outbox::OUTBOX;
 use crate::archive::rows::{read_line, read_moment};
-use crate::archive::zip::{ZipArchive, ZipError, ZipLimits};
+use crate::archive::zip::{EntryReader, ZipArchive, ZipError, ZipLimits};
 use crate::http::creation::REFERENCE_PURPOSE;
 use crate::http::upload::media_type;
 
@@ -159,6 +159,8 @@ enum Checked {
 /// Whoever brings something, and what they may.
 struct Arriving {
     identity: IdentityId,
+    /// When it began: what is erased after that is refused what is still under way.
+    began: Timestamp,
     restoring: Restoring,
     signing: Signing,
     counted: BTreeMap<&'static str, (Restored, u64)>,
@@ -234,15 +236,20 @@ impl Archivist {
     async fn arriving(&self, identity: IdentityId, was: IdentityId) -> Result<Arriving, ImportError> {
         let now = self.now();
         let home = self.store.home_project(identity).await?;
-        let mut restoring = Restoring::new(identity, was, home, &self.tier, now);
-        for service in [Service::Video, Service::Social, Service::Api] {
-            if let Ok(member) = self.store.membership(identity, service).await?.at(now).active() {
-                restoring.allow(member);
-            }
-        }
+        let restoring = Restoring::new(identity, was, home, &self.tier, now);
         let when = OffsetDateTime::from_unix_timestamp(now.seconds()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         let signing = Signing { key: self.key.clone(), when };
-        Ok(Arriving { identity, restoring, signing, counted: BTreeMap::new() })
+        Ok(Arriving { identity, began: now, restoring, signing, counted: BTreeMap::new() })
+    }
+
+    /// Lets come back what the person may have now: an archive takes its time, and they may leave a service meanwhile.
+    async fn ask_memberships(&self, arriving: &mut Arriving) -> Result<(), ImportError> {
+        let mut members = Vec::new();
+        for service in [Service::Video, Service::Social, Service::Api] {
+            members.extend(self.store.membership(arriving.identity, service).await?.at(self.now()).active());
+        }
+        arriving.restoring.allow_only(members);
+        Ok(())
     }
 
     /// The project that takes what has none of its own here.
@@ -275,21 +282,25 @@ impl Archivist {
     ) -> Result<ImportReport, ImportError> {
         let was = bundle.manifest.person.id.parse().map_err(|_| refused("the manifest names no person"))?;
         let mut arriving = self.arriving(identity, was).await?;
-        let (sender, mut batches) = mpsc::channel(2);
-        let reading = bundle.clone();
-        let reader = spawn_blocking(move || read_batches(reading, &sender));
-        while let Some((class, rows)) = batches.recv().await {
+        let mut batches = Batches::of(&bundle);
+        loop {
+            let reading = spawn_blocking(move || {
+                let next = batches.next();
+                (batches, next)
+            });
+            let next;
+            (batches, next) = reading.await.map_err(|_| io::Error::other("the archive's reader panicked"))?;
+            let Some((class, rows)) = next? else { return Ok(report(FORMAT, arriving.counted)) };
             if let Some(import) = import {
                 self.store.hold_import(import, self.now() + LEASE).await?;
             }
+            self.ask_memberships(&mut arriving).await?;
             // Projects come first; then what must belong to one.
             if matches!(class.owner, "video" | "api") {
                 self.find_home(&mut arriving).await?;
             }
             self.restore_batch(&mut arriving, &bundle, class, rows).await?;
         }
-        reader.await.map_err(|_| io::Error::other("the archive's reader panicked"))??;
-        Ok(report(FORMAT, arriving.counted))
     }
 
     async fn restore_batch(
@@ -317,11 +328,11 @@ impl Archivist {
                 }
                 // What was just written must not wait for a row.
                 if has_media {
-                    restored.add(&self.store.restore_rows(&mut arriving.restoring, class, &ready).await?);
+                    restored.add(&self.store.restore_rows(&mut arriving.restoring, class, &ready, self.now()).await?);
                     ready.clear();
                 }
             }
-            restored.add(&self.store.restore_rows(&mut arriving.restoring, class, &ready).await?);
+            restored.add(&self.store.restore_rows(&mut arriving.restoring, class, &ready, self.now()).await?);
         } else {
             restored.leave(LeftOut::NotMember, rows.len() as u64);
         }
@@ -340,7 +351,7 @@ impl Archivist {
     ) -> Result<Option<RowToRestore>, ImportError> {
         let id = row.id().unwrap_or_default();
         let (mut video, mut link_token) = (None, None);
-        let (identity, since) = (arriving.identity, self.clock.now());
+        let (identity, since) = (arriving.identity, arriving.began);
         let of = |service| Subject { identity, service, since };
         match row.table.object {
             "video" => {
@@ -375,7 +386,13 @@ impl Archivist {
                     set(&mut row, column, key);
                 }
                 // What would not be let out today is not let out by an archive.
-                if moderate(row.text("caption")).is_flagged() || moderate(row.text("prompt")).is_flagged() {
+                let rules = &self.judge;
+                let spoken_against = async |text: &str| {
+                    let judged = rules.text(Stage::Prompt, RightsUse::Prompts, text, self.now()).await;
+                    // Where nobody can be asked, nothing is let out.
+                    !judged.is_ok_and(|verdict| verdict.is_allowed())
+                };
+                if spoken_against(row.text("caption")).await || spoken_against(row.text("prompt")).await {
                     row.set("visibility", ArchiveValue::Text("only_me".into()));
                 }
                 (video, link_token) = (Some(stored), Some(LinkToken::new(self.random())));
@@ -461,12 +478,12 @@ impl Archivist {
         self.find_home(&mut arriving).await?;
         let class = ARCHIVE_CLASSES.iter().find(|class| class.name == "clips").ok_or_else(|| refused("no clips"))?;
         let (mut restored, mut unreadable) = (Restored::default(), 0);
-        if !arriving.restoring.allows(class) {
-            restored.leave(LeftOut::NotMember, clips.len() as u64);
-            arriving.counted.insert(class.name, (restored, 0));
-            return Ok(report(format, arriving.counted));
-        }
         for clip in clips {
+            self.ask_memberships(&mut arriving).await?;
+            if !arriving.restoring.allows(class) {
+                restored.leave(LeftOut::NotMember, 1);
+                continue;
+            }
             if let Some(import) = import {
                 self.store.hold_import(import, self.now() + LEASE).await?;
             }
@@ -483,7 +500,7 @@ impl Archivist {
             }
             let [mut row] = rows;
             let id = VideoId::from_bytes(row.id().unwrap_or_default());
-            let subject = Subject { identity: arriving.identity, service: Service::Video, since: self.clock.now() };
+            let subject = Subject { identity: arriving.identity, service: Service::Video, since: arriving.began };
             let video = self.objects.put_video(subject, id, 0, made.video).await?;
             set(&mut row, "video_key", Some(video.key().clone()));
             let thumbnail = match made.thumbnail {
@@ -492,7 +509,7 @@ impl Archivist {
             };
             set(&mut row, "thumbnail_key", thumbnail);
             let row = RowToRestore { row, video: Some(video), link_token: None };
-            restored.add(&self.store.restore_rows(&mut arriving.restoring, class, &[row]).await?);
+            restored.add(&self.store.restore_rows(&mut arriving.restoring, class, &[row], self.now()).await?);
         }
         restored.leave(LeftOut::Contradictory, unreadable);
         arriving.counted.insert(class.name, (restored, 0));
@@ -673,27 +690,51 @@ fn next_line(lines: &mut impl BufRead, path: &str) -> Result<Option<String>, Imp
 
 type Batch = (&'static ArchiveClass, Vec<ArchiveRow>);
 
-/// Reads the rows of an archive that was checked, class by class, as the classes' own order has it.
-fn read_batches(mut bundle: Bundle, batches: &mpsc::Sender<Batch>) -> Result<(), ImportError> {
-    let Some(zip) = bundle.archives.last_mut() else { return Ok(()) };
-    for class in ARCHIVE_CLASSES {
-        let listed = bundle.manifest.classes.iter().find(|listed| listed.name == class.name);
-        for path in listed.into_iter().flat_map(|listed| &listed.files) {
-            let Some(at) = zip.find(path).filter(|_| class_of(path) == Some(class.name)) else { continue };
-            let mut lines = BufReader::new(zip.read(at).map_err(told)?);
-            let mut rows = Vec::new();
-            while let Some(line) = next_line(&mut lines, path)? {
-                rows.push(read_line(class, &line).map_err(|error| refused(format!("{path}: {error}")))?);
-                if rows.len() == AT_ONCE && batches.blocking_send((class, std::mem::take(&mut rows))).is_err() {
-                    return Ok(());
-                }
+/// The rows of an archive that was checked, class by class, as the classes' own order has it. They are read when they are asked for: a
+/// thread that read ahead would wait for rows to be written, and what writes them waits for threads.
+struct Batches {
+    zip: Option<ZipArchive<SharedFile>>,
+    /// Files that follow, each with its class and its place.
+    files: VecDeque<(&'static ArchiveClass, String, usize)>,
+    open: Option<(&'static ArchiveClass, String, BufReader<EntryReader<SharedFile>>)>,
+}
+
+impl Batches {
+    fn of(bundle: &Bundle) -> Self {
+        let zip = bundle.archives.last().cloned();
+        let mut files = VecDeque::new();
+        for class in ARCHIVE_CLASSES {
+            let listed = bundle.manifest.classes.iter().find(|listed| listed.name == class.name);
+            for path in listed.into_iter().flat_map(|listed| &listed.files) {
+                let at = zip.as_ref().and_then(|zip| zip.find(path)).filter(|_| class_of(path) == Some(class.name));
+                files.extend(at.map(|at| (class, path.clone(), at)));
             }
-            if !rows.is_empty() && batches.blocking_send((class, rows)).is_err() {
-                return Ok(());
+        }
+        Self { zip, files, open: None }
+    }
+
+    /// Some rows of one class; nothing after the last.
+    fn next(&mut self) -> Result<Option<Batch>, ImportError> {
+        loop {
+            let Some((class, path, lines)) = &mut self.open else {
+                let (Some(zip), Some((class, path, at))) = (&self.zip, self.files.pop_front()) else { return Ok(None) };
+                let lines = BufReader::new(zip.clone().into_reader(at).map_err(told)?);
+                self.open = Some((class, path, lines));
+                continue;
+            };
+            let (class, mut rows) = (*class, Vec::new());
+            while rows.len() < AT_ONCE {
+                let Some(line) = next_line(lines, path)? else {
+                    self.open = None;
+                    break;
+                };
+                rows.push(read_line(class, &line).map_err(|error| refused(format!("{path}: {error}")))?);
+            }
+            if !rows.is_empty() {
+                return Ok(Some((class, rows)));
             }
         }
     }
-    Ok(())
 }
 
 /// Reads, and says the hash of what was read.

@@ -27,13 +27,14 @@ use store::{ByteRange, Export, ObjectBytes, ObjectKey, Objects, Store, StoreErro
 use crate::app::{Entropy, Outbound};
 use crate::archive::zip::{FileToWrite, Layout, Piece};
 use crate::clock::Clock;
+use crate::policy::{Judge, ModerationPlace};
 
 pub use import::{ClassReport, ImportError, ImportReport, LeftOutReport};
 pub use runner::{run, work};
 pub use standing::{BucketSecret, FOLDER, S3, send_due};
 
 /// Whose classes of data an archive may have: the account itself, and each service that keeps something.
-pub const OWNERS: [&str; 4] = ["account", "video", "social", "api"];
+pub const OWNERS: [&str; 5] = ["account", "video", "social", "likeness", "api"];
 
 /// Makes archives and brings them back, over the rows and objects of an installation. Cheap to clone.
 #[derive(Clone)]
@@ -50,6 +51,7 @@ pub struct Archivist {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) outbound: Arc<dyn Outbound>,
+    pub(crate) judge: Judge,
 }
 
 /// What an [`Archivist`] needs to know of an installation, beside its rows and objects.
@@ -68,13 +70,16 @@ pub struct ArchivistParts {
     pub entropy: Arc<dyn Entropy>,
     /// Speaks to the outside.
     pub outbound: Arc<dyn Outbound>,
+    /// The moderation service that is asked of what comes in.
+    pub moderation: Option<ModerationPlace>,
 }
 
 impl Archivist {
     /// An archivist of these rows and objects.
     pub fn new(store: Store, objects: Objects, parts: ArchivistParts) -> Self {
-        let ArchivistParts { instance, tier, visible_mark, key, clock, entropy, outbound } = parts;
-        Self { store, objects, instance, tier, visible_mark, key, clock, entropy, outbound }
+        let ArchivistParts { instance, tier, visible_mark, key, clock, entropy, outbound, moderation } = parts;
+        let judge = Judge::new(store.clone(), moderation);
+        Self { store, objects, instance, tier, visible_mark, key, clock, entropy, outbound, judge }
     }
 
     pub(crate) fn now(&self) -> Timestamp {

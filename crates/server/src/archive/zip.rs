@@ -5,7 +5,7 @@
 //! before memory is taken for it.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Take};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -339,27 +339,15 @@ impl<R: Read + Seek> ZipArchive<R> {
     }
 
     /// Reads a file. Whoever reads it to its end learns whether it is whole.
-    pub(crate) fn read(&mut self, at: usize) -> Result<EntryReader<'_>, ZipError> {
+    pub(crate) fn read(&mut self, at: usize) -> Result<EntryReader<&mut R>, ZipError> {
         let entry = self.entries.get(at).ok_or(ZipError::Damaged("a file is missing"))?;
-        self.file.seek(SeekFrom::Start(entry.offset))?;
-        let mut header = [0; LOCAL_BYTES as usize];
-        self.file.read_exact(&mut header)?;
-        let mut fields = &header[..];
-        let signature = take32(&mut fields)?;
-        let (_version, flags, method) = (take16(&mut fields)?, take16(&mut fields)?, take16(&mut fields)?);
-        // Times, sizes and the checksum are those of the directory.
-        fields = &fields[16..];
-        let (name, extra) = (take16(&mut fields)?, take16(&mut fields)?);
-        let mut path = vec![0; usize::from(name)];
-        self.file.read_exact(&mut path)?;
-        if signature != LOCAL || method != entry.method || flags & ENCRYPTED != 0 || path != entry.path.as_bytes() {
-            return Err(ZipError::Damaged("a file is not what the directory says"));
-        }
-        self.file.seek(SeekFrom::Current(i64::from(extra)))?;
-        let packed = Read::by_ref(&mut self.file).take(entry.packed_bytes);
-        let plain: Box<dyn Read + '_> =
-            if entry.method == DEFLATED { Box::new(DeflateDecoder::new(packed)) } else { Box::new(packed) };
-        Ok(EntryReader { plain, left: entry.size_bytes, expected: entry.crc32, seen: crc32fast::Hasher::new() })
+        EntryReader::begin(&mut self.file, entry)
+    }
+
+    /// The same for whoever keeps the reader longer than the archive.
+    pub(crate) fn into_reader(self, at: usize) -> Result<EntryReader<R>, ZipError> {
+        let entry = self.entries.get(at).ok_or(ZipError::Damaged("a file is missing"))?;
+        EntryReader::begin(self.file, entry)
     }
 
     /// A whole file, of at most so many bytes.
@@ -517,14 +505,55 @@ fn take64(rest: &mut &[u8]) -> Result<u64, ZipError> {
 }
 
 /// A file as it is read: exactly as long as the directory says, with its checksum, or an error.
-pub(crate) struct EntryReader<'a> {
-    plain: Box<dyn Read + 'a>,
+pub(crate) struct EntryReader<R> {
+    plain: Plain<R>,
     left: u64,
     expected: u32,
     seen: crc32fast::Hasher,
 }
 
-impl Read for EntryReader<'_> {
+/// A file's bytes, unpacked.
+enum Plain<R> {
+    Stored(Take<R>),
+    Deflated(DeflateDecoder<Take<R>>),
+}
+
+impl<R: Read> Read for Plain<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Stored(plain) => plain.read(buffer),
+            Self::Deflated(plain) => plain.read(buffer),
+        }
+    }
+}
+
+impl<R: Read + Seek> EntryReader<R> {
+    fn begin(mut file: R, entry: &ZipEntry) -> Result<Self, ZipError> {
+        file.seek(SeekFrom::Start(entry.offset))?;
+        let mut header = [0; LOCAL_BYTES as usize];
+        file.read_exact(&mut header)?;
+        let mut fields = &header[..];
+        let signature = take32(&mut fields)?;
+        let (_version, flags, method) = (take16(&mut fields)?, take16(&mut fields)?, take16(&mut fields)?);
+        // Times, sizes and the checksum are those of the directory.
+        fields = &fields[16..];
+        let (name, extra) = (take16(&mut fields)?, take16(&mut fields)?);
+        let mut path = vec![0; usize::from(name)];
+        file.read_exact(&mut path)?;
+        if signature != LOCAL || method != entry.method || flags & ENCRYPTED != 0 || path != entry.path.as_bytes() {
+            return Err(ZipError::Damaged("a file is not what the directory says"));
+        }
+        file.seek(SeekFrom::Current(i64::from(extra)))?;
+        let packed = file.take(entry.packed_bytes);
+        let plain = match entry.method {
+            DEFLATED => Plain::Deflated(DeflateDecoder::new(packed)),
+            _ => Plain::Stored(packed),
+        };
+        Ok(Self { plain, left: entry.size_bytes, expected: entry.crc32, seen: crc32fast::Hasher::new() })
+    }
+}
+
+impl<R: Read> Read for EntryReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);

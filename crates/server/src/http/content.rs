@@ -5,7 +5,7 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use platform::{GenerationState, Service, VideoId};
+use platform::{GenerationState, IdentityId, Service, VideoId};
 use store::{ByteRange, Generation, LinkSignature, ObjectBytes, ObjectKey, StoreError};
 
 use crate::app::App;
@@ -114,6 +114,7 @@ pub(crate) async fn send(
     variant: Variant,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
+    let people = likenesses_stand(app, generation.id, generation.identity).await?;
     let published = match (&generation.video, generation.state) {
         (Some(published), _) => published,
         (None, GenerationState::Completed) => return Err(ApiError::state("This video has expired.")),
@@ -131,7 +132,22 @@ pub(crate) async fn send(
     };
     let key = key.ok_or_else(|| ApiError::not_found("content"))?;
     let name = format!("{}.{ending}", generation.id);
-    send_object(app, key, kind, &name, headers).await
+    let mut response = send_object(app, key, kind, &name, headers).await?;
+    if people > 0 {
+        not_kept(&mut response);
+    }
+    Ok(response)
+}
+
+/// How many people appear in a clip by their likeness, if all of them let its maker show it at this moment. What cannot be asked is a refusal.
+pub(crate) async fn likenesses_stand(app: &App, video: VideoId, maker: IdentityId) -> Result<usize, ApiError> {
+    let stands = app.store.likenesses_stand(video, maker, app.now()).await?;
+    stands.map_err(|refusal| ApiError::likeness(refusal.as_str(), format!("{refusal}.")))
+}
+
+/// Nobody keeps bytes in which someone appears who may withdraw: each time it is asked anew.
+pub(crate) fn not_kept(response: &mut Response) {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
 }
 
 /// Answers with an object's bytes. Objects never change, and their names hold the hash that is their `ETag`.

@@ -1,9 +1,12 @@
 //! From the fields of a request to accepted generations: read, decide, keep what was uploaded, accept.
 
 use bytes::Bytes;
+use platform::likeness::mentions;
+use platform::policy::{Category, RightsUse, Stage, Verdict};
 use platform::{
-    ActiveMembership, CharacterId, Credits, FileId, Fingerprint, GenerationKind, IdempotencyKey, ModelName, Offer,
-    Parameters, ProjectId, Seconds, Service, Size, VideoId, Words, moderate,
+    ActiveMembership, CharacterId, Credits, DecidedItem, DecidedKind, DecidedRule, DecisionEffect, DecisionId,
+    DecisionRecord, DecisionScope, FileId, Fingerprint, GenerationKind, Handle, IdempotencyKey, IdentityId, LikenessId,
+    ModelName, Offer, Parameters, ProjectId, RefusalCode, Seconds, Service, Size, UseId, VideoId, Words,
 };
 use store::{Accept, Accepted, BatchLine, File, Generation, Idempotency, NewGeneration, Subject};
 
@@ -72,6 +75,8 @@ pub(crate) struct Creation {
     pub(crate) price: Credits,
     /// Kept for this request alone; deleted again if it is not accepted.
     pub(crate) kept: Option<FileId>,
+    /// Whose likenesses are named, in the prompt or beside it.
+    pub(crate) likenesses: Vec<LikenessId>,
 }
 
 /// Takes a line of a batch, as `POST /v1/videos` takes a body. The error is the object under `error`, as JSON.
@@ -101,8 +106,20 @@ pub async fn batch_creation(
 /// Reads what `POST /v1/videos` asks for. A first frame is kept as a file by then.
 pub(crate) async fn read_creation(app: &App, project: ProjectId, form: &Form) -> Result<Creation, ApiError> {
     let (parameters, offer) = read_parameters(app, form)?;
-    refuse_blocked(parameters.prompt.as_str())?;
-    let characters = read_characters(app, project, form).await?;
+    let owner = app.store.project(project).await?.owner;
+    let mut named = mentioned(app, owner, parameters.prompt.as_str()).await?;
+    if let Err(error) = refuse_prompt(app, project, parameters.prompt.as_str()).await {
+        if error.code() == Some(RefusalCode::ModerationBlocked.as_str()) {
+            note_blocked(app, owner, &named.likenesses, parameters.prompt.as_str(), &error).await?;
+        }
+        return Err(error);
+    }
+    read_characters(app, owner, form, &mut named).await?;
+    let Named { characters, likenesses } = named;
+    if characters.len() + likenesses.len() > GenerationKind::MAX_CHARACTERS {
+        let message = format!("At most {} characters can be in a clip.", GenerationKind::MAX_CHARACTERS);
+        return Err(ApiError::invalid("characters", message));
+    }
     let (first_frame, kept) = match read_reference(app, project, form, parameters.size).await? {
         Some(Reference::File(id)) => (Some(id), None),
         Some(Reference::Picture(png)) => {
@@ -114,7 +131,7 @@ pub(crate) async fn read_creation(app: &App, project: ProjectId, form: &Form) ->
     let price = offer.rate.quote(parameters.size, parameters.seconds);
     let total_seconds = parameters.seconds;
     let kind = GenerationKind::Create { first_frame, characters };
-    Ok(Creation { parameters, kind, model: offer.name, total_seconds, price, kept })
+    Ok(Creation { parameters, kind, model: offer.name, total_seconds, price, kept, likenesses })
 }
 
 /// The parameters of a creation, aliases of other servers understood.
@@ -195,24 +212,180 @@ fn read_size(form: &Form, offer: &Offer) -> Result<Option<String>, ApiError> {
     }
 }
 
-/// Refuses what the policy stops, and says by which rules.
-pub(crate) fn refuse_blocked(prompt: &str) -> Result<(), ApiError> {
-    let moderation = moderate(prompt);
-    if !moderation.is_flagged() {
-        return Ok(());
-    }
-    let mut rules: Vec<_> =
-        moderation.hits().iter().map(|hit| format!("{} ({})", hit.category.as_str(), hit.rule)).collect();
-    rules.sort();
-    rules.dedup();
-    let message =
-        format!("Your request was blocked by our moderation system: {}. Nothing was charged.", rules.join(", "));
-    Err(platform::Refusal::new(platform::RefusalCode::ModerationBlocked, Some("prompt"), message).into())
+/// What the policy has against what someone wants to say or see, if anything. An appeal that was right lets the same words pass.
+async fn stopped(app: &App, subject: IdentityId, kind: DecidedKind, text: &str) -> Result<Option<Verdict>, ApiError> {
+    let verdict = app.judge.text(Stage::Prompt, RightsUse::Prompts, text, app.now()).await?;
+    let stops =
+        !verdict.is_allowed() && !app.store.refusal_was_wrong(subject, DecidedItem::of_words(kind, text)).await?;
+    Ok(stops.then_some(verdict))
 }
 
-/// `characters` as `[{"id"}]` or ids, or `character_ids`.
-async fn read_characters(app: &App, project: ProjectId, form: &Form) -> Result<Vec<CharacterId>, ApiError> {
-    let Some((name, field)) = form.first(&["characters", "character_ids"]) else { return Ok(Vec::new()) };
+/// Refuses what the policy stops, says by which rules, and records that with its reasons.
+pub(crate) async fn refuse_blocked(
+    app: &App,
+    subject: IdentityId,
+    kind: DecidedKind,
+    text: &str,
+) -> Result<(), ApiError> {
+    match stopped(app, subject, kind, text).await? {
+        Some(verdict) => refuse(app, subject, DecidedItem::of_words(kind, text), text, verdict).await,
+        None => Ok(()),
+    }
+}
+
+/// Records a refusal with its reasons, and says them. `evidence` is what its person sent.
+async fn refuse(
+    app: &App,
+    subject: IdentityId,
+    item: DecidedItem,
+    evidence: &str,
+    verdict: Verdict,
+) -> Result<(), ApiError> {
+    let now = app.now();
+    let Some(finding) = verdict.first() else { return Ok(()) };
+    let decision = DecisionRecord {
+        id: DecisionId::new(now, app.random()),
+        subject,
+        scope: DecisionScope::Item,
+        service: Some(if item.kind == DecidedKind::Prompt { Service::Video } else { Service::Social }),
+        effect: DecisionEffect::Refuse,
+        item,
+        ground: finding.category.map_or(finding.subject.as_str(), Category::as_str).to_owned(),
+        rule: DecidedRule { id: finding.rule.clone(), version: finding.version.to_string() },
+        facts: finding.text.en.clone(),
+        evidence: evidence.to_owned(),
+        unlawful: false,
+        automated_detection: true,
+        author: None,
+        second: None,
+        strikes: 0,
+        decided_at: now,
+        ends_at: None,
+    };
+    app.store.decide(&decision).await?;
+    Err(blocked(verdict).contested_at(format!("{}/account/decisions/{}", app.settings.base_url, decision.id)))
+}
+
+/// The same for a prompt that a project sends.
+pub(crate) async fn refuse_prompt(app: &App, project: ProjectId, prompt: &str) -> Result<(), ApiError> {
+    let owner = app.store.project(project).await?.owner;
+    refuse_blocked(app, owner, DecidedKind::Prompt, prompt).await
+}
+
+/// Refuses what is written of a picture or clip that someone brings.
+pub(crate) async fn refuse_reference(app: &App, project: ProjectId, text: &str) -> Result<(), ApiError> {
+    let verdict = app.judge.text(Stage::Image, RightsUse::References, text, app.now()).await?;
+    refuse_of(app, project, DecidedItem::of_words(DecidedKind::Prompt, text), text, verdict).await
+}
+
+/// Refuses a remix of what a holder of rights lets nobody remix, by the words that it was made from.
+pub(crate) async fn refuse_remix(app: &App, project: ProjectId, text: &str) -> Result<(), ApiError> {
+    let verdict = app.judge.text(Stage::Prompt, RightsUse::Remixes, text, app.now()).await?;
+    // What the rules say of it was said when it was made. The words may be someone else's, so they are no evidence.
+    let item = DecidedItem::of_words(DecidedKind::Prompt, text);
+    refuse_of(app, project, item, "", verdict.of_rights()).await
+}
+
+/// Refuses a picture that the owner's moderation service speaks against.
+async fn refuse_picture(app: &App, project: ProjectId, png: &Bytes) -> Result<(), ApiError> {
+    let verdict = app.judge.picture(png.clone()).await?;
+    let refused = refuse_of(app, project, DecidedItem::unnamed(DecidedKind::Prompt), "", verdict).await;
+    refused.map_err(|error| error.about(REFERENCE))
+}
+
+async fn refuse_of(
+    app: &App,
+    project: ProjectId,
+    item: DecidedItem,
+    evidence: &str,
+    verdict: Verdict,
+) -> Result<(), ApiError> {
+    if verdict.is_allowed() {
+        return Ok(());
+    }
+    let owner = app.store.project(project).await?.owner;
+    if item.id.is_some() && app.store.refusal_was_wrong(owner, item).await? {
+        return Ok(());
+    }
+    refuse(app, owner, item, evidence, verdict).await
+}
+
+/// Says of a prompt that nothing is made of yet whether it would be refused. Nothing is recorded.
+pub(crate) async fn would_refuse(app: &App, owner: IdentityId, prompt: &str) -> Result<(), ApiError> {
+    stopped(app, owner, DecidedKind::Prompt, prompt).await?.map_or(Ok(()), |verdict| Err(blocked(verdict)))
+}
+
+/// What a request is answered that the policy stops: each rule with what it says, and what to change.
+pub(crate) fn blocked(verdict: Verdict) -> ApiError {
+    let rules: Vec<_> = verdict
+        .findings()
+        .iter()
+        .map(|finding| format!("{} ({}, version {})", finding.subject.as_str(), finding.rule, finding.version))
+        .collect();
+    let said = verdict.first().map_or(String::new(), |finding| format!("{} {} ", finding.text.en, finding.advice.en));
+    let rules = rules.join(", ");
+    let message = format!("Your request was blocked by our moderation system: {rules}. {said}Nothing was charged.");
+    let refusal = platform::Refusal::new(RefusalCode::ModerationBlocked, Some("prompt"), message);
+    ApiError::from(refusal).by(verdict)
+}
+
+/// Who appears in a clip.
+#[derive(Debug, Default)]
+pub(crate) struct Named {
+    pub(crate) characters: Vec<CharacterId>,
+    pub(crate) likenesses: Vec<LikenessId>,
+}
+
+/// Those whom a prompt names: people who enrolled, and characters that `maker` may use. Any other `@word` is a word.
+pub(crate) async fn mentioned(app: &App, maker: IdentityId, prompt: &str) -> Result<Named, ApiError> {
+    let mut named = Named::default();
+    for handle in mentions(prompt) {
+        name(app, maker, &handle, &mut named).await?;
+    }
+    Ok(named)
+}
+
+/// Adds who has this handle; says whether anybody has.
+async fn name(app: &App, maker: IdentityId, handle: &Handle, named: &mut Named) -> Result<bool, ApiError> {
+    if let Some(likeness) = app.store.likeness_named(handle).await? {
+        if !named.likenesses.contains(&likeness.id) {
+            named.likenesses.push(likeness.id);
+        }
+        return Ok(true);
+    }
+    match app.store.character_named(maker, handle).await {
+        Ok(character) => {
+            if !named.characters.contains(&character.id) {
+                named.characters.push(character.id);
+            }
+            Ok(true)
+        }
+        Err(store::StoreError::NotFound(_)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Tells people who are named in a prompt that the policy stopped it, if whoever wrote it may use them at all.
+pub(crate) async fn note_blocked(
+    app: &App,
+    maker: IdentityId,
+    likenesses: &[LikenessId],
+    prompt: &str,
+    error: &ApiError,
+) -> Result<(), ApiError> {
+    let now = app.now();
+    for likeness in likenesses {
+        if app.store.likeness_permission(maker, *likeness, now).await?.is_ok() {
+            let id = UseId::new(now, app.random());
+            app.store.note_blocked_use(id, (*likeness, maker), prompt, error.message(), now).await?;
+        }
+    }
+    Ok(())
+}
+
+/// `characters` as `[{"id"}]` or ids, or `character_ids`. An id may be the handle of a person or a character: `@mika`.
+async fn read_characters(app: &App, maker: IdentityId, form: &Form, named: &mut Named) -> Result<(), ApiError> {
+    let Some((field_name, field)) = form.first(&["characters", "character_ids"]) else { return Ok(()) };
     let entries = match field.unfolded() {
         Field::List(entries) => entries,
         one => vec![one],
@@ -221,22 +394,28 @@ async fn read_characters(app: &App, project: ProjectId, form: &Form) -> Result<V
         let message = format!("At most {} characters can be in a clip.", GenerationKind::MAX_CHARACTERS);
         return Err(ApiError::invalid("characters", message));
     }
-    let mut characters = Vec::new();
     for entry in &entries {
         let text = match entry.unfolded() {
             Field::Text(id) => id,
             Field::Object(object) => object.needed_text("id").map_err(|error| error.about("characters"))?.to_owned(),
-            _ => return Err(ApiError::wrong_type(name, "a list of {\"id\"} objects")),
+            _ => return Err(ApiError::wrong_type(field_name, "a list of {\"id\"} objects")),
         };
         let unknown = || ApiError::invalid("characters", format!("There is no character {:?}.", shown(&text)));
+        if text.starts_with('@') {
+            let handle = Handle::read(&text).map_err(|_| unknown())?;
+            if !name(app, maker, &handle, named).await? {
+                return Err(unknown());
+            }
+            continue;
+        }
         let id: CharacterId = text.parse().map_err(|_| unknown())?;
-        app.store.character(project, id).await.map_err(|error| match error {
+        app.store.usable_character(maker, id).await.map_err(|error| match error {
             store::StoreError::NotFound(_) => unknown(),
             error => error.into(),
         })?;
-        characters.push(id);
+        named.characters.push(id);
     }
-    Ok(characters)
+    Ok(())
 }
 
 /// A caller's text, short enough for a message.
@@ -282,6 +461,7 @@ async fn read_reference(app: &App, project: ProjectId, form: &Form, size: Size) 
     };
     let picture = clean_picture(bytes, REFERENCE).await?;
     fits(picture.size, size)?;
+    refuse_picture(app, project, &picture.png).await?;
     Ok(Some(Reference::Picture(picture.png)))
 }
 
@@ -294,6 +474,7 @@ async fn uploaded_reference(app: &App, project: ProjectId, id: &str, size: Size)
     let bytes = app.objects.get_all(&file.key).await?;
     let picture = clean_picture(bytes, REFERENCE).await?;
     fits(picture.size, size)?;
+    refuse_picture(app, project, &picture.png).await?;
     Ok(Reference::File(file.id))
 }
 
@@ -368,6 +549,7 @@ pub(crate) async fn accept(
         generations: &generations,
         idempotency: idempotency.as_ref().map(|(key, fingerprint)| Idempotency { key, fingerprint: *fingerprint }),
         batch_line,
+        likenesses: &creation.likenesses,
     };
     let accepted = app.store.accept(member, &request, now).await;
     if let (Ok(Accepted::Repeated(_)) | Err(_), Some(file)) = (&accepted, creation.kept) {

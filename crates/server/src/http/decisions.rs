@@ -3,11 +3,10 @@
 use axum::Json;
 use axum::extract::State;
 use platform::{
-    Decision, DecisionError, DecisionId, DecisionScope, IdentityId, MembershipEvent, ProposedDecision, Service,
-    Timestamp,
+    DecidedItem, DecidedKind, DecidedRule, DecisionEffect, DecisionError, DecisionId, DecisionRecord, DecisionScope,
+    IdentityId, Service, Timestamp,
 };
 use serde::Serialize;
-use store::AuditEntry;
 use utoipa::ToSchema;
 
 use crate::app::App;
@@ -47,6 +46,12 @@ pub(crate) struct CreateDecision {
     scope: Option<String>,
     /// The rule it rests on.
     ground: String,
+    /// What happened, in plain words: the person reads it.
+    facts: Option<String>,
+    /// Whether it is against the law. Then it stands while an appeal is late.
+    unlawful: Option<bool>,
+    /// Strikes that come with it, 0 to 10; they are taken back if an appeal is right.
+    strikes: Option<u8>,
     /// Unix seconds at which it ends by itself; permanent if it is not said.
     ends_at: Option<i64>,
 }
@@ -69,6 +74,8 @@ pub(crate) struct ProposeDecision {
     identity: String,
     /// `child_safety`, `court_order`, `account_takeover` or `attack_on_the_installation`.
     ground: String,
+    /// What happened, in plain words: the person reads it.
+    facts: Option<String>,
     /// Unix seconds at which it ends by itself; permanent if it is not said.
     ends_at: Option<i64>,
 }
@@ -102,7 +109,7 @@ fn end(form: &Form, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
 }
 
 /// Why a decision is not taken.
-fn refused(error: DecisionError) -> ApiError {
+pub(crate) fn refused(error: DecisionError) -> ApiError {
     match error {
         DecisionError::NotModerator | DecisionError::NotAdministrator => {
             ApiError::forbidden("role_missing", format!("{error}."))
@@ -114,89 +121,103 @@ fn refused(error: DecisionError) -> ApiError {
 }
 
 /// The highest role that someone has anywhere.
-fn highest(person: &Person) -> platform::Role {
+pub(crate) fn highest(person: &Person) -> platform::Role {
     Service::ALL.into_iter().map(|service| person.role(service)).max().unwrap_or_default()
 }
 
-async fn propose_account_decision(
+/// The words of whoever decides, for whom it is about.
+fn facts(form: &Form) -> Result<String, ApiError> {
+    Ok(form.text("facts")?.unwrap_or_default().trim().to_owned())
+}
+
+pub(crate) async fn propose_account_decision(
     State(app): State<App>,
     person: Person,
     form: Form,
 ) -> Result<Json<Proposal>, ApiError> {
     let now = app.now();
-    let proposed = ProposedDecision {
+    let ground = form.needed_text("ground")?.to_owned();
+    let proposed = DecisionRecord {
         id: DecisionId::new(now, app.random()),
         subject: subject(&form)?,
-        ground: form.needed_text("ground")?.to_owned(),
-        proposed_by: person.identity(),
-        proposed_at: now,
+        scope: DecisionScope::Identity,
+        service: None,
+        effect: DecisionEffect::Suspend,
+        item: DecidedItem::unnamed(DecidedKind::Account),
+        rule: DecidedRule::of_house(&ground),
+        ground,
+        facts: facts(&form)?,
+        evidence: String::new(),
+        unlawful: true,
+        automated_detection: false,
+        author: Some(person.identity()),
+        second: None,
+        strikes: 0,
+        decided_at: now,
         ends_at: end(&form, now)?,
     };
-    proposed.check(highest(&person)).map_err(refused)?;
+    proposed.check_proposal(highest(&person)).map_err(refused)?;
     app.store.identity(proposed.subject).await?;
     app.store.propose_decision(&proposed).await?;
-    let (action, detail) = ("account.propose".to_owned(), format!("{}: {}", proposed.id, proposed.ground));
-    let (actor, subject) = (Some(person.identity()), proposed.subject.to_string());
-    app.store.record_audit(&AuditEntry { at: now, actor, action, subject, detail }).await?;
     let (id, object) = (proposed.id.to_string(), "account_decision");
     Ok(Json(Proposal { id, object, state: "proposed", services: Vec::new() }))
 }
 
-async fn confirm_account_decision(
+pub(crate) async fn confirm_account_decision(
     State(app): State<App>,
     person: Person,
     Id(id): Id<DecisionId>,
 ) -> Result<Json<Proposal>, ApiError> {
-    let now = app.now();
     let proposed = app.store.proposed_decision(id).await?;
     proposed.check_second(person.identity(), highest(&person)).map_err(refused)?;
-    let suspended = app.store.carry_out_proposal(id, now).await?;
+    let suspended = app.store.carry_out_proposal(id, person.identity(), app.now()).await?;
     app.keys.clear();
     let services: Vec<_> = suspended.into_iter().map(Service::as_str).collect();
-    let detail = format!("{id}: {}, proposed by {}: {}", proposed.ground, proposed.proposed_by, services.join(", "));
-    let (actor, subject) = (Some(person.identity()), proposed.subject.to_string());
-    let action = "account.suspend".to_owned();
-    app.store.record_audit(&AuditEntry { at: now, actor, action, subject, detail }).await?;
     Ok(Json(Proposal { id: id.to_string(), object: "account_decision", state: "carried_out", services }))
 }
 
-async fn create_decision(State(app): State<App>, person: Person, form: Form) -> Result<Json<ShownDecision>, ApiError> {
+pub(crate) async fn create_decision(
+    State(app): State<App>,
+    person: Person,
+    form: Form,
+) -> Result<Json<ShownDecision>, ApiError> {
     let now = app.now();
     let subject = subject(&form)?;
     let service = Service::from_word(form.needed_text("service")?)
         .ok_or_else(|| ApiError::invalid("service", "There is no such service."))?;
-    let event = match form.needed_text("event")? {
-        "restrict" => MembershipEvent::Restrict,
-        "suspend" => MembershipEvent::Suspend,
-        "restore" => MembershipEvent::Restore,
+    let effect = match form.needed_text("event")? {
+        "restrict" => DecisionEffect::Restrict,
+        "suspend" => DecisionEffect::Suspend,
+        "restore" => DecisionEffect::Restore,
         _ => return Err(ApiError::invalid("event", "An event is restrict, suspend or restore.")),
     };
     let scope = form.text("scope")?.unwrap_or("service");
     let scope = DecisionScope::ALL.into_iter().find(|known| known.as_str() == scope);
     let scope = scope.ok_or_else(|| ApiError::invalid("scope", "There is no such scope."))?;
-    let decision = Decision {
+    let ground = form.needed_text("ground")?.to_owned();
+    let strikes = form.whole("strikes", 0, 10)?.unwrap_or(0);
+    let decision = DecisionRecord {
         id: DecisionId::new(now, app.random()),
         subject,
-        service,
         scope,
-        ground: form.needed_text("ground")?.to_owned(),
-        author: person.identity(),
+        service: Some(service),
+        effect,
+        item: DecidedItem::unnamed(DecidedKind::Membership),
+        rule: DecidedRule::of_house(&ground),
+        ground,
+        facts: facts(&form)?,
+        evidence: String::new(),
+        unlawful: form.flag("unlawful")?.unwrap_or(false),
+        automated_detection: false,
+        author: Some(person.identity()),
+        second: None,
+        strikes: u32::try_from(strikes).unwrap_or(0),
         decided_at: now,
         ends_at: end(&form, now)?,
     };
     decision.check(person.role(service)).map_err(refused)?;
     app.store.identity(subject).await?;
-    app.store.change_membership_until(subject, service, event, decision.ends_at, now).await?;
-    app.store.record_decision(&decision).await?;
-    let action = format!("membership.{}", form.needed_text("event")?);
-    let entry = AuditEntry {
-        at: now,
-        actor: Some(person.identity()),
-        action,
-        subject: subject.to_string(),
-        detail: format!("{service}: {}", decision.ground),
-    };
-    app.store.record_audit(&entry).await?;
+    app.store.decide(&decision).await?;
     app.keys.clear();
     let membership = app.store.membership(subject, service).await?;
     Ok(Json(ShownDecision {

@@ -14,7 +14,9 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::app::App;
 use crate::http::auth::KeyCaller;
-use crate::http::creation::{Creation, REFERENCE_PURPOSE, keep_file, read_words, refuse_blocked, shown};
+use crate::http::creation::{
+    Creation, REFERENCE_PURPOSE, keep_file, mentioned, read_words, refuse_prompt, refuse_remix, shown,
+};
 use crate::http::endpoint::{BodyKind, Endpoint, post};
 use crate::http::error::ApiError;
 use crate::http::form::{Field, Form, Upload};
@@ -169,7 +171,9 @@ pub(crate) async fn remix_video(
     let member = caller.active()?;
     form.knows(&FIELDS)?;
     let idempotency = idempotency(&headers, uri.path(), &form)?;
-    let source = source_of(&app, finished(video(&app, &caller, id).await?)?)?;
+    let generation = finished(video(&app, &caller, id).await?)?;
+    refuse_remix(&app, caller.project.id, &generation.prompt).await?;
+    let source = source_of(&app, generation)?;
     let creation = creation(&app, &caller, &form, source, GenerationKind::Remix { source: id }).await?;
     make(&app, member, &caller, creation, idempotency).await
 }
@@ -185,6 +189,7 @@ pub(crate) async fn remix_shown(
     let member = caller.active()?;
     let idempotency = idempotency(headers, "/make", form)?;
     let id = generation.id;
+    refuse_remix(app, caller.project.id, &generation.prompt).await?;
     let source = source_of(app, finished(generation)?)?;
     let creation = creation(app, caller, form, source, GenerationKind::Remix { source: id }).await?;
     make(app, member, caller, creation, idempotency).await
@@ -200,7 +205,7 @@ pub(crate) async fn edit_video(
     let member = caller.active()?;
     form.knows(&FIELDS)?;
     let idempotency = idempotency(&headers, uri.path(), &form)?;
-    check_prompt(&form)?;
+    check_prompt(&app, &caller, &form).await?;
     let source = read_source(&app, &caller, &form).await?;
     let kind = GenerationKind::Edit { source: source.clip };
     let creation = creation(&app, &caller, &form, source, kind).await?;
@@ -217,7 +222,7 @@ pub(crate) async fn extend_video(
     let member = caller.active()?;
     form.knows(&FIELDS)?;
     let idempotency = idempotency(&headers, uri.path(), &form)?;
-    check_prompt(&form)?;
+    check_prompt(&app, &caller, &form).await?;
     if let Some((name, _)) = form.first(&["input_reference", "characters", "character_ids"]) {
         return Err(ApiError::invalid(name, "An extension takes neither characters nor references."));
     }
@@ -266,6 +271,8 @@ pub(crate) async fn trim_video(
         total_seconds: cut.seconds(),
         price: Credits::ZERO,
         kept: None,
+        // Whoever appears in the source is found by the store.
+        likenesses: Vec::new(),
     };
     make(&app, member, &caller, creation, idempotency).await
 }
@@ -281,9 +288,9 @@ pub(crate) fn length_ms(generation: &Generation) -> u32 {
 }
 
 /// Refuses a prompt before a clip is uploaded and kept for it.
-fn check_prompt(form: &Form) -> Result<(), ApiError> {
+async fn check_prompt(app: &App, caller: &KeyCaller, form: &Form) -> Result<(), ApiError> {
     let prompt = platform::Prompt::parse(form.text("prompt")?)?;
-    refuse_blocked(prompt.as_str())
+    refuse_prompt(app, caller.project.id, prompt.as_str()).await
 }
 
 /// What a form asks of a source; what was kept for it is forgotten if that cannot be.
@@ -294,9 +301,15 @@ async fn creation(
     source: Source,
     kind: GenerationKind,
 ) -> Result<Creation, ApiError> {
-    match parameters(form, &source) {
-        Ok(parameters) => Ok(Creation {
+    let read = async {
+        let parameters = parameters(app, caller, form, &source).await?;
+        let named = mentioned(app, caller.project.owner, parameters.prompt.as_str()).await?;
+        Ok::<_, ApiError>((parameters, named.likenesses))
+    };
+    match read.await {
+        Ok((parameters, likenesses)) => Ok(Creation {
             parameters,
+            likenesses,
             kind,
             price: source.offer.rate.quote(source.size, source.seconds),
             model: source.offer.name,
@@ -307,10 +320,10 @@ async fn creation(
     }
 }
 
-fn parameters(form: &Form, source: &Source) -> Result<Parameters, ApiError> {
+async fn parameters(app: &App, caller: &KeyCaller, form: &Form, source: &Source) -> Result<Parameters, ApiError> {
     let words = Words { n: None, ..read_words(form)? };
     let parameters = Parameters::of_source(&words, source.model_requested.clone(), source.size, source.seconds)?;
-    refuse_blocked(parameters.prompt.as_str())?;
+    refuse_prompt(app, caller.project.id, parameters.prompt.as_str()).await?;
     Ok(parameters)
 }
 

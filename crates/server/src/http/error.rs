@@ -3,10 +3,13 @@
 use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use platform::policy::Verdict;
 use platform::{KeyRefusal, MembershipRefusal, Refusal, RefusalCode, SignUpRefusal};
 use serde::Serialize;
 use store::StoreError;
 use utoipa::ToSchema;
+
+use crate::policy::JudgeError;
 
 /// What went wrong, as an answer.
 #[derive(Clone, Debug)]
@@ -27,6 +30,10 @@ struct Aside {
     topic: Option<String>,
     /// Where to go on instead.
     pointer: Option<String>,
+    /// What the policy found.
+    verdict: Option<Verdict>,
+    /// Where the reasons stand, and can be contested.
+    contest: Option<String>,
 }
 
 /// The body of every error.
@@ -151,6 +158,15 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, Some(code), message)
     }
 
+    /// 403, of a clip in which someone appears who lets nobody, or not this maker, any more.
+    pub(crate) fn likeness(code: &'static str, message: impl Into<String>) -> Self {
+        let mut message = message.into();
+        if let Some(first) = message.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        Self::new(StatusCode::FORBIDDEN, Some(code), message)
+    }
+
     /// 404.
     pub(crate) fn not_found(what: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, Some("not_found"), format!("There is no such {what}."))
@@ -241,10 +257,32 @@ impl ApiError {
         self
     }
 
+    /// The same, with the address at which its reasons stand and can be contested.
+    pub(crate) fn contested_at(mut self, address: String) -> Self {
+        self.aside.get_or_insert_default().contest = Some(address);
+        self
+    }
+
+    /// Where its reasons stand, and can be contested.
+    pub(crate) fn contest(&self) -> Option<&str> {
+        self.aside.as_ref()?.contest.as_deref()
+    }
+
     /// The same, for pages that have words for this topic.
     pub(crate) fn on(mut self, topic: impl Into<String>) -> Self {
         self.aside.get_or_insert_default().topic = Some(topic.into());
         self
+    }
+
+    /// The same, with what the policy found.
+    pub(crate) fn by(mut self, verdict: Verdict) -> Self {
+        self.aside.get_or_insert_default().verdict = Some(verdict);
+        self
+    }
+
+    /// What the policy found, where it refused.
+    pub(crate) fn verdict(&self) -> Option<&Verdict> {
+        self.aside.as_ref()?.verdict.as_ref()
     }
 
     /// The field it is about.
@@ -300,6 +338,11 @@ impl IntoResponse for ApiError {
         let kept = self.clone();
         let error = ErrorObject { message: self.message, r#type: self.kind, param: self.param, code: self.code };
         let mut response = (self.status, Json(ErrorBody { error })).into_response();
+        if let Some(link) =
+            kept.contest().and_then(|url| HeaderValue::from_str(&format!("<{url}>; rel=\"describedby\"")).ok())
+        {
+            response.headers_mut().insert(header::LINK, link);
+        }
         response.extensions_mut().insert(kept);
         retry_headers(self.retry_after_ms, response.headers_mut());
         response
@@ -327,7 +370,11 @@ impl From<Refusal> for ApiError {
             | RefusalCode::ModelNotFound
             | RefusalCode::ModerationBlocked
             | RefusalCode::IdempotencyMismatch
-            | RefusalCode::InvalidState => StatusCode::BAD_REQUEST,
+            | RefusalCode::InvalidState
+            | RefusalCode::LikenessLimit => StatusCode::BAD_REQUEST,
+            RefusalCode::LikenessRevoked | RefusalCode::LikenessConsentOutdated | RefusalCode::LikenessNotPermitted => {
+                StatusCode::FORBIDDEN
+            }
         };
         let mut error = Self::new(status, Some(refusal.code.as_str()), refusal.message);
         error.param = refusal.param.map(str::to_owned);
@@ -340,6 +387,17 @@ impl From<Refusal> for ApiError {
             _ => {}
         }
         error
+    }
+}
+
+impl From<JudgeError> for ApiError {
+    fn from(error: JudgeError) -> Self {
+        match error {
+            JudgeError::NoAnswer(_) => Self::unavailable(
+                "The moderation service of this place does not answer, so this is refused for now. Nothing was charged; try again.",
+            ),
+            JudgeError::Store(error) => error.into(),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::http::auth::{Access, KeyCaller, Needs};
-use crate::http::creation::{Creation, accept, read_words, refuse_blocked};
+use crate::http::creation::{Creation, accept, mentioned, read_words, refuse_prompt};
 use crate::http::endpoint::{BodyKind, Endpoint, post};
 use crate::http::error::ApiError;
 use crate::http::form::Form;
@@ -130,7 +130,10 @@ async fn create_image(
     let member = caller.active()?;
     form.knows(&FIELDS)?;
     let idempotency = idempotency(&headers, uri.path(), &form)?;
-    let (creation, format) = read_image(&app, &form)?;
+    refuse_prompt(&app, caller.project.id, Prompt::parse(form.text("prompt")?)?.as_str()).await?;
+    let (mut creation, format) = read_image(&app, &form)?;
+    let named = mentioned(&app, caller.project.owner, creation.parameters.prompt.as_str()).await?;
+    creation.likenesses = named.likenesses;
     let size = creation.parameters.size;
     // A task of its own: it tidies up even if whoever asked hangs up.
     let work = {
@@ -174,7 +177,6 @@ async fn create_image(
 fn read_image(app: &App, form: &Form) -> Result<(Creation, Format), ApiError> {
     let catalogue = app.catalogue();
     let words = read_words(form)?;
-    refuse_blocked(Prompt::parse(words.prompt)?.as_str())?;
     // Clients send the names of picture models, which nobody has here.
     let known = words.model.filter(|name| catalogue.resolve(Some(name)).is_ok());
     let (model, offer) = match catalogue.resolve(known) {
@@ -206,7 +208,10 @@ fn read_image(app: &App, form: &Form) -> Result<(Creation, Format), ApiError> {
     let parameters = Parameters::of_source(&words, model, size, Seconds::STILL)?;
     let price = offer.rate.quote(size, Seconds::STILL);
     let (kind, model) = (GenerationKind::Image, offer.name.clone());
-    Ok((Creation { parameters, kind, model, total_seconds: Seconds::STILL, price, kept: None }, format))
+    Ok((
+        Creation { parameters, kind, model, total_seconds: Seconds::STILL, price, kept: None, likenesses: Vec::new() },
+        format,
+    ))
 }
 
 /// A picture as the worker made it.

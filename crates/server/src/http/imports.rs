@@ -11,7 +11,7 @@ use axum::http::{StatusCode, header};
 use bytes::BytesMut;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
-use platform::{ImportId, Timestamp};
+use platform::{IdentityId, ImportId, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -139,7 +139,7 @@ async fn receive(
     let (identity, now) = (person.identity(), app.now());
     let id = ImportId::new(now, app.random());
     app.store.create_import(identity, id, filename, now + RECEIVED_WITHIN, now).await?;
-    if let Err(error) = keep(app, id, bytes).await {
+    if let Err(error) = keep(app, (identity, now), id, bytes).await {
         app.store.delete_import(identity, id, app.now()).await?;
         return Err(error);
     }
@@ -147,7 +147,12 @@ async fn receive(
     Ok(Json(Import::from(&app.store.import(identity, id).await?)))
 }
 
-async fn keep(app: &App, id: ImportId, mut bytes: BoxStream<'_, Result<Bytes, ApiError>>) -> Result<(), ApiError> {
+async fn keep(
+    app: &App,
+    (identity, since): (IdentityId, Timestamp),
+    id: ImportId,
+    mut bytes: BoxStream<'_, Result<Bytes, ApiError>>,
+) -> Result<(), ApiError> {
     let (mut piece, mut number, mut is_over) = (BytesMut::new(), 0, false);
     while !is_over {
         match bytes.try_next().await? {
@@ -157,7 +162,7 @@ async fn keep(app: &App, id: ImportId, mut bytes: BoxStream<'_, Result<Bytes, Ap
         if piece.len() >= PIECE_BYTES || (is_over && !piece.is_empty()) {
             let full = piece.split().freeze();
             let size = full.len() as u64;
-            let key = app.objects.put_import_part(id, number, full).await?;
+            let key = app.objects.put_import_part(identity, since, id, number, full).await?;
             app.store.add_import_part(id, number, &key, size).await?;
             number += 1;
         }

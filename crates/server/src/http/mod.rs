@@ -37,6 +37,7 @@ pub(crate) mod exports;
 pub(crate) mod imports;
 pub(crate) mod keys;
 mod leaks;
+pub(crate) mod likeness;
 pub(crate) mod memberships;
 pub(crate) mod passkeys;
 mod password;
@@ -44,8 +45,10 @@ pub(crate) mod second_factor;
 pub(crate) mod sessions;
 
 pub(crate) mod admin;
-mod decisions;
+pub(crate) mod appeals;
+pub(crate) mod decisions;
 mod links;
+pub(crate) mod rights;
 pub(crate) mod setup;
 pub(crate) mod sunsets;
 
@@ -67,6 +70,7 @@ use crate::http::error::ApiError;
 pub(crate) use auth::KeyCache;
 pub use auth::{Access, Needs};
 pub use creation::batch_creation;
+pub(crate) use creation::blocked;
 pub(crate) use health::Metrics;
 pub use openapi::openapi;
 pub(crate) use rate::NodeLimit;
@@ -99,9 +103,12 @@ fn all_endpoints() -> Vec<Endpoint> {
         imports::endpoints(),
         destinations::endpoints(),
         leaks::endpoints(),
+        likeness::endpoints(),
+        appeals::endpoints(),
         decisions::endpoints(),
         admin::endpoints(),
         sunsets::endpoints(),
+        rights::endpoints(),
         setup::endpoints(),
         links::endpoints(),
         health::endpoints(),

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
-use platform::{Category, Scope, Service, hex, moderate};
+use bytes::Bytes;
+use platform::policy::{Category, RightsUse, Stage, Verdict};
+use platform::{Scope, Service, hex};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
@@ -15,7 +17,7 @@ use crate::http::auth::{Access, KeyCaller, Needs};
 use crate::http::endpoint::{BodyKind, Endpoint, post};
 use crate::http::error::ApiError;
 use crate::http::form::{Field, Form};
-use crate::http::upload::data_url;
+use crate::http::upload::{clean_picture, data_url};
 
 const READ: Access = Access::Key(Scope::VideosRead, Needs::Readable(Service::Api));
 
@@ -25,7 +27,9 @@ const MAX_INPUTS: usize = 256;
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
         post("/v1/moderations", READ, create_moderation)
-            .says("Says what the policy finds in texts. Pictures are accepted and not judged.")
+            .says(
+                "Says what the policy finds in texts. Pictures are judged if the owner named a service that sees them.",
+            )
             .reads::<CreateModeration>(BodyKind::JsonOrForm)
             .answers::<Moderations>(),
     ]
@@ -73,6 +77,23 @@ pub(crate) struct ModerationResult {
     category_scores: BTreeMap<&'static str, f64>,
     /// What was looked at for each.
     category_applied_input_types: BTreeMap<&'static str, Vec<&'static str>>,
+    /// The rules that were met, rights among them, which belong to none of the thirteen. Ours alone.
+    rules: Vec<MetRule>,
+}
+
+/// A rule that was met.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct MetRule {
+    /// Its name.
+    id: String,
+    /// Which wording of it.
+    version: u32,
+    /// What it protects from.
+    category: &'static str,
+    /// What it says.
+    text: String,
+    /// What to change.
+    advice: String,
 }
 
 async fn create_moderation(State(app): State<App>, _: KeyCaller, form: Form) -> Result<Json<Moderations>, ApiError> {
@@ -86,49 +107,73 @@ async fn create_moderation(State(app): State<App>, _: KeyCaller, form: Form) -> 
         _ => return Err(ApiError::wrong_type("input", "a string or a list")),
     };
     let results = if entries.iter().any(|entry| matches!(entry, Field::Object(_))) {
-        vec![result(&parts(&entries)?)]
+        vec![result(&app, parts(&entries)?).await?]
     } else {
-        entries
-            .iter()
-            .map(|entry| match entry {
-                Field::Text(text) => Ok(result(std::slice::from_ref(text))),
-                _ => Err(ApiError::wrong_type("input", "a list of strings")),
-            })
-            .collect::<Result<_, _>>()?
+        let mut results = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let Field::Text(text) = entry else { return Err(ApiError::wrong_type("input", "a list of strings")) };
+            results.push(result(&app, Parts { texts: vec![text], pictures: Vec::new() }).await?);
+        }
+        results
     };
     let id = hex(&app.random::<12>());
-    Ok(Json(Moderations { id: format!("modr-{id}"), model: "misora-words-1", results }))
+    Ok(Json(Moderations { id: format!("modr-{id}"), model: "misora-policy-1", results }))
 }
 
-/// The texts of a list of typed objects.
-fn parts(entries: &[Field]) -> Result<Vec<String>, ApiError> {
-    let mut texts = Vec::new();
+/// What stands in a list of typed objects.
+struct Parts {
+    texts: Vec<String>,
+    /// Pictures that came with the request; what stands at other addresses is not fetched.
+    pictures: Vec<Bytes>,
+}
+
+fn parts(entries: &[Field]) -> Result<Parts, ApiError> {
+    let mut parts = Parts { texts: Vec::new(), pictures: Vec::new() };
     for entry in entries {
         let Field::Object(object) = entry else { return Err(ApiError::wrong_type("input", "a list of objects")) };
         match object.needed_text("type")? {
-            "text" => texts.push(object.needed_text("text")?.to_owned()),
+            "text" => parts.texts.push(object.needed_text("text")?.to_owned()),
             "image_url" => {
                 let Some(Field::Object(image)) = object.field("image_url") else {
                     return Err(ApiError::missing("image_url"));
                 };
                 let url = image.needed_text("url")?;
                 if url.starts_with("data:") {
-                    data_url(url, "input")?;
+                    parts.pictures.push(data_url(url, "input")?);
                 }
             }
             _ => return Err(ApiError::invalid("input", "An entry's type is text or image_url.")),
         }
     }
-    Ok(texts)
+    Ok(parts)
 }
 
-fn result(texts: &[String]) -> ModerationResult {
-    let found: Vec<_> = texts.iter().map(|text| moderate(text)).collect();
-    let score = |category| found.iter().map(|moderation| moderation.score(category)).fold(0.0, f64::max);
-    ModerationResult {
-        flagged: found.iter().any(platform::Moderation::is_flagged),
+async fn result(app: &App, parts: Parts) -> Result<ModerationResult, ApiError> {
+    let mut found: Vec<Verdict> = Vec::new();
+    for text in &parts.texts {
+        found.push(app.judge.text(Stage::Prompt, RightsUse::Prompts, text, app.now()).await?);
+    }
+    let mut looked = vec!["text"];
+    if app.judge.sees_pictures() && !parts.pictures.is_empty() {
+        for picture in parts.pictures {
+            let picture = clean_picture(picture, "input").await?;
+            found.push(app.judge.picture(picture.png).await?);
+        }
+        looked.push("image");
+    }
+    let score = |category| found.iter().map(|verdict| verdict.score(category)).fold(0.0, f64::max);
+    let rules = found.iter().flat_map(Verdict::findings).map(|finding| MetRule {
+        id: finding.rule.clone(),
+        version: finding.version,
+        category: finding.subject.as_str(),
+        text: finding.text.en.clone(),
+        advice: finding.advice.en.clone(),
+    });
+    Ok(ModerationResult {
+        flagged: !found.iter().all(Verdict::is_allowed),
         categories: Category::ALL.map(|category| (category.as_str(), score(category) > 0.0)).into(),
         category_scores: Category::ALL.map(|category| (category.as_str(), score(category))).into(),
-        category_applied_input_types: Category::ALL.map(|category| (category.as_str(), vec!["text"])).into(),
-    }
+        category_applied_input_types: Category::ALL.map(|category| (category.as_str(), looked.clone())).into(),
+        rules: rules.collect(),
+    })
 }

@@ -14,7 +14,7 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::app::App;
 use crate::http::auth::{Access, KeyCaller, Needs};
 use crate::http::creation::{
-    CREATION_FIELDS, Creation, REFERENCE_PURPOSE, accept, read_creation, read_parameters, refuse_blocked,
+    CREATION_FIELDS, Creation, REFERENCE_PURPOSE, accept, read_creation, read_parameters, would_refuse,
 };
 use crate::http::endpoint::{BodyKind, Endpoint, delete, get, post};
 use crate::http::error::ApiError;
@@ -284,7 +284,7 @@ pub(crate) async fn quote_video(
 ) -> Result<Json<Quote>, ApiError> {
     form.knows(&CREATION_FIELDS)?;
     let (parameters, offer) = read_parameters(&app, &form)?;
-    refuse_blocked(parameters.prompt.as_str())?;
+    would_refuse(&app, caller.project.owner, parameters.prompt.as_str()).await?;
     caller.tell_of(app.model_sunset(&offer.name));
     let project = caller.project.id;
     let clips = parameters.n.get();

@@ -39,7 +39,7 @@ pub(super) fn megabytes(bytes: u64) -> String {
 }
 
 /// The services that there is something to do in today.
-const OFFERED: [Service; 3] = [Service::Video, Service::Social, Service::Api];
+const OFFERED: [Service; 4] = [Service::Video, Service::Social, Service::Likeness, Service::Api];
 
 struct ServiceView {
     word: &'static str,

@@ -65,6 +65,8 @@ struct OverviewPage {
     models: usize,
     figures: Figures,
     stored: String,
+    /// Appeals and notices that are late, or nearly.
+    late: u64,
     audit: Vec<AuditLine>,
 }
 
@@ -85,6 +87,7 @@ async fn show_overview(State(app): State<App>, visitor: Visitor) -> Result<Respo
         leased: depth.leased,
         models: app.catalogue().offers().len(),
         stored: megabytes(figures.bytes),
+        late: app.store.late_cases(app.now()).await?,
         figures,
         audit: audit.iter().map(show).collect(),
     }))
@@ -381,7 +384,7 @@ async fn new_sunset(
 }
 
 /// Unix seconds at which a day `YYYY-MM-DD` begins in UTC.
-fn seconds_of(day: &str) -> Option<i64> {
+pub(super) fn seconds_of(day: &str) -> Option<i64> {
     let format = time::macros::format_description!("[year]-[month]-[day]");
     Some(time::Date::parse(day, format).ok()?.midnight().assume_utc().unix_timestamp())
 }

@@ -46,6 +46,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
     vec![
         asset("app.css", CSS, include_bytes!("assets/app.css")),
         asset("app.js", JS, include_bytes!("assets/app.js")),
+        asset("capture.js", JS, include_bytes!("assets/capture.js")),
         asset("worker.js", JS, include_bytes!("assets/worker.js")),
         asset("offline.html", "text/html; charset=utf-8", include_bytes!("assets/offline.html")),
         asset("offline.css", CSS, include_bytes!("assets/offline.css")),

@@ -386,7 +386,6 @@ async fn derive(
     let generation = own(app, person, id).await?;
     let caller = caller_of(app, person, &generation).await?;
     count(app, &caller.project).await?;
-    let prompt = form.text("prompt")?.unwrap_or_default().to_owned();
     let headers = idempotency(&mut form);
     if !matches!(derived, Derived::Part) {
         form.set("video", Field::Text(id.to_string()));
@@ -402,7 +401,7 @@ async fn derive(
         Ok(made) => Ok(go(&format!("/clips/{}", made.0.video.id()))),
         Err(error) if is_guards(&error) => Err(error),
         Err(error) => {
-            let refused = Some(Refused::new(visitor.words, &error, &prompt));
+            let refused = Some(Refused::new(visitor.words, &error));
             Ok(html_refused(&clip_page(app, visitor, &generation, refused).await?, &error))
         }
     }

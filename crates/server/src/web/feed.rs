@@ -156,7 +156,8 @@ async fn feed_page(app: &App, visitor: &Visitor, values: &Values) -> Result<Resp
     let mut news = News::default();
     if let Some(person) = &visitor.person {
         news.signed_in = true;
-        news.notices = app.store.unseen_clips(person.identity()).await?;
+        news.notices =
+            app.store.unseen_clips(person.identity()).await? + app.store.unseen_decisions(person.identity()).await?;
         if let Ok(member) = member(person) {
             news.member = true;
             news.notices += app.store.unread_notices(member).await?;

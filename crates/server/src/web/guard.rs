@@ -113,6 +113,7 @@ fn service_of(path: &str) -> Option<Service> {
     let parts: Vec<_> = plain.split('/').filter(|part| !part.is_empty()).collect();
     match parts.as_slice() {
         ["make" | "clips" | "library", ..] => Some(Service::Video),
+        ["account", "likeness", ..] => Some(Service::Likeness),
         ["account", "profile" | "feed" | "unblock", ..] => Some(Service::Social),
         ["p" | "tags" | "search" | "messages" | "report" | "moderation" | "oembed" | "latest.atom", ..] => {
             Some(Service::Social)
@@ -128,7 +129,10 @@ fn back_from(path: &str) -> String {
     let plain = path.split('?').next().unwrap_or("/");
     let kept: Vec<_> = plain.split('/').filter(|part| !part.is_empty()).take(2).collect();
     match kept.as_slice() {
-        ["account", part @ ("keys" | "webhooks" | "profile" | "feed" | "security" | "notices")] => {
+        [
+            "account",
+            part @ ("keys" | "webhooks" | "profile" | "feed" | "security" | "notices" | "likeness" | "decisions"),
+        ] => {
             format!("/account/{part}")
         }
         ["account", "destination"] => "/account/export".into(),
@@ -182,6 +186,8 @@ struct ErrorPage {
     said: String,
     /// Where to go on instead.
     pointer: Option<String>,
+    /// Where the reasons stand, and can be contested.
+    contest: Option<String>,
     signed_in: bool,
 }
 
@@ -191,6 +197,7 @@ fn show_error(app: &App, visitor: &Visitor, error: &ApiError) -> Response {
         status: error.status().as_u16(),
         said: visitor.words.error(error),
         pointer: error.pointer().map(str::to_owned),
+        contest: error.contest().map(str::to_owned),
         signed_in: visitor.person.is_some(),
     };
     let mut response = html(&page);

@@ -6,7 +6,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use media::{PictureLimits, cover, encode_png, read_picture};
-use platform::{Act, Offer, PostAddress, ProjectId, Refusal, RefusalCode, Service, Size, hex, may, moderate};
+use platform::policy::{Finding, Sentence};
+use platform::{Act, Offer, PostAddress, ProjectId, Refusal, RefusalCode, Service, Size, hex, may};
 use store::{LibraryFilter, LibraryState, Post, Project, Shape};
 
 use crate::app::App;
@@ -111,35 +112,45 @@ pub(super) struct Refused {
     pub(super) rules: Vec<BrokenRule>,
     /// What to do about it.
     pub(super) advice: &'static str,
+    /// Where the reasons stand, and can be contested.
+    pub(super) contest: Option<String>,
 }
 
 /// A rule in words.
 pub(super) struct BrokenRule {
     pub(super) category: &'static str,
-    pub(super) name: &'static str,
+    /// Its name and version.
+    pub(super) name: String,
+    pub(super) text: String,
+    pub(super) advice: String,
+}
+
+impl BrokenRule {
+    fn new(words: &Words, finding: &Finding) -> Self {
+        let category = finding.category.map_or(finding.subject.as_str(), platform::policy::Category::as_str);
+        let say = |sentence: &Sentence| if words.tag() == "ja" { sentence.ja.clone() } else { sentence.en.clone() };
+        Self {
+            category: words.say(&format!("rule.{category}")),
+            name: format!("{} · {}", finding.rule, finding.version),
+            text: say(&finding.text),
+            advice: say(&finding.advice),
+        }
+    }
 }
 
 impl Refused {
     /// In someone's language.
-    pub(super) fn new(words: &Words, error: &ApiError, prompt: &str) -> Self {
+    pub(super) fn new(words: &Words, error: &ApiError) -> Self {
         let blocked = error.code() == Some(RefusalCode::ModerationBlocked.as_str());
-        let mut rules = Vec::new();
-        if blocked {
-            for hit in moderate(prompt).hits() {
-                let rule =
-                    BrokenRule { category: words.say(&format!("rule.{}", hit.category.as_str())), name: hit.rule };
-                if rules.iter().all(|known: &BrokenRule| known.name != rule.name) {
-                    rules.push(rule);
-                }
-            }
-        }
+        let findings = error.verdict().map_or(&[][..], |verdict| verdict.findings());
+        let rules = findings.iter().map(|finding| BrokenRule::new(words, finding)).collect();
         let advice = match error.code() {
             _ if blocked => words.say("refused.advice_rules"),
             Some("rate_limit_exceeded") => words.say("refused.advice_wait"),
             Some("insufficient_quota") => words.say("refused.advice_quota"),
             _ => words.say("refused.advice_change"),
         };
-        Self { said: words.error(error), rules, advice }
+        Self { said: words.error(error), rules, advice, contest: error.contest().map(str::to_owned) }
     }
 }
 
@@ -207,7 +218,7 @@ async fn make_clip(
         Ok(_) => Ok(go("/library")),
         Err(error) if is_guards(&error) => Err(error),
         Err(error) => {
-            let refused = Some(Refused::new(visitor.words, &error, &ask.prompt));
+            let refused = Some(Refused::new(visitor.words, &error));
             let under_way = under_way(&app, &visitor, &person).await?;
             let shell = Shell::new(&app, &visitor, "make.title", Here::Make);
             Ok(html_refused(&MakePage { shell, ask, refused, under_way }, &error))

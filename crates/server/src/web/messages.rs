@@ -3,11 +3,12 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use platform::{ConversationId, MessageId, MessageText, Posting, Timestamp};
+use platform::{ConversationId, DecidedKind, MessageId, MessageText, Posting, Timestamp};
 use store::{Conversation, Message, NewMessage};
 
 use crate::app::App;
 use crate::http::auth::Person;
+use crate::http::creation::refuse_blocked;
 use crate::http::error::ApiError;
 use crate::http::page::{Id, Values};
 use crate::web::guard::{Visitor, is_guards};
@@ -169,7 +170,7 @@ async fn send(
     let written = form.text("text")?.unwrap_or_default().to_owned();
     let sent = async {
         let text = MessageText::parse(&written).map_err(said("text"))?;
-        crate::http::creation::refuse_blocked(text.as_str())?;
+        refuse_blocked(&app, member.identity(), DecidedKind::Message, text.as_str()).await?;
         count_posting(&app, member, Posting::Message).await?;
         let now = app.now();
         let id = MessageId::new(now, app.random());

@@ -15,21 +15,29 @@ mod archives;
 mod clip;
 mod closing;
 mod credentials;
+mod decisions;
+mod enrolment;
 mod enter;
 mod feed;
 mod folders;
 mod keys;
 mod library;
+mod likeness;
 mod making;
 mod messages;
+mod moderation;
 mod notices;
 mod post;
 mod profile;
 mod report;
+mod review;
+mod rights;
 mod search;
 mod security;
 mod start;
 mod steer;
+mod takedown;
+mod transparency;
 
 use askama::Template;
 use axum::Router;
@@ -50,11 +58,13 @@ use crate::web::guard::{Visitor, is_guards};
 use crate::web::shell::html_refused;
 use crate::web::words::Words;
 
+pub(crate) use decisions::{outcome_letter, overdue_letter, statement_letter};
 pub(crate) use feed::FrontPages;
 pub use guard::Viewer;
 pub(crate) use guard::{nowhere, wants_page};
 pub(crate) use notices::write_letters as write_notice_letters;
 pub(crate) use setup::show_set_up;
+pub(crate) use takedown::{TakedownWord, takedown_words};
 
 mod setup;
 
@@ -101,11 +111,18 @@ fn all_pages() -> Vec<Page> {
         messages::pages(),
         notices::pages(),
         report::pages(),
+        moderation::pages(),
+        decisions::pages(),
+        takedown::pages(),
+        transparency::pages(),
         enter::pages(),
         making::pages(),
         clip::pages(),
         credentials::pages(),
         library::pages(),
+        likeness::pages(),
+        enrolment::pages(),
+        review::pages(),
         folders::pages(),
         account::pages(),
         closing::pages(),
@@ -113,6 +130,7 @@ fn all_pages() -> Vec<Page> {
         archives::pages(),
         keys::pages(),
         admin::pages(),
+        rights::pages(),
         assets::pages(),
     ]
     .into_iter()

@@ -74,6 +74,8 @@ struct NoticesPage {
     /// Clips that have ended, and whether that is new.
     clips: Vec<(ClipView, bool)>,
     notices: Vec<NoticeView>,
+    /// Decisions that they have not seen.
+    decisions: u64,
     /// The moment of the newest that is not read, in microseconds.
     newest: Option<i64>,
     older: Option<String>,
@@ -109,6 +111,7 @@ async fn show_notices(
         shell: Shell::new(&app, &visitor, "notices.title", Here::Watch),
         requests: requests.iter().map(Who::of).collect(),
         newest: new_notice.max(new_clip).map(Timestamp::micros),
+        decisions: app.store.unseen_decisions(person.identity()).await?,
         clips: clips.iter().map(|(clip, seen)| (ClipView::new(&app, visitor.words, clip), !seen)).collect(),
         older: notices.last().filter(|_| full).map(|last| format!("/notices?{}", behind(last.at, last.id))),
         notices: notices.iter().map(|notice| NoticeView::new(visitor.words, notice)).collect(),

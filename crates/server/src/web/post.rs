@@ -7,22 +7,23 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use platform::{
-    Act, ActiveMembership, Caption, CommentId, CommentText, LinkToken, PlaceId, PostAddress, PostId, PostState,
-    Posting, PromptVisibility, Service, Switches, TextRefusal, VideoId, Visibility, hashtags, may,
+    Act, ActiveMembership, Caption, CommentId, CommentText, DecidedKind, LinkToken, PlaceId, PostAddress, PostId,
+    PostState, Posting, PromptVisibility, Service, Switches, TextRefusal, VideoId, Visibility, hashtags, may,
 };
 use store::{Comment, NewComment, NewPost, Post, PostEdit, Shape, Subject};
 
 use crate::app::App;
 use crate::http::auth::Person;
-use crate::http::content::{Variant, send_object};
+use crate::http::content::{Variant, likenesses_stand, not_kept, send_object};
+use crate::http::creation::refuse_blocked;
 use crate::http::error::ApiError;
 use crate::http::form::Form;
 use crate::http::page::{Id, Values, path_texts};
 use crate::web::clip::{as_attachment, own};
 use crate::web::credentials::{CredentialsPage, read_file};
+use crate::web::decisions::{StatementView, contact};
 use crate::web::guard::Visitor;
 use crate::web::profile::Who;
-use crate::web::report::{DecisionView, contact};
 use crate::web::shell::{Here, Moment, Shell, html};
 use crate::web::words::Words;
 use crate::web::{Fields, Page, Viewer, get, go, post, wants_json};
@@ -209,7 +210,7 @@ struct PostPage {
     /// Whether it is withheld, which its author alone learns.
     withheld: bool,
     /// Why, if that was decided about this post.
-    decision: Option<DecisionView>,
+    decision: Option<StatementView>,
     /// Where to contest that.
     contact: Option<(String, String)>,
 }
@@ -274,7 +275,7 @@ async fn show_post(
         base: app.settings.base_url.clone(),
         member: me.is_some(),
         withheld,
-        decision: decision.map(|decision| DecisionView::new(words, &decision)),
+        decision: decision.map(|decision| StatementView::new(&app, words, &decision)),
         contact: contact(&app).filter(|_| withheld),
         post: view,
     };
@@ -313,7 +314,11 @@ async fn send_media(
     if download && !may(post.relation, post.facts, address.way(), Act::Download) {
         return Err(ApiError::forbidden("download_off", "Its maker does not offer this clip for download."));
     }
+    let people = likenesses_stand(&app, post.video, post.author.identity).await?;
     let mut response = send_object(&app, key, kind, &format!("{}.{ending}", post.id), &headers).await?;
+    if people > 0 {
+        not_kept(&mut response);
+    }
     if download {
         as_attachment(&mut response, post.caption.as_str());
     }
@@ -409,7 +414,7 @@ async fn publish(
     let member = member(&person)?;
     let edit = read_edit(&form)?;
     // What strangers read is asked of the same rules as prompts are.
-    crate::http::creation::refuse_blocked(edit.caption.as_str())?;
+    refuse_blocked(&app, member.identity(), DecidedKind::Post, edit.caption.as_str()).await?;
     count_posting(&app, member, Posting::Post).await?;
     let now = app.now();
     let post = match app.store.post_of_video(member, id).await {
@@ -432,6 +437,7 @@ async fn publish(
         }
         Err(error) => return Err(error.into()),
     };
+    crate::takedowns::before_publishing(&app, post).await?;
     app.store.publish_post(member, post, PlaceId::new(now, app.random()), now).await?;
     Ok(go(&format!("/p/{post}")))
 }
@@ -462,7 +468,7 @@ async fn comment(
 ) -> Result<Response, ApiError> {
     let member = member(&person)?;
     let text = CommentText::parse(form.text("text")?.unwrap_or_default()).map_err(said("text"))?;
-    crate::http::creation::refuse_blocked(text.as_str())?;
+    refuse_blocked(&app, member.identity(), DecidedKind::Comment, text.as_str()).await?;
     count_posting(&app, member, Posting::Comment).await?;
     let parent: Option<CommentId> = form.text("parent")?.and_then(|text| text.parse().ok());
     let now = app.now();
@@ -510,8 +516,9 @@ async fn edit(
 ) -> Result<Response, ApiError> {
     let post = seen(&app, &visitor, address).await?;
     let edit = read_edit(&form)?;
-    crate::http::creation::refuse_blocked(edit.caption.as_str())?;
-    app.store.edit_post(member(&person)?, post.id, &edit, app.now()).await?;
+    let member = member(&person)?;
+    refuse_blocked(&app, member.identity(), DecidedKind::Post, edit.caption.as_str()).await?;
+    app.store.edit_post(member, post.id, &edit, app.now()).await?;
     Ok(go(&format!("/p/{}", post.id)))
 }
 

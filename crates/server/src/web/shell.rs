@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::http::error::ApiError;
 use crate::web::assets;
 use crate::web::guard::{Visitor, administers};
-use crate::web::report::moderates;
+use crate::web::moderation::moderates;
 use crate::web::words::Words;
 
 /// Which part of the navigation a page belongs to.
@@ -39,7 +39,7 @@ pub(super) struct Shell {
     pub(super) signed_in: bool,
     /// Whether they administer.
     pub(super) administrator: bool,
-    /// Whether they moderate what is shown.
+    /// Whether they moderate anything.
     pub(super) moderator: bool,
     /// Whether strangers may join.
     pub(super) open: bool,

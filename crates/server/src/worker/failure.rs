@@ -1,8 +1,12 @@
 //! What can go wrong with a job, sorted: what may work another time, and what never will.
 
+use platform::policy::Verdict;
 use platform::{AttemptFailure, GenerationError, GenerationErrorCode};
 use render::RenderError;
 use store::StoreError;
+
+use crate::http::blocked;
+use crate::policy::JudgeError;
 
 /// Why an attempt made no clip.
 #[derive(Debug)]
@@ -41,6 +45,23 @@ impl Failure {
     /// What it starts from cannot be used.
     pub(crate) fn source(message: impl Into<String>) -> Self {
         Self::permanent(GenerationErrorCode::SourceUnavailable, message)
+    }
+}
+
+impl From<Verdict> for Failure {
+    /// The policy stopped it.
+    fn from(verdict: Verdict) -> Self {
+        let error = blocked(verdict);
+        Self::permanent(GenerationErrorCode::ModerationBlocked, error.message())
+    }
+}
+
+impl From<JudgeError> for Failure {
+    fn from(error: JudgeError) -> Self {
+        match error {
+            JudgeError::NoAnswer(error) => Self::transient(&error),
+            JudgeError::Store(error) => error.into(),
+        }
     }
 }
 

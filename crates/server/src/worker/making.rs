@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use media::{FrameRate, Mp4Info};
+use bytes::Bytes;
+use media::{Frame, FrameRate, Mp4Info, encode_png};
+use platform::policy::{RightsUse, Stage, Verdict};
 use platform::{Cut, GenerationErrorCode, GenerationKind, Progress};
 use provenance::{SigningKey, TrainingChoice};
 use render::{ClipSeconds, OutputSize, Recipe, RenderOptions, Rendered, VideoModel, VideoRequest, render, trim};
@@ -12,6 +14,7 @@ use store::{Generation, Lease, Objects, Outputs, Store};
 use time::OffsetDateTime;
 
 use crate::clock::Clock;
+use crate::policy::Judge;
 use crate::worker::engine::{Engine, Models};
 use crate::worker::failure::Failure;
 use crate::worker::outputs::Made;
@@ -26,6 +29,7 @@ pub(crate) struct Studio {
     pub(crate) key: SigningKey,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) visible_mark: bool,
+    pub(crate) judge: Judge,
 }
 
 /// One attempt.
@@ -53,7 +57,8 @@ impl<'a> Making<'a> {
 
     /// Makes the clip and keeps it among the objects, where nothing refers to it yet.
     pub(crate) async fn make(&self, engine: &Engine, keep_media: Option<Duration>) -> Result<Outputs, Failure> {
-        let sources = Sources::fetch(&self.studio.store, &self.studio.objects, self.generation).await?;
+        let sources =
+            Sources::fetch(&self.studio.store, &self.studio.objects, self.generation, self.studio.clock.now()).await?;
         let job = Job {
             generation: self.generation.clone(),
             sources,
@@ -67,10 +72,42 @@ impl<'a> Making<'a> {
             },
             control: Arc::clone(&self.control),
         };
-        let made = engine.run(move |models| job.run(models)).await.map_err(|panic| Failure::transient(&panic))??;
+        let looks = self.studio.judge.sees_pictures();
+        let work = move |models: &Models| {
+            let made = job.run(models)?;
+            let seen = job.seen(models, &made, looks)?;
+            Ok::<_, Failure>((made, seen))
+        };
+        let (made, seen) = engine.run(work).await.map_err(|panic| Failure::transient(&panic))??;
+        self.check(seen).await?;
         let expires_at = keep_media.map(|time| self.studio.clock.now() + time);
         made.keep(&self.studio.objects, self.generation, self.attempt, expires_at).await
     }
+}
+
+impl Making<'_> {
+    /// Asks whether what was made may be kept: the words that its model finds for it, and its frames where a service looks at them.
+    async fn check(&self, seen: Seen) -> Result<(), Failure> {
+        let (judge, now) = (&self.studio.judge, self.studio.clock.now());
+        let mut verdict = Verdict::default();
+        if let Some(caption) = seen.caption {
+            verdict = judge.text(Stage::Output, RightsUse::Prompts, &caption, now).await?;
+        }
+        for frame in seen.frames {
+            if verdict.is_allowed() {
+                verdict = judge.picture(frame).await?;
+            }
+        }
+        if verdict.is_allowed() { Ok(()) } else { Err(verdict.into()) }
+    }
+}
+
+/// What a finished clip is judged by.
+struct Seen {
+    /// What its model sees in it.
+    caption: Option<String>,
+    /// Its beginning, middle and end as PNG, if someone looks at pictures.
+    frames: Vec<Bytes>,
 }
 
 /// All that the engine's thread needs for one clip.
@@ -96,6 +133,20 @@ impl Job {
             return Made::picture(rendered, self.generation.size);
         }
         Made::video(self.render(model)?)
+    }
+
+    /// What can be said and shown of what was made. A part of a clip says nothing new.
+    fn seen(&self, models: &Models, made: &Made, looks: bool) -> Result<Seen, Failure> {
+        if matches!(self.generation.kind, GenerationKind::Trim { .. }) {
+            return Ok(Seen { caption: None, frames: Vec::new() });
+        }
+        let frames = made.frames();
+        let caption = models.find(&self.generation.model).and_then(|model| model.caption(frames));
+        let png = |frame: &Frame| encode_png(frame).map(Bytes::from).map_err(|error| Failure::transient(&error));
+        let mut shown: Vec<_> = [0, frames.len() / 2, frames.len().saturating_sub(1)].into();
+        shown.dedup();
+        let shown = shown.into_iter().filter_map(|at| frames.get(at)).filter(|_| looks).map(png);
+        Ok(Seen { caption, frames: shown.collect::<Result<_, _>>()? })
     }
 
     /// A part of a clip, which takes no model.
@@ -147,9 +198,10 @@ impl Job {
                 seconds.parse().map_err(|_| refused(format!("clips of {seconds} seconds")))?
             }
         };
-        let (source, references) = self.sources.decode(model.frame_rate(), size.size())?;
+        let (source, references) = self.sources.decode(model, size.size())?;
+        let prompt = self.sources.told(model, size.size(), &generation.prompt);
         Ok(VideoRequest {
-            prompt: generation.prompt.parse().map_err(|error| refused(format!("this: {error}")))?,
+            prompt: prompt.parse().map_err(|error| refused(format!("this: {error}")))?,
             negative_prompt: generation.negative_prompt.clone(),
             size,
             seconds,

@@ -16,13 +16,15 @@ mod still;
 use std::sync::Arc;
 use std::time::Duration;
 
-use platform::{GenerationErrorCode, HEARTBEAT, LEASE, Progress, Route, Service, Timestamp};
+use platform::policy::{RightsUse, Stage};
+use platform::{DecidedItem, DecidedKind, GenerationErrorCode, HEARTBEAT, LEASE, Progress, Route, Service, Timestamp};
 use provenance::SigningKey;
 use store::{Ending, Generation, Heartbeat, Lease, Objects, Store, StoreError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::policy::{Judge, ModerationPlace};
 use crate::worker::engine::Engine;
 pub use crate::worker::engine::Models;
 use crate::worker::failure::Failure;
@@ -45,6 +47,8 @@ pub struct WorkerOptions {
     pub keep_media: Option<Duration>,
     /// How long a running job may go on once the worker shall stop, before it is given back.
     pub finish_within: Duration,
+    /// The moderation service that is asked beside the built-in rules.
+    pub moderation: Option<ModerationPlace>,
 }
 
 impl Default for WorkerOptions {
@@ -54,6 +58,7 @@ impl Default for WorkerOptions {
             visible_mark: true,
             keep_media: None,
             finish_within: Duration::from_secs(10),
+            moderation: None,
         }
     }
 }
@@ -114,6 +119,7 @@ impl Worker {
             key,
             clock: Arc::clone(&clock),
             visible_mark: options.visible_mark,
+            judge: Judge::new(store.clone(), options.moderation.clone()),
         };
         Self { options, store, engine: Engine::start(models), routes, studio, clock, signal }
     }
@@ -173,13 +179,22 @@ impl Worker {
         said.unwrap_or(Ending::LeaseLost)
     }
 
-    /// Whoever was allowed to ask may have lost that since.
+    /// Whoever was allowed to ask may have lost that since, and what may be asked for may have changed.
     async fn permitted(&self, generation: &Generation) -> Result<(), Failure> {
+        let now = self.clock.now();
         let membership = self.store.membership(generation.identity, Service::Video).await?;
-        membership.at(self.clock.now()).active().map(|_| ()).map_err(|refusal| {
+        membership.at(now).active().map_err(|refusal| {
             let message = format!("The video was not made: {refusal}.");
             Failure::permanent(GenerationErrorCode::PermissionRevoked, message)
-        })
+        })?;
+        let prompt = generation.prompt.as_str();
+        let verdict = self.studio.judge.text(Stage::During, RightsUse::Prompts, prompt, now).await?;
+        // An appeal that was right lets the same words pass.
+        let item = DecidedItem::of_words(DecidedKind::Prompt, prompt);
+        if verdict.is_allowed() || self.store.refusal_was_wrong(generation.identity, item).await? {
+            return Ok(());
+        }
+        Err(verdict.into())
     }
 
     /// Makes the clip in the engine's thread, and keeps the lease meanwhile.

@@ -26,6 +26,8 @@ pub(crate) struct Made {
     recipe: String,
     thumbnail: (&'static str, Vec<u8>),
     spritesheet: Option<Vec<u8>>,
+    /// Frames all through it, for whoever looks at it before it is kept.
+    frames: Vec<Frame>,
 }
 
 impl Made {
@@ -36,7 +38,7 @@ impl Made {
         let tiles = tiles(rendered.video.bytes()).map_err(|error| Failure::transient(&error))?;
         let sheet = sprite_sheet(&tiles, COLUMNS, TILE_WIDTH).map_err(|error| Failure::transient(&error))?;
         let jpeg = encode_jpeg(&sheet, QUALITY).map_err(|error| Failure::transient(&error))?;
-        Self::new(rendered, ("webp", webp), Some(jpeg))
+        Self::new(rendered, ("webp", webp), Some(jpeg), tiles)
     }
 
     /// A picture: PNG of the first frame, cut to this size, in place of the thumbnail.
@@ -45,16 +47,23 @@ impl Made {
         let frame = &rendered.first_frame;
         let png = if frame.size() == size { encode_png(frame) } else { encode_png(&cover(frame, size)) };
         let png = png.map_err(|error| Failure::transient(&error))?;
-        Self::new(rendered, ("png", png), None)
+        let frames = vec![thumbnail(&rendered.first_frame, TILE_WIDTH * 2)];
+        Self::new(rendered, ("png", png), None, frames)
     }
 
     fn new(
         rendered: Rendered,
         thumbnail: (&'static str, Vec<u8>),
         spritesheet: Option<Vec<u8>>,
+        frames: Vec<Frame>,
     ) -> Result<Self, Failure> {
         let recipe = serde_json::to_string(&rendered.recipe).map_err(|error| Failure::transient(&error))?;
-        Ok(Self { video: rendered.video, recipe, thumbnail, spritesheet })
+        Ok(Self { video: rendered.video, recipe, thumbnail, spritesheet, frames })
+    }
+
+    /// Frames all through it, small.
+    pub(crate) fn frames(&self) -> &[Frame] {
+        &self.frames
     }
 
     /// Writes everything under the attempt's own prefix. Writing the same again changes nothing.

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use media::{
     Clip, Filter, Frame, FrameRate, Mp4Reader, PictureLimits, ReadError, ReadLimits, Resizer, Size, cover, read_picture,
 };
-use platform::{ClipSource, GenerationKind, ProjectId};
-use render::{Parent, Source};
+use platform::likeness::{LikenessRefusal, Puppet, with_mentions_as};
+use platform::{ClipSource, GenerationErrorCode, GenerationKind, Handle, ProjectId, Timestamp};
+use render::{Looks, Parent, Source, VideoModel};
 use store::{Generation, Objects, Store};
 
 use crate::worker::failure::Failure;
@@ -17,6 +18,14 @@ const STRENGTH: f32 = 0.7;
 pub(crate) struct Sources {
     start: Start,
     characters: Vec<Bytes>,
+    people: Vec<Guest>,
+}
+
+/// Someone who appears in a clip by their likeness.
+pub(crate) struct Guest {
+    handle: Handle,
+    puppet: Puppet,
+    still: Option<Bytes>,
 }
 
 enum Start {
@@ -35,14 +44,19 @@ pub(crate) struct Original {
 
 impl Sources {
     /// Reads the bytes. They may have been deleted since the request was accepted.
-    pub(crate) async fn fetch(store: &Store, objects: &Objects, generation: &Generation) -> Result<Self, Failure> {
+    pub(crate) async fn fetch(
+        store: &Store,
+        objects: &Objects,
+        generation: &Generation,
+        now: Timestamp,
+    ) -> Result<Self, Failure> {
         let project = generation.project;
         let mut characters = Vec::new();
         let start = match &generation.kind {
             GenerationKind::Image => Start::Nothing,
             GenerationKind::Create { first_frame, characters: ids } => {
                 for id in ids {
-                    let character = store.character(project, *id).await?;
+                    let character = store.usable_character(generation.identity, *id).await?;
                     characters.push(objects.get_all(&character.key).await?);
                 }
                 match first_frame {
@@ -63,7 +77,8 @@ impl Sources {
             GenerationKind::Edit { source } => Start::Edit(clip(store, objects, project, *source).await?),
             GenerationKind::Extension { source, .. } => Start::Extend(clip(store, objects, project, *source).await?),
         };
-        Ok(Self { start, characters })
+        let people = guests(store, objects, generation, now).await?;
+        Ok(Self { start, characters, people })
     }
 
     /// What the new one is made from: the file for its manifest, and of a clip that goes on the frames that [`Self::decode`] leaves out.
@@ -89,7 +104,8 @@ impl Sources {
 
     /// The pictures and clips, at the model's rate and the finished clip's size, of a clip that goes on the last seconds alone; then one
     /// picture of each character.
-    pub(crate) fn decode(&self, rate: FrameRate, size: Size) -> Result<(Source, Vec<Frame>), Failure> {
+    pub(crate) fn decode(&self, model: &dyn VideoModel, size: Size) -> Result<(Source, Vec<Frame>), Failure> {
+        let rate = model.frame_rate();
         let source = match &self.start {
             Start::Nothing | Start::Trim(_) => Source::Text,
             Start::FirstFrame(bytes) => {
@@ -100,9 +116,82 @@ impl Sources {
             Start::Extend(bytes) => Source::Extend(read_tail(bytes, rate, size)?),
             Start::Edit(bytes) => Source::Edit { clip: read_clip(bytes, rate, size)?, strength: STRENGTH },
         };
-        let references = self.characters.iter().map(|bytes| middle_frame(bytes)).collect::<Result<_, _>>()?;
-        Ok((source, references))
+        let characters = self.characters.iter().map(|bytes| middle_frame(bytes));
+        let people = self.people.iter().map(|guest| guest.portrait(model, size));
+        Ok((source, characters.chain(people).collect::<Result<_, _>>()?))
     }
+}
+
+impl Sources {
+    /// A prompt in the words of a model: whoever is named in it is told as they are drawn there.
+    pub(crate) fn told(&self, model: &dyn VideoModel, size: Size, prompt: &str) -> String {
+        with_mentions_as(prompt, |handle| {
+            let guest = self.people.iter().find(|guest| guest.handle == *handle)?;
+            Some(match model.portrait(&guest.looks(), size) {
+                Some(_) => guest.puppet.phrase(),
+                None => "the person of the reference picture".to_owned(),
+            })
+        })
+    }
+}
+
+impl Guest {
+    fn looks(&self) -> Looks {
+        let Puppet { skin, hair_style, hair_colour, shirt, hat, glasses } = self.puppet;
+        Looks {
+            skin: skin.as_str().into(),
+            hair_style: hair_style.as_str().into(),
+            hair_colour: hair_colour.as_str().into(),
+            shirt: shirt.as_str().into(),
+            hat: hat.as_str().into(),
+            glasses,
+        }
+    }
+
+    /// The reference picture: as the model's world draws such a person, else the still that they approved.
+    fn portrait(&self, model: &dyn VideoModel, size: Size) -> Result<Frame, Failure> {
+        if let Some(frame) = model.portrait(&self.looks(), size) {
+            return Ok(frame);
+        }
+        let still = self.still.as_ref().ok_or_else(|| {
+            Failure::source(format!("@{} enrolled without a picture, which this model needs.", self.handle.as_str()))
+        })?;
+        read_picture(still, &PictureLimits::default()).map_err(|error| {
+            Failure::source(format!("The picture of @{} cannot be read: {error}.", self.handle.as_str()))
+        })
+    }
+}
+
+/// Everyone who appears in a clip by their likeness, if all of them let its maker at this moment. What cannot be asked is a refusal.
+async fn guests(
+    store: &Store,
+    objects: &Objects,
+    generation: &Generation,
+    now: Timestamp,
+) -> Result<Vec<Guest>, Failure> {
+    let refused = |refusal: LikenessRefusal| {
+        let message = format!("The video was not made: {refusal}. Nothing was charged.");
+        Failure::permanent(GenerationErrorCode::PermissionRevoked, message)
+    };
+    // A part of a clip is drawn by no model.
+    let drawn = !matches!(generation.kind, GenerationKind::Trim { .. });
+    let mut guests = Vec::new();
+    for cast in store.cast_of(generation.id, generation.identity, now).await?.map_err(refused)? {
+        cast.permitted.map_err(refused)?;
+        if !drawn {
+            continue;
+        }
+        let likeness = cast.likeness;
+        let template = likeness.template.as_ref().ok_or_else(|| refused(LikenessRefusal::Revoked))?;
+        let line = objects.get_all(template).await?;
+        let puppet = std::str::from_utf8(&line).ok().and_then(Puppet::read).ok_or_else(Failure::ours)?;
+        let still = match &likeness.still {
+            Some(key) => Some(objects.get_all(key).await?),
+            None => None,
+        };
+        guests.push(Guest { handle: likeness.handle, puppet, still });
+    }
+    Ok(guests)
 }
 
 fn gone() -> Failure {
@@ -223,8 +312,11 @@ impl Iterator for RatedFrames<'_> {
     }
 }
 
-/// What a character looks like: the picture in the middle of its clip.
+/// What a character looks like: its picture, or the one in the middle of its clip.
 fn middle_frame(bytes: &[u8]) -> Result<Frame, Failure> {
+    if let Ok(picture) = read_picture(bytes, &PictureLimits::default()) {
+        return Ok(picture);
+    }
     let unreadable = |error| Failure::source(format!("The character's video cannot be read: {error}."));
     let mut reader = Mp4Reader::open(bytes, &ReadLimits::default()).map_err(unreadable)?;
     let middle = reader.info().frame_count / 2;
@@ -264,9 +356,9 @@ mod tests {
         // Two minutes, as much as there may be.
         let check = |count: usize, file_rate: u32| {
             let bytes = Bytes::from(clip(count, FrameRate::whole(file_rate)));
-            let sources = Sources { start: Start::Extend(bytes.clone()), characters: Vec::new() };
+            let sources = Sources { start: Start::Extend(bytes.clone()), characters: Vec::new(), people: Vec::new() };
             let rate = FrameRate::whole(12);
-            let (source, _) = sources.decode(rate, SMALL).unwrap();
+            let (source, _) = sources.decode(&render::TestCard, SMALL).unwrap();
             let Source::Extend(tail) = source else { panic!("{source:?}") };
             assert_eq!(tail.frames().len(), 48);
             let lead: Vec<_> = sources.parent(rate, SMALL).unwrap().unwrap().lead.map(Result::unwrap).collect();

@@ -2,8 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use media::{Frame, FrameRate};
-use render::{ModelError, Progress, Recipe, VideoModel, VideoRequest};
+use media::{Frame, FrameRate, Size};
+use render::{Looks, ModelError, Progress, Recipe, VideoModel, VideoRequest};
 
 /// Makes the first frame of what the model would make.
 pub(crate) struct Still<'a>(pub(crate) &'a dyn VideoModel);
@@ -25,6 +25,10 @@ impl VideoModel for Still<'_> {
         self.0.recipe(request)
     }
 
+    fn portrait(&self, looks: &Looks, size: Size) -> Option<Frame> {
+        self.0.portrait(looks, size)
+    }
+
     fn generate(
         &self,
         request: &VideoRequest,
@@ -40,5 +44,9 @@ impl VideoModel for Still<'_> {
             (Some(ControlFlow::Continue(())), Ok(()) | Err(ModelError::Sink)) => Ok(()),
             (_, outcome) => outcome,
         }
+    }
+
+    fn caption(&self, frames: &[Frame]) -> Option<String> {
+        self.0.caption(frames)
     }
 }

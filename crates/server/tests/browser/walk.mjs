@@ -132,6 +132,138 @@ async function firstStart(browser) {
   }
 }
 
+// A browser whose camera and microphone are made up: it sees something that moves and hears beeps.
+function withCamera() {
+  const args = ["--no-sandbox", "--disable-gpu", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"];
+  return chromium.launch({ executablePath: browserPath, args });
+}
+
+// Someone new with a profile, in a browser with a camera.
+async function personWithCamera(browser, base, handle) {
+  const context = await browser.newContext({ viewport: SIZES.phone, hasTouch: true, permissions: ["camera", "microphone"] });
+  const page = await open(context, base);
+  await page.goto(`${base}/sign-up`);
+  await page.fill("#email", `${handle}@example.org`);
+  await page.fill("#password", PASSWORD);
+  await page.click("main button.act");
+  await page.waitForLoadState("load");
+  await page.evaluate((name) => fetch("/account/profile", { method: "POST", body: new URLSearchParams({ handle: name, display_name: name }) }), handle);
+  return page;
+}
+
+async function beginEnrolment(page, base) {
+  await page.goto(`${base}/account/likeness`);
+  await page.fill("#born", "1990-04-01");
+  for (const name of ["adult", "myself", "agree"]) await page.check(`input[name=${name}]`);
+  await page.click("form[action='/account/likeness/begin'] button.act");
+  await page.waitForURL(`${base}/account/likeness/capture`);
+  return page.getAttribute("[data-capture]", "data-capture");
+}
+
+async function recordEnrolment(page) {
+  await page.click("[data-start]");
+  await page.waitForSelector("[data-stop]:not([hidden]):not([disabled])", { timeout: 30_000 });
+  await page.waitForTimeout(1500);
+  await page.click("[data-stop]");
+}
+
+// A likeness: enrolled, lent, used, seen, withdrawn; a photo and a used challenge are refused.
+async function likeness(base, admin) {
+  const browser = await withCamera();
+  try {
+    step("a still picture in place of a camera is refused");
+    const photo = await personWithCamera(browser, base, "photo");
+    await photo.addInitScript(() => {
+      navigator.mediaDevices.getUserMedia = async () => {
+        const canvas = Object.assign(document.createElement("canvas"), { width: 640, height: 480 });
+        const brush = canvas.getContext("2d");
+        const draw = () => { brush.fillStyle = "#c8a080"; brush.fillRect(0, 0, 640, 480); brush.fillStyle = "#402010"; brush.fillRect(220, 60, 200, 260); };
+        draw();
+        setInterval(draw, 100);
+        const sound = new AudioContext();
+        const tone = sound.createOscillator();
+        const out = sound.createMediaStreamDestination();
+        tone.connect(out);
+        tone.start();
+        return new MediaStream([...canvas.captureStream(10).getTracks(), ...out.stream.getTracks()]);
+      };
+    });
+    await beginEnrolment(photo, base);
+    await recordEnrolment(photo);
+    await photo.waitForSelector("text=A picture is not a person");
+    await photo.screenshot({ path: join(folder, "likeness-a-photo-is-refused.png"), fullPage: true });
+
+    step("someone enrols with camera and microphone");
+    const person = await personWithCamera(browser, base, "face");
+    await person.goto(`${base}/account/likeness`);
+    await person.screenshot({ path: join(folder, "likeness-consent.png"), fullPage: true });
+    await judge(person, "the consent");
+    const challenge = await beginEnrolment(person, base);
+    await person.screenshot({ path: join(folder, "likeness-challenge.png"), fullPage: true });
+    await judge(person, "the challenge");
+    await recordEnrolment(person);
+    await person.waitForURL(`${base}/account/likeness`, { timeout: 30_000 });
+    await person.waitForSelector("text=A person looks at it now");
+
+    step("a challenge that was used is refused");
+    const used = await person.evaluate(async (path) => {
+      const answer = await fetch(`${path}/finish`, { method: "POST", body: new FormData(), headers: { accept: "application/json" } });
+      return [answer.status, (await answer.json()).code];
+    }, challenge);
+    if (String(used) !== "400,used") complain(`a used challenge was answered with ${used}`);
+    await person.selectOption("#look-hat", "top hat");
+    await person.click("form[action='/account/likeness/puppet'] button");
+    await person.waitForSelector("text=You are drawn like this from now on");
+
+    step("a person looks at the recording");
+    await admin.goto(`${base}/moderation/likeness`);
+    await admin.click("a[href^='/moderation/likeness/enrol_']");
+    await admin.waitForSelector("video");
+    await judge(admin, "the review");
+    for (const box of await admin.locator("fieldset input[type=checkbox]").all()) await box.check();
+    await admin.screenshot({ path: join(folder, "likeness-review.png"), fullPage: true });
+    await admin.click("button[value=approve]");
+    await admin.waitForURL(`${base}/moderation/likeness`);
+
+    step("lent to everyone, said twice");
+    await person.goto(`${base}/account/likeness`);
+    await person.check("input[name=audience][value=everyone]");
+    await person.click("form[action='/account/likeness/lend'] button.act");
+    await person.waitForSelector("text=must be confirmed a second time");
+    await person.check("input[name=audience][value=everyone]");
+    await person.check("input[name=confirm_everyone]");
+    await person.click("form[action='/account/likeness/lend'] button.act");
+    await person.waitForSelector("text=The new consent counts");
+    await person.screenshot({ path: join(folder, "likeness-lent.png"), fullPage: true });
+
+    step("someone else makes a clip with it, and shows it");
+    const fan = await personWithCamera(browser, base, "fan");
+    await fan.goto(`${base}/make?prompt=${encodeURIComponent("@face moves left in the meadow")}`);
+    await fan.click("form[data-ask] button.act");
+    await fan.waitForURL(/\/clips\/video_/);
+    await fan.waitForSelector(".player video", { timeout: 300_000 });
+    await fan.screenshot({ path: join(folder, "likeness-a-clip.png"), fullPage: true });
+    const clip = new URL(fan.url()).pathname;
+    const posted = await fan.evaluate(async (path) => (await fetch(`${path}/publish`, { method: "POST", body: new URLSearchParams({ visibility: "public", caption: "look" }) })).url, clip);
+    if (!posted.includes("/p/")) complain(`the clip was not shown: ${posted}`);
+
+    step("its person sees it, withdraws, and it is gone");
+    await person.goto(`${base}/account/likeness/uses`);
+    await person.waitForSelector("text=@face moves left in the meadow");
+    await person.screenshot({ path: join(folder, "likeness-uses.png"), fullPage: true });
+    await judge(person, "the uses");
+    await person.goto(`${base}/account/likeness`);
+    await person.click("form[action='/account/likeness/withdraw'] button");
+    await person.waitForSelector("text=Your likeness is withdrawn");
+    const stranger = await open(await browser.newContext(), base);
+    if ((await stranger.goto(posted)).status() !== 404) complain("a clip outlives the likeness in it");
+    const media = await fan.evaluate(async (path) => (await fetch(`${path}/media/video`)).status, clip);
+    if (media !== 403) complain(`its maker still watches it: ${media}`);
+  } finally {
+    await browser.close();
+  }
+}
+
 async function main() {
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
@@ -206,6 +338,28 @@ async function main() {
     await page.click("form[data-ask] button.act");
     await page.waitForSelector("text=Nothing was charged");
     await page.screenshot({ path: join(folder, "refused-phone-light.png") });
+
+    step("the reasons of the refusal, and an appeal");
+    await page.click("main a[href*='/account/decisions/dec_']");
+    await page.waitForSelector("text=A program, without a person");
+    const decision = new URL(page.url()).pathname;
+    await page.screenshot({ path: join(folder, "decision-phone-light.png"), fullPage: true });
+    await judge(page, "decision, phone, light");
+    await page.fill("#text", "It is the title of a painting.");
+    await page.click("form[action$='/appeal'] button.act");
+    await page.waitForSelector("text=Waits for an answer");
+    await admin.goto(`${base}/moderation`);
+    await admin.click("a[href^='/moderation/appeals/']");
+    await admin.waitForSelector("text=It is the title of a painting.");
+    await admin.screenshot({ path: join(folder, "moderation-appeal-desktop-light.png"), fullPage: true });
+    await judge(admin, "moderation appeal, desktop, light");
+    await admin.fill("#answer", "You are right: it is one.");
+    await admin.click("button[value=overturned]");
+    await admin.waitForURL(`${base}/moderation`);
+    await page.goto(base + decision);
+    await page.waitForSelector("text=You were right");
+    await page.screenshot({ path: join(folder, "appeal-won-phone-light.png"), fullPage: true });
+    await judge(page, "appeal won, phone, light");
 
     step("several at once, one cancelled");
     await page.goto(`${base}/make`);
@@ -376,6 +530,7 @@ async function main() {
     const administrator = (await adminContext.cookies()).filter((cookie) => cookie.name === "misora_session");
     await picture(browser, base, [], [
       ["sign-in", "/sign-in"], ["sign-up", "/sign-up"], ["forgotten", "/forgotten-password"], ["set-up", "/set-up"], ["nowhere", "/nowhere"], ["retention", "/retention"],
+      ["takedown", "/takedown"], ["takedown-intimate", "/takedown/intimate"], ["takedown-copyright", "/takedown/copyright"], ["transparency", "/transparency"],
     ]);
     await picture(browser, base, own, [
       ["make", "/make"], ["clip", clip], ["credentials", `${clip}/credentials`], ["library", "/library"], ["library-none", "/library?q=nothing"],
@@ -385,18 +540,18 @@ async function main() {
     ]);
     await picture(browser, base, own, [
       ["feed", "/"], ["post", post], ["profile", "/@mika"], ["own-profile", "/account/profile"], ["steer", "/account/feed"], ["notice-settings", "/account/notices"], ["search", "/search?q=boat"],
-      ["search-none", "/search?q=zebra"], ["messages", "/messages"], ["conversation", "/messages/@yuki"], ["notices", "/notices"],
+      ["search-none", "/search?q=zebra"], ["messages", "/messages"], ["conversation", "/messages/@yuki"], ["notices", "/notices"], ["decisions", "/account/decisions"], ["decision", decision],
     ]);
     await picture(browser, base, theirs, [["post-of-another", post], ["profile-of-another", "/@mika"], ["report", "/report?profile=mika"]]);
     await picture(browser, base, [], [["feed-signed-out", "/"], ["embed", `${post}/embed`]]);
     await picture(browser, base, administrator, [
-      ["moderation", "/moderation"],
+      ["moderation", "/moderation"], ["moderation-work", "/moderation/work"], ["admin-decisions", "/admin/decisions"],
       ["library-empty", "/library"], ["admin", "/admin"], ["admin-people", "/admin/people"], ["admin-invites", "/admin/invites"],
-      ["admin-tiers", "/admin/tiers"], ["admin-models", "/admin/models"], ["admin-sunsets", "/admin/sunsets"],
+      ["admin-tiers", "/admin/tiers"], ["admin-models", "/admin/models"], ["admin-sunsets", "/admin/sunsets"], ["admin-rights", "/admin/rights"],
     ]);
     await picture(browser, base, own, [
       ["make-ja", "/make"], ["feed-ja", "/"], ["post-ja", post], ["account-ja", "/account"], ["security-ja", "/account/security"], ["archives-ja", "/account/export"],
-      ["clip-ja", clip], ["closing-ja", "/account/services/social/close"],
+      ["clip-ja", clip], ["closing-ja", "/account/services/social/close"], ["decision-ja", decision], ["takedown-ja", "/takedown/copyright"],
     ], "ja-JP");
 
     step("a block, and neither sees the other");
@@ -462,6 +617,7 @@ async function main() {
     await yuki.waitForSelector("text=An empty sky");
     await yuki.screenshot({ path: join(folder, "back-with-nothing.png"), fullPage: true });
     if ((await yuki.goto(`${base}/@yuki`)).status() !== 404) complain("the profile of before is still there");
+    await likeness(base, admin);
     await firstStart(browser);
   } finally {
     await browser.close();

@@ -11,6 +11,7 @@ use platform::{
 use super::{ArchiveClass, ArchiveRow, ArchiveTable, ArchiveValue, bound};
 use crate::database::{Tx, Value, args};
 use crate::error::{StoreError, corrupt};
+use crate::membership::from_row as membership_from_row;
 use crate::objects::StoredVideo;
 use crate::social::{is_reserved, shown, warm};
 use crate::store::Store;
@@ -115,13 +116,16 @@ impl Restoring {
         Self { identity, was: was.bytes(), members, home, tier, now, ids }
     }
 
-    /// Lets rows of a service come back, of which the person is an active member.
+    /// Lets rows of these services come back, of which the person is an active member, and of no others.
     ///
     /// # Panics
-    /// If the membership is someone else's.
-    pub fn allow(&mut self, member: ActiveMembership) {
-        assert_eq!(member.identity(), self.identity, "the membership is someone else's");
-        self.members.push(member.service());
+    /// If a membership is someone else's.
+    pub fn allow_only(&mut self, members: impl IntoIterator<Item = ActiveMembership>) {
+        let service = |member: ActiveMembership| {
+            assert_eq!(member.identity(), self.identity, "the membership is someone else's");
+            member.service()
+        };
+        self.members = members.into_iter().map(service).collect();
     }
 
     /// Whether there is a project for what has none of its own here.
@@ -196,7 +200,8 @@ impl Store {
         Ok(found)
     }
 
-    /// Puts rows of a class back, all or none; what is there, or cannot come back, is counted.
+    /// Puts rows of a class back, all or none; what is there, or cannot come back, is counted. Whether the person is still a member of the
+    /// class's service is asked once more: an end of it waits for these rows, or they are left out.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -205,13 +210,17 @@ impl Store {
         restoring: &mut Restoring,
         class: &ArchiveClass,
         rows: &[RowToRestore],
+        now: Timestamp,
     ) -> Result<Restored, StoreError> {
         let mut restored = Restored::default();
-        if !restoring.allows(class) {
-            restored.leave(LeftOut::NotMember, rows.len() as u64);
+        if rows.is_empty() {
             return Ok(restored);
         }
         let mut tx = self.database.begin().await?;
+        if !restoring.allows(class) || !is_member(&mut tx, restoring.identity, class, now).await? {
+            restored.leave(LeftOut::NotMember, rows.len() as u64);
+            return Ok(restored);
+        }
         for row in rows {
             match put(&mut tx, restoring, row).await? {
                 Outcome::Added => restored.added += 1,
@@ -222,6 +231,19 @@ impl Store {
         tx.commit().await?;
         Ok(restored)
     }
+}
+
+/// Whether someone is an active member of a class's service; it stays so until the transaction ends.
+async fn is_member(
+    tx: &mut Tx,
+    identity: IdentityId,
+    class: &ArchiveClass,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let Some(service) = Service::from_word(class.owner) else { return Ok(true) };
+    let sql = format!("SELECT * FROM memberships WHERE identity = $1 AND service = $2{}", tx.for_update());
+    let Some(row) = tx.first(sql, args![identity, service.as_str()]).await? else { return Ok(false) };
+    Ok(membership_from_row(&row)?.at(now).active().is_ok())
 }
 
 /// Whose a row with an id is.

@@ -101,8 +101,8 @@ async fn leave_posts(
         tx.execute("DELETE FROM comments WHERE post = $1", args![id]).await?;
     }
     let sql = "UPDATE posts SET author = $2, state = 'deleted', deleted_at = $3, caption = '', prompt = '', recipe = '', model = '',
-               video_key = '', video_size = 0, video_sha256 = '', thumbnail_key = NULL, spritesheet_key = NULL, like_count = 0,
-               comment_count = 0 WHERE author = $1";
+               video_key = '', video_size = 0, video_sha256 = '', thumbnail_key = NULL, spritesheet_key = NULL, frame_hashes = NULL,
+               like_count = 0, comment_count = 0 WHERE author = $1";
     tx.execute(sql, args![me, ghost, now]).await?;
     // The leaves first, then what they hung from.
     let sql = "DELETE FROM posts WHERE author = $1

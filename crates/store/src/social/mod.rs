@@ -2,7 +2,6 @@
 //! filtered by [`LISTED`], single posts by `platform::sees`; a test holds the two together.
 
 mod comment;
-mod decision;
 mod feed;
 mod for_you;
 mod leaving;
@@ -16,7 +15,6 @@ mod report;
 mod search;
 
 pub use comment::{Comment, NewComment};
-pub use decision::PostDecision;
 pub use feed::Listing;
 pub(crate) use for_you::PublicPostsCache;
 pub use for_you::{FeedSettings, Suggested};
@@ -24,13 +22,15 @@ pub(crate) use leaving::{LEAVING, leave};
 pub use message::{Conversation, Message, NewMessage};
 pub use notice::Notice;
 pub use post::{AuthorCard, NewPost, Post, PostEdit, PostMedia, RemixNode};
-pub(crate) use post::{shown, warm};
+pub(crate) use post::{erase_post, set_withheld, shown, warm};
 pub(crate) use profile::is_reserved;
 pub use profile::{NewProfile, Profile};
 pub use relation::FollowState;
 pub use report::{NewReport, Report, ReportSubject};
 
 use platform::{ActiveMembership, IdentityId, Service};
+
+use crate::likeness::stands;
 
 /// Whether someone's membership lets others see them; `$who` stands for a column.
 pub(crate) fn is_present(who: &str) -> String {
@@ -54,9 +54,10 @@ pub(crate) fn listed() -> String {
         "p.state = 'published'
          AND (p.author = $1 OR p.visibility = 'public' OR (p.visibility = 'followers' AND EXISTS (
               SELECT 1 FROM follows f WHERE f.follower = $1 AND f.followed = p.author AND f.accepted_at IS NOT NULL)))
-         AND {} AND {}",
+         AND {} AND {} AND {}",
         no_block("p.author"),
-        is_present("p.author")
+        is_present("p.author"),
+        stands("p.video", "p.author")
     )
 }
 

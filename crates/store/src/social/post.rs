@@ -12,8 +12,10 @@ use super::notice::{Happening, notify, unnotify};
 use super::profile::{display_name, handle};
 use super::{is_present, person};
 use crate::database::{Row, Tx, Value, args};
+use crate::decision::lift_from_post;
 use crate::error::{StoreError, corrupt};
 use crate::generation::{Generation, moment, number, word};
+use crate::likeness::{require, stands};
 use crate::objects::ObjectKey;
 use crate::store::{Store, delete_objects};
 
@@ -146,8 +148,9 @@ const MAX_DEPTH: i64 = 50;
 pub(super) fn columns() -> String {
     let flag = |condition: &str| format!("CAST(CASE WHEN {condition} THEN 1 ELSE 0 END AS BIGINT)");
     format!(
-        "p.*, a.handle, a.display_name, a.avatar_key, {} AS present, {} AS follows, {} AS blocks, {} AS liked",
+        "p.*, a.handle, a.display_name, a.avatar_key, {} AS present, {} AS stands, {} AS follows, {} AS blocks, {} AS liked",
         flag(&is_present("p.author")),
+        flag(&stands("p.video", "p.author")),
         flag(
             "EXISTS (SELECT 1 FROM follows f WHERE f.follower = $1 AND f.followed = p.author AND f.accepted_at IS NOT NULL)"
         ),
@@ -232,7 +235,8 @@ impl Store {
     /// Shows a draft to those whom it is for. `place` is new; it orders all lists. A post that is out already stays where it is.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] if it is another's; [`StoreError::State`] if it is withheld or deleted.
+    /// [`StoreError::NotFound`] if it is another's; [`StoreError::State`] if it is withheld or deleted; [`StoreError::Refused`] if someone who
+    /// appears in it does not let its author.
     pub async fn publish_post(
         &self,
         member: ActiveMembership,
@@ -246,6 +250,10 @@ impl Store {
             PostState::Draft => {}
             state => return Err(not_in(state)),
         }
+        // Whoever appears in it is asked again.
+        let row = tx.first("SELECT video FROM posts WHERE id = $1", args![id]).await?;
+        let video = VideoId::from_bytes(row.ok_or(StoreError::NotFound("post"))?.id("video")?);
+        require(&mut tx, video, person(member), now).await?;
         let sql = "UPDATE posts SET state = 'published', place = $2, published_at = $3 WHERE id = $1";
         tx.execute(sql, args![id, place, now]).await?;
         shown(&mut tx, id).await?;
@@ -344,28 +352,23 @@ impl Store {
         let rows = tx.all(sql, args![before, limit]).await?;
         for row in &rows {
             let id = PostId::from_bytes(row.id("id")?);
-            delete_objects(&mut tx, ObjectKey::from_row(row.text("video_key")?).parent(), now).await?;
-            tx.execute("DELETE FROM likes WHERE post = $1", args![id]).await?;
-            tx.execute("UPDATE comments SET parent = NULL WHERE post = $1", args![id]).await?;
-            tx.execute("DELETE FROM comments WHERE post = $1", args![id]).await?;
-            let sql = "DELETE FROM posts WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM posts c WHERE c.parent = $1 OR c.root = $1)";
-            if tx.execute(sql, args![id]).await? == 0 {
-                let sql = "UPDATE posts SET caption = '', prompt = '', recipe = '', video_key = '', video_size = 0, video_sha256 = '',
-                           thumbnail_key = NULL, spritesheet_key = NULL, like_count = 0, comment_count = 0 WHERE id = $1";
-                tx.execute(sql, args![id]).await?;
-            }
+            let key = ObjectKey::from_row(row.text("video_key")?);
+            purge_post(&mut tx, id, &key, now).await?;
         }
         tx.commit().await?;
         Ok(rows.len())
     }
 
-    /// Keeps a post back, or lets it go again; then no decision about it counts any more. [`Self::withhold_by`] keeps the reasons too.
+    /// Keeps a post back, or lets it go again; then no decision about it counts any more. [`Self::decide`] keeps the reasons too.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
     pub async fn withhold_post(&self, id: PostId, withhold: bool, now: Timestamp) -> Result<(), StoreError> {
         let mut tx = self.database.begin().await?;
-        self::withhold(&mut tx, id, withhold, now).await?;
+        set_withheld(&mut tx, id, withhold, now).await?;
+        if !withhold {
+            lift_from_post(&mut tx, id, now).await?;
+        }
         tx.commit().await
     }
 
@@ -519,6 +522,33 @@ impl Store {
     }
 }
 
+/// Ends a post that was deleted: words, media, likes and comments go, and the row too if nothing hangs from it.
+async fn purge_post(tx: &mut Tx, id: PostId, key: &ObjectKey, now: Timestamp) -> Result<(), StoreError> {
+    delete_objects(tx, key.parent(), now).await?;
+    tx.execute("DELETE FROM likes WHERE post = $1", args![id]).await?;
+    tx.execute("UPDATE comments SET parent = NULL WHERE post = $1", args![id]).await?;
+    tx.execute("DELETE FROM comments WHERE post = $1", args![id]).await?;
+    let sql =
+        "DELETE FROM posts WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM posts c WHERE c.parent = $1 OR c.root = $1)";
+    if tx.execute(sql, args![id]).await? == 0 {
+        let sql = "UPDATE posts SET caption = '', prompt = '', recipe = '', video_key = '', video_size = 0, video_sha256 = '',
+                   thumbnail_key = NULL, spritesheet_key = NULL, frame_hashes = NULL, like_count = 0, comment_count = 0 WHERE id = $1";
+        tx.execute(sql, args![id]).await?;
+    }
+    Ok(())
+}
+
+/// Deletes a post for good, whosever it is: nobody brings it back.
+pub(crate) async fn erase_post(tx: &mut Tx, id: PostId, now: Timestamp) -> Result<(), StoreError> {
+    let sql = format!("SELECT state, video_key FROM posts WHERE id = $1{}", tx.for_update());
+    let row = tx.first(sql, args![id]).await?.ok_or(StoreError::NotFound("post"))?;
+    if word(&row, "state", PostState::from_word)? == PostState::Published {
+        hidden(tx, id).await?;
+    }
+    tx.execute("UPDATE posts SET state = 'deleted', deleted_at = $2 WHERE id = $1", args![id, now]).await?;
+    purge_post(tx, id, &ObjectKey::from_row(row.text("video_key")?), now).await
+}
+
 /// The post that a generation owes credit to: of its source, or, if that was never posted, of what the source was made from.
 async fn posted_source(tx: &mut Tx, generation: &Generation) -> Result<Option<Row>, StoreError> {
     let mut source = generation.kind.source_video();
@@ -572,7 +602,7 @@ pub(super) async fn permit(
     let id = lock(tx, address).await?;
     let sql = format!("SELECT {} FROM {TABLES} WHERE p.id = $2", columns());
     let row = tx.first(sql, args![Some(me), id]).await?.ok_or(StoreError::NotFound("post"))?;
-    let (relation, facts) = (relation(&row, Some(me))?, facts(&row, row.int("present")? == 1)?);
+    let (relation, facts) = (relation(&row, Some(me))?, facts(&row, is_shown(&row)?)?);
     if !sees(relation, facts, address.way()) {
         return Err(StoreError::NotFound("post"));
     }
@@ -583,7 +613,7 @@ pub(super) async fn permit(
 }
 
 /// Keeps a post back, or lets it go again.
-pub(super) async fn withhold(tx: &mut Tx, id: PostId, withhold: bool, now: Timestamp) -> Result<(), StoreError> {
+pub(crate) async fn set_withheld(tx: &mut Tx, id: PostId, withhold: bool, now: Timestamp) -> Result<(), StoreError> {
     let sql = format!("SELECT state FROM posts WHERE id = $1{}", tx.for_update());
     let row = tx.first(sql, args![id]).await?.ok_or(StoreError::NotFound("post"))?;
     let state = word(&row, "state", PostState::from_word)?;
@@ -593,14 +623,7 @@ pub(super) async fn withhold(tx: &mut Tx, id: PostId, withhold: bool, now: Times
     let sql = "UPDATE posts SET withheld_at = $2, state = CASE WHEN deleted_at IS NOT NULL THEN 'deleted'
                WHEN $3 = 1 THEN 'withheld' WHEN place IS NOT NULL THEN 'published' ELSE 'draft' END WHERE id = $1";
     tx.execute(sql, args![id, withhold.then_some(now), i64::from(withhold)]).await?;
-    if !withhold {
-        let sql = "UPDATE post_decisions SET lifted_at = $2 WHERE post = $1 AND lifted_at IS NULL";
-        tx.execute(sql, args![id, now]).await?;
-        if state == PostState::Withheld {
-            shown_if_published(tx, id).await?;
-        }
-    }
-    Ok(())
+    if !withhold && state == PostState::Withheld { shown_if_published(tx, id).await } else { Ok(()) }
 }
 
 /// A post has come into sight.
@@ -684,7 +707,12 @@ fn relation(row: &Row, viewer: Option<IdentityId>) -> Result<Relation, StoreErro
     })
 }
 
-/// A published post of someone who is not there counts as withheld.
+/// Whether its author is there, and everyone who appears in it lets them show it.
+fn is_shown(row: &Row) -> Result<bool, StoreError> {
+    Ok(row.int("present")? == 1 && row.int("stands")? == 1)
+}
+
+/// A published post of someone who is not there, or in which someone appears who lets nobody any more, counts as withheld.
 fn facts(row: &Row, present: bool) -> Result<PostFacts, StoreError> {
     let state = match word(row, "state", PostState::from_word)? {
         PostState::Published if !present => PostState::Withheld,
@@ -704,7 +732,7 @@ fn facts(row: &Row, present: bool) -> Result<PostFacts, StoreError> {
 }
 
 fn node(row: &Row, viewer: Viewer) -> Result<RemixNode, StoreError> {
-    let (relation, facts) = (relation(row, viewer.identity())?, facts(row, row.int("present")? == 1)?);
+    let (relation, facts) = (relation(row, viewer.identity())?, facts(row, is_shown(row)?)?);
     // A deleted clip still has its maker; one who blocked the viewer, or left, has none.
     let author = (relation != Relation::Blocked && row.int("present")? == 1).then(|| card(row)).transpose()?;
     Ok(RemixNode {
@@ -727,7 +755,7 @@ pub(super) fn card(row: &Row) -> Result<AuthorCard, StoreError> {
 impl Post {
     /// A row of [`columns`], with no more in it than the viewer may know.
     pub(super) fn from_row(row: &Row, viewer: Option<IdentityId>, way: Way) -> Result<Self, StoreError> {
-        let (relation, facts) = (relation(row, viewer)?, facts(row, row.int("present")? == 1)?);
+        let (relation, facts) = (relation(row, viewer)?, facts(row, is_shown(row)?)?);
         let author = relation == Relation::Author;
         let reads = author || sees_prompt(relation, facts, way);
         let (model, caption, token) = (row.text("model")?, row.text("caption")?, row.blob("link_token")?);

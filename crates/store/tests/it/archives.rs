@@ -6,7 +6,7 @@ use crate::bed::{Bed, entropy, member};
 use crate::on_both;
 use platform::{DestinationId, ExportId, FolderId, FolderName, ImportId, MembershipEvent, Service};
 use store::{
-    ARCHIVE_CLASSES, ArchiveTable, ArchiveValue, Destination, ExportPart, ExportState, ImportState, NewExport,
+    ARCHIVE_CLASSES, ArchiveTable, ArchiveValue, Destination, ExportPart, ExportState, ImportState, LeftOut, NewExport,
     Restoring, RowToRestore, StoreError,
 };
 
@@ -63,7 +63,7 @@ async fn r19_one_makes_an_archive_at_a_time_and_whoever_comes_late_writes_nothin
     assert!(matches!(late, Err(StoreError::State { .. })), "{late:?}");
 
     store.begin_reading(&taken, later + LEASE).await.unwrap();
-    let key = bed.objects.put_archive_part(id, "line\n".into()).await.unwrap();
+    let key = bed.objects.put_archive_part(&taken, "line\n".into()).await.unwrap();
     let rows = ExportPart {
         path: "data/clips.jsonl".into(),
         key: key.clone(),
@@ -149,11 +149,11 @@ async fn r20_rows_come_back_once_and_only_to_members(bed: Bed) {
         let mut rows = rows.to_vec();
         let there = store.find_archived(restoring, &mut rows).await.unwrap();
         let rows: Vec<_> = rows.into_iter().map(|row| RowToRestore { row, video: None, link_token: None }).collect();
-        (there, store.restore_rows(restoring, class, &rows).await.unwrap())
+        (there, store.restore_rows(restoring, class, &rows, bed.now).await.unwrap())
     };
     // Theirs already.
     let mut own = Restoring::new(me, me, Some(bed.project), "default", bed.now);
-    own.allow(bed.member);
+    own.allow_only([bed.member]);
     let (there, restored) = put(&mut own, &rows).await;
     assert_eq!((there, restored.added, restored.there), (vec![true], 0, 1));
 
@@ -162,7 +162,7 @@ async fn r20_rows_come_back_once_and_only_to_members(bed: Bed) {
     let mut theirs = Restoring::new(other.identity(), me, None, "default", bed.now);
     let (_, restored) = put(&mut theirs, &rows).await;
     assert_eq!((restored.added, restored.left_out.len()), (0, 1));
-    theirs.allow(other);
+    theirs.allow_only([other]);
     let (there, restored) = put(&mut theirs, &rows).await;
     assert_eq!((there, restored.added), (vec![false], 1));
     let (there, restored) = put(&mut theirs, &rows).await;
@@ -176,6 +176,16 @@ async fn r20_rows_come_back_once_and_only_to_members(bed: Bed) {
     renamed[0].set("id", ArchiveValue::Id(FolderId::new(bed.now, entropy()).bytes()));
     let (there, restored) = put(&mut own, &renamed).await;
     assert_eq!((there, restored.added, restored.there), (vec![false], 0, 1));
+
+    // Whoever has left meanwhile gets nothing more, whatever was proved before.
+    store.close_service(me, Service::Video, bed.now, bed.now).await.unwrap();
+    let mut new = rows.clone();
+    new[0].set("id", ArchiveValue::Id(FolderId::new(bed.now, entropy()).bytes()));
+    new[0].set("name", ArchiveValue::Text("Ships".into()));
+    let (there, restored) = put(&mut own, &new).await;
+    assert_eq!((there, restored.added), (vec![false], 0));
+    assert_eq!(restored.left_out.into_iter().collect::<Vec<_>>(), [(LeftOut::NotMember, 1)]);
+    assert_eq!(store.folders(me).await.unwrap().len(), 1);
 }
 
 async fn r20_an_import_is_held_by_one_and_ends_once(bed: Bed) {
@@ -184,11 +194,11 @@ async fn r20_an_import_is_held_by_one_and_ends_once(bed: Bed) {
     store.create_import(me, id, "mine.zip", end, bed.now).await.unwrap();
     assert!(store.claim_import(LEASE, bed.now).await.unwrap().is_none(), "it is not whole");
     for number in 0..2 {
-        let key = bed.objects.put_import_part(id, number, "same".into()).await.unwrap();
+        let key = bed.objects.put_import_part(me, bed.now, id, number, "same".into()).await.unwrap();
         store.add_import_part(id, number, &key, 4).await.unwrap();
     }
     store.import_received(id, end).await.unwrap();
-    let key = bed.objects.put_import_part(id, 2, "late".into()).await.unwrap();
+    let key = bed.objects.put_import_part(me, bed.now, id, 2, "late".into()).await.unwrap();
     assert!(matches!(store.add_import_part(id, 2, &key, 4).await, Err(StoreError::State { .. })));
     assert_eq!(store.import_parts(id).await.unwrap().len(), 2);
     let first = store.claim_import(LEASE, bed.now).await.unwrap().unwrap();

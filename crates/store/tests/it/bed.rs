@@ -126,6 +126,7 @@ impl Bed {
             total_seconds: parameters.seconds,
             price: PRICE,
             generations,
+            likenesses: &[],
             idempotency: None,
             batch_line: None,
         }

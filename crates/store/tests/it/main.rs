@@ -11,6 +11,7 @@ mod accepting;
 mod archives;
 mod folders;
 mod library;
+mod likeness;
 mod listing;
 mod queue;
 mod simulation;
@@ -20,6 +21,7 @@ mod audit;
 mod keys;
 mod people;
 mod projects;
+mod rights;
 mod secrets;
 
 mod social;
@@ -31,6 +33,7 @@ mod backups;
 mod guarantees;
 mod objects;
 mod speed;
+mod transactions;
 
 /// Makes a test of each function, on each database.
 macro_rules! on_both {

@@ -21,7 +21,13 @@ const FIXTURES: &[(i64, &str)] = &[
     (8, include_str!("fixtures/0008.sql")),
     (9, include_str!("fixtures/0009.sql")),
     (10, include_str!("fixtures/0010.sql")),
+    (11, include_str!("fixtures/0011.sql")),
+    (12, include_str!("fixtures/0012.sql")),
+    (13, include_str!("fixtures/0013.sql")),
 ];
+
+/// Tables of decisions before version 12 made one of them.
+const FOLDED: [&str; 3] = ["decisions", "post_decisions", "proposed_decisions"];
 
 async fn migrating_again_changes_nothing(bed: Bed) {
     let generation = bed.accept(bed.project).await;
@@ -39,7 +45,12 @@ async fn every_version_can_be_left(bed: Bed) {
 
         store.migrate().await.unwrap();
         let after = raw::counts(&url).await;
-        for (table, count) in &before {
+        // Every decision of any table is one in the one table of today.
+        let folded = |counts: &[(String, i64)]| -> i64 {
+            counts.iter().filter(|(table, _)| FOLDED.contains(&table.as_str())).map(|(_, count)| count).sum()
+        };
+        assert_eq!(folded(&before), folded(&after), "decisions from version {version}");
+        for (table, count) in before.iter().filter(|(table, _)| !FOLDED.contains(&table.as_str())) {
             let now = after.iter().find(|(name, _)| name == table).map(|(_, count)| *count);
             assert_eq!(now, Some(*count), "rows of {table} from version {version}");
         }

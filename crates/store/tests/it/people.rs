@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use platform::{
-    Decision, DecisionId, DecisionScope, MembershipEvent, MembershipState, Role, Service, SessionId, Token, TokenKind,
+    DecidedItem, DecidedKind, DecidedRule, DecisionEffect, DecisionId, DecisionRecord, DecisionScope, DecisionState,
+    IdentityId, MembershipEvent, MembershipState, Role, Service, SessionId, Token, TokenKind,
 };
 use store::{CredentialKind, OneTimeToken, Session, StoreError};
 
@@ -111,18 +112,54 @@ async fn a_token_works_once(bed: Bed) {
 }
 
 async fn decisions_are_whole(bed: Bed) {
-    let decision = Decision {
+    let decision = DecisionRecord {
         id: DecisionId::new(bed.now, entropy()),
         subject: bed.member.identity(),
-        service: Service::Social,
         scope: DecisionScope::Item,
+        service: Some(Service::Social),
+        effect: DecisionEffect::Refuse,
+        item: DecidedItem::of_words(DecidedKind::Comment, "buy this"),
         ground: "spam".into(),
-        author: bed.member.identity(),
+        rule: DecidedRule::of_house("spam"),
+        facts: String::new(),
+        evidence: "buy this".into(),
+        unlawful: false,
+        automated_detection: true,
+        author: None,
+        second: None,
+        strikes: 0,
         decided_at: bed.now,
         ends_at: None,
     };
-    bed.store.record_decision(&decision).await.unwrap();
-    assert_eq!(bed.store.decisions_about(decision.subject, 10).await.unwrap(), std::slice::from_ref(&decision));
-    let without = Decision { id: DecisionId::new(bed.now, entropy()), ground: String::new(), ..decision };
-    assert!(matches!(bed.store.record_decision(&without).await, Err(StoreError::Database(_))));
+    bed.store.decide(&decision).await.unwrap();
+    let told = bed.store.decisions_about(decision.subject, None, 10).await.unwrap();
+    assert_eq!((told.len(), &told[0].record, told[0].state), (1, &decision, DecisionState::Standing));
+    // No ground, no rule: the database itself refuses.
+    let other = || DecisionRecord { id: DecisionId::new(bed.now, entropy()), ..decision.clone() };
+    for without in [
+        DecisionRecord { ground: String::new(), ..other() },
+        DecisionRecord { rule: DecidedRule { id: String::new(), version: String::new() }, ..other() },
+        DecisionRecord { service: None, ..other() },
+    ] {
+        assert!(matches!(bed.store.decide(&without).await, Err(StoreError::Database(_))), "{without:?}");
+    }
+    assert_eq!(bed.store.decisions_about(decision.subject, None, 10).await.unwrap().len(), 1);
+    // A whole account: the database itself refuses one person alone.
+    let (first, second) = (IdentityId::new(bed.now, entropy()), IdentityId::new(bed.now, entropy()));
+    let proposed = DecisionRecord {
+        scope: DecisionScope::Identity,
+        service: None,
+        effect: DecisionEffect::Suspend,
+        item: DecidedItem::unnamed(DecidedKind::Account),
+        author: Some(first),
+        ..other()
+    };
+    assert!(matches!(bed.store.decide(&proposed).await, Err(StoreError::Database(_))));
+    bed.store.propose_decision(&proposed).await.unwrap();
+    let alone = bed.store.carry_out_proposal(proposed.id, first, bed.now).await;
+    assert!(matches!(alone, Err(StoreError::Database(_))), "{alone:?}");
+    let suspended = bed.store.carry_out_proposal(proposed.id, second, bed.now).await.unwrap();
+    assert!(!suspended.is_empty());
+    let again = bed.store.carry_out_proposal(proposed.id, second, bed.now).await;
+    assert!(matches!(again, Err(StoreError::NotFound(_))));
 }

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use platform::{
-    AttemptFailure, Credits, GenerationError, GenerationErrorCode, GenerationState, LEASE, MAX_ATTEMPTS, ModelName,
-    Progress, Quotas, Route, Size, Tier,
+    AttemptFailure, Credits, DecisionEffect, GenerationError, GenerationErrorCode, GenerationState, LEASE,
+    MAX_ATTEMPTS, ModelName, Progress, Quotas, Route, Size, Tier,
 };
 use store::{Cancellation, Ending, Heartbeat, Reaped};
 
@@ -14,6 +14,7 @@ on_both!(
     a_dead_worker_s_job_is_taken_up_again,
     a_failing_job_ends_and_costs_nothing,
     a_permanent_failure_is_not_tried_again,
+    r16_what_the_policy_stops_while_it_is_made_has_its_reasons,
     cancelling_reaches_the_worker,
     a_job_that_is_given_back_counts_no_failure,
     a_worker_gets_only_what_it_can_make,
@@ -90,6 +91,21 @@ async fn a_permanent_failure_is_not_tried_again(bed: Bed) {
     let ending = bed.store.fail(&lease, AttemptFailure::Permanent, &error(), bed.now).await.unwrap();
     assert!(matches!(ending, Ending::Unpublished { state: GenerationState::Failed, .. }));
     assert_eq!(bed.store.queue_depth().await.unwrap(), store::QueueDepth::default());
+}
+
+async fn r16_what_the_policy_stops_while_it_is_made_has_its_reasons(bed: Bed) {
+    let generation = bed.accept(bed.project).await;
+    let (lease, _) = bed.store.claim("w", &paper(), bed.now).await.unwrap().unwrap();
+    let stopped =
+        GenerationError { code: GenerationErrorCode::ModerationBlocked, message: "its frames show it".into() };
+    bed.store.fail(&lease, AttemptFailure::Permanent, &stopped, bed.now).await.unwrap();
+    let decisions = bed.store.decisions_about(generation.identity, None, 10).await.unwrap();
+    let [decision] = decisions.as_slice() else { panic!("{decisions:?}") };
+    let record = &decision.record;
+    assert_eq!((record.effect, record.author, record.automated_detection), (DecisionEffect::Refuse, None, true));
+    assert_eq!((record.item.id, record.facts.as_str()), (Some(generation.id.bytes()), "its frames show it"));
+    // The hold is released, as with any other failure.
+    assert_eq!(bed.store.balance(bed.project).await.unwrap().held, Credits::ZERO);
 }
 
 async fn cancelling_reaches_the_worker(bed: Bed) {

@@ -1,5 +1,8 @@
 //! The guarantees of `spec/guarantees.md`, each by its number, as people and programs see them.
 
+mod decisions;
+pub(crate) mod likeness;
+mod policy;
 mod retention;
 mod services;
 

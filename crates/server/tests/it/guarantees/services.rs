@@ -208,9 +208,16 @@ async fn r05_the_account_centre_stays_open_in_every_state() {
         }
         // Signing in, what is held and why, the way out, proofs.
         let again = site.sign_in(me).await;
-        for path in
-            ["/account", "/account/close", "/account/security", "/retention", "/api/account/closing", "/api/receipts"]
-        {
+        for path in [
+            "/account",
+            "/account/close",
+            "/account/decisions",
+            "/account/security",
+            "/api/account/closing",
+            "/api/account/decisions",
+            "/api/receipts",
+            "/retention",
+        ] {
             assert_eq!(site.send("GET", path, As::Cookie(&again), Sent::Nothing).await.status, 200, "{state:?} {path}");
         }
         let body = json!({ "confirm": "mika@people.example" });

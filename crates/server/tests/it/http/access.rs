@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use platform::likeness::Audience;
 use platform::{
-    BatchId, CharacterId, DecisionId, DestinationId, FileId, IDENTITY_GROUNDS, IdentityId, ImportId, MembershipEvent,
-    MembershipState, PasskeyId, ProjectId, ProposedDecision, Role, Scope, Scopes, Service, Timestamp,
-    WebhookEndpointId, WebhookSecret,
+    BatchId, CharacterId, DecidedItem, DecidedKind, DecisionEffect, DecisionRecord, DecisionScope, DestinationId,
+    FileId, IDENTITY_GROUNDS, IdentityId, ImportId, MembershipEvent, MembershipState, PasskeyId, ProjectId, Role,
+    Scope, Scopes, Service, Timestamp, WebhookEndpointId, WebhookSecret,
 };
 use serde_json::json;
 use store::{Character, Destination, File, NewBatch, Passkey, Subject, WebhookEndpoint};
 
-use super::site::{As, Sent, Site};
+use super::site::{As, Sent, Site, decided};
+use crate::guarantees::likeness::lent;
 use crate::loops::bed::{create, entropy};
 
 /// Method, path, and who may: `open`; a key's scope with `reads` or `makes` and the service asked beside `api`; or the least role of
@@ -30,6 +32,7 @@ POST   /v1/videos/extensions                         videos:write    makes  vide
 POST   /v1/videos/{id}/trim                          videos:write    makes  video  own
 POST   /v1/videos/characters                         files:write     makes  video
 GET    /v1/videos/characters/{id}                    files:read      reads  video  own
+GET    /v1/likenesses/{handle}                       videos:read     reads  video
 GET    /v1/models                                    videos:read     reads  api
 GET    /v1/models/{*model}                           videos:read     reads  api
 POST   /v1/files                                     files:write     makes  api
@@ -104,6 +107,12 @@ DELETE /api/imports/{id}                             member          own
 POST   /api/destinations                             member
 GET    /api/destinations                             member
 DELETE /api/destinations/{id}                        member          own
+GET    /api/account/decisions                        member
+GET    /api/account/decisions/{id}                   member          own
+POST   /api/account/decisions/{id}/appeal            member          own
+GET    /api/moderation/appeals                       moderator
+POST   /api/moderation/appeals/{id}                  moderator
+GET    /api/transparency/{month}                     open
 POST   /api/decisions                                moderator
 GET    /api/admin/identities                         administrator
 GET    /api/admin/identities/{id}                    administrator
@@ -122,6 +131,13 @@ GET    /api/admin/sunsets                            administrator
 POST   /api/admin/sunsets                            administrator
 POST   /api/admin/sunsets/{id}/confirm               administrator
 DELETE /api/admin/sunsets/{id}                       administrator
+GET    /api/admin/rights-agents                      administrator
+POST   /api/admin/rights-agents                      administrator
+POST   /api/admin/rights-agents/{id}/verify          administrator
+DELETE /api/admin/rights-agents/{id}                 administrator
+GET    /api/admin/rights                             administrator
+POST   /api/admin/rights                             administrator
+DELETE /api/admin/rights/{id}                        administrator
 GET    /api/admin/queue                              administrator
 GET    /api/admin/audit                              administrator
 POST   /api/admin/account-decisions                  administrator
@@ -134,6 +150,11 @@ POST   /api/account/confirm-email                    open
 POST   /api/sessions                                 open
 POST   /api/sessions/passkey                         open
 POST   /api/sessions/passkey/start                   open
+GET    /api/likeness                                 member
+POST   /api/likeness                                 member
+POST   /api/likeness/withdraw                        member
+GET    /api/likeness/uses                            member
+DELETE /api/likeness/uses/{id}                       member          own
 POST   /api/leaks                                    open
 POST   /api/set-up                                   open
 GET    /set-up                                       open
@@ -160,10 +181,13 @@ struct Things {
     endpoint: String,
     passkey: String,
     receipt: String,
+    decision: String,
     proposal: String,
     export: String,
     import: String,
     destination: String,
+    /// A use of the owner's likeness.
+    use_of: String,
 }
 
 fn rows() -> impl Iterator<Item = (&'static str, &'static str, Vec<&'static str>)> {
@@ -183,7 +207,11 @@ fn every_route_has_a_row() {
 
 impl Things {
     async fn of(site: &Site) -> Self {
-        Self::of_project(site, site.owner(), site.bed.project).await
+        let things = Self::of_project(site, site.owner(), site.bed.project).await;
+        let likeness = lent(&site.bed.app, site.owner(), "owner_face").await;
+        site.bed.ask_with(&[likeness]).await.unwrap();
+        let uses = site.bed.app.store.likeness_uses(site.owner(), None, 1).await.unwrap();
+        Self { use_of: uses[0].id.to_string(), ..things }
     }
 
     /// The same of another project, but for the video, which is the bed's.
@@ -208,7 +236,15 @@ impl Things {
         app.store.create_file(&row).await.unwrap();
         let character = CharacterId::new(now, entropy());
         let key = app.objects.put_upload(subject(Service::Video), &character, "clip".into()).await.unwrap();
-        let row = Character { id: character, project, name: "Mossy".into(), key, created_at: now };
+        let row = Character {
+            id: character,
+            project,
+            name: "Mossy".into(),
+            handle: None,
+            audience: Audience::OnlyMe,
+            key,
+            created_at: now,
+        };
         app.store.create_character(&row).await.unwrap();
         let batch = BatchId::new(now, entropy());
         let row = NewBatch { id: batch, project, identity, input_file: file, metadata: "{}".into() };
@@ -240,13 +276,14 @@ impl Things {
         };
         app.store.create_passkey(&row).await.unwrap();
         let receipt = site.receipt(identity).await;
-        let proposal = ProposedDecision {
-            id: DecisionId::new(now, entropy()),
-            subject: identity,
-            ground: IDENTITY_GROUNDS[0].into(),
-            proposed_by: IdentityId::new(now, entropy()),
-            proposed_at: now,
-            ends_at: None,
+        let decision = decided(site, identity, IdentityId::new(now, entropy()), "spam");
+        app.store.decide(&decision).await.unwrap();
+        let proposal = DecisionRecord {
+            scope: DecisionScope::Identity,
+            service: None,
+            effect: DecisionEffect::Suspend,
+            item: DecidedItem::unnamed(DecidedKind::Account),
+            ..decided(site, identity, IdentityId::new(now, entropy()), IDENTITY_GROUNDS[0])
         };
         app.store.propose_decision(&proposal).await.unwrap();
         // One of each is enough, and more may not wait at one time.
@@ -287,10 +324,12 @@ impl Things {
             endpoint: endpoint.to_string(),
             passkey: passkey.to_string(),
             receipt,
+            decision: decision.id.to_string(),
             proposal: proposal.id.to_string(),
             export: export.to_string(),
             import: import.to_string(),
             destination: destination.to_string(),
+            use_of: String::new(),
         }
     }
 
@@ -310,6 +349,9 @@ impl Things {
             ("/api/exports", &self.export),
             ("/api/imports", &self.import),
             ("/api/destinations", &self.destination),
+            ("/api/account/decisions", &self.decision),
+            ("/api/moderation/appeals", &"appeal_1".to_owned()),
+            ("/api/likeness/uses", &self.use_of),
             ("/api/admin/identities", &site.owner().to_string()),
             ("/api/admin/projects", &site.bed.project.to_string()),
             ("/api/receipts", &self.receipt),
@@ -317,13 +359,16 @@ impl Things {
             ("/api/admin/keys", &self.key),
             ("/api/admin/invites", &"0".repeat(64)),
             ("/api/admin/sunsets", &"sunset_1".to_owned()),
+            ("/api/admin/rights", &"rights_1".to_owned()),
         ]
         .into_iter()
         .find_map(|(start, id)| path.starts_with(start).then(|| id.clone()))
         .unwrap_or_default();
         path.replace("{id}", &id)
             .replace("{variant}", "video")
+            .replace("{month}", "2026-11")
             .replace("{service}", "social")
+            .replace("{handle}", "nobody_here")
             .replace("{project}", &site.bed.project.to_string())
             .replace("{key}", &self.key)
             .replace("{*model}", "sora-2")

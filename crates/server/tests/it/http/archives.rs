@@ -2,23 +2,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Cursor, Read};
-use std::pin::pin;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::TryStreamExt;
 use platform::{
-    DestinationId, FileId, IdentityId, MembershipEvent, ProjectId, Quotas, Scopes, Service, Tier, Timestamp,
+    DestinationId, FileId, IdentityId, ImportId, MembershipEvent, ProjectId, Quotas, Scopes, Service, Tier, Timestamp,
 };
 use provenance::{Action, State, TrustedRoots, verify};
 use serde_json::{Value, json};
 use server::archive::{self, Archivist, ArchivistParts, FOLDER, OWNERS};
-use server::{HttpOutbound, SystemClock, SystemEntropy};
+use server::{Clock as _, HttpOutbound, SystemClock, SystemEntropy};
 use sha2::{Digest, Sha256};
-use store::{ARCHIVE_CLASSES, ArchiveTable, Destination, File, Objects, ObjectsPlace, Project, Store, Subject};
+use store::{
+    ARCHIVE_CLASSES, ArchiveTable, ByteRange, Destination, File, Objects, ObjectsPlace, Project, Store, StoreError,
+    Subject,
+};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 
 use super::site::{As, Sent, Site, small};
 use crate::loops::bed::{Bed, entropy, key};
+use crate::loops::killed::killed_after;
 
 /// What everybody's archive must know, as the services own it.
 const CLASSES: &[&str] = &[
@@ -64,7 +70,7 @@ async fn post(site: &Site, cookie: &str, path: &str, fields: &[(&str, &str)]) ->
     site.send("POST", path, As::Cookie(cookie), Sent::Fields(fields)).await.goes_to()
 }
 
-async fn join_social(site: &Site, identity: IdentityId) {
+pub(crate) async fn join_social(site: &Site, identity: IdentityId) {
     let (store, now) = (&site.bed.app.store, site.bed.app.now());
     store.change_membership(identity, Service::Social, MembershipEvent::Join, now).await.unwrap();
 }
@@ -78,7 +84,7 @@ async fn sociable(site: &Site, identity: IdentityId, handle: &str) -> String {
 }
 
 /// The site's owner does one of everything; the cookie, and a word that must be in no archive.
-async fn live(site: &Site) -> (String, Vec<String>) {
+pub(crate) async fn live(site: &Site) -> (String, Vec<String>) {
     let mika = sociable(site, site.owner(), "mika").await;
     let (yuki, _) = site.stranger("yuki@example.org").await;
     let yuki = sociable(site, yuki, "yuki").await;
@@ -122,7 +128,7 @@ async fn work(archivist: &Archivist) {
 }
 
 /// An archive that is ready: what the API says of it.
-async fn exported(site: &Site, cookie: &str, body: Value) -> Value {
+pub(crate) async fn exported(site: &Site, cookie: &str, body: Value) -> Value {
     let asked = site.send("POST", "/api/exports", As::Cookie(cookie), Sent::Json(body)).await.ok();
     work(&site.bed.app.archivist()).await;
     let path = format!("/api/exports/{}", asked["id"].as_str().unwrap());
@@ -131,7 +137,7 @@ async fn exported(site: &Site, cookie: &str, body: Value) -> Value {
     export
 }
 
-async fn fetched(site: &Site, cookie: &str, export: &Value) -> Vec<u8> {
+pub(crate) async fn fetched(site: &Site, cookie: &str, export: &Value) -> Vec<u8> {
     let path = format!("/api/exports/{}/content", export["id"].as_str().unwrap());
     let answer = site.send("GET", &path, As::Cookie(cookie), Sent::Nothing).await;
     assert_eq!(answer.status, 200);
@@ -139,12 +145,12 @@ async fn fetched(site: &Site, cookie: &str, export: &Value) -> Vec<u8> {
     answer.body
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The files of an archive, as another program reads it.
-fn unpacked(zip: &[u8]) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn unpacked(zip: &[u8]) -> BTreeMap<String, Vec<u8>> {
     let mut zip = zip::ZipArchive::new(Cursor::new(zip.to_vec())).unwrap();
     (0..zip.len())
         .map(|at| {
@@ -157,7 +163,7 @@ fn unpacked(zip: &[u8]) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// What of a person's lines an import must bring back, by what each is.
-async fn canonical(site: &Site, identity: IdentityId) -> BTreeMap<&'static str, BTreeSet<String>> {
+pub(crate) async fn canonical(site: &Site, identity: IdentityId) -> BTreeMap<&'static str, BTreeSet<String>> {
     let archivist = site.bed.app.archivist();
     let mut all = BTreeMap::new();
     for table in ARCHIVE_CLASSES.iter().flat_map(|class| class.tables).filter(|table| table.is_restored()) {
@@ -187,19 +193,6 @@ async fn brought(site: &Site, cookie: &str, zip: &[u8]) -> Value {
 
 fn counted(import: &Value, what: &str) -> u64 {
     import["report"]["classes"].as_array().unwrap().iter().map(|class| class[what].as_u64().unwrap()).sum()
-}
-
-/// Lets something go on for so many steps, and then kills it.
-async fn killed_after<F: Future>(steps: usize, work: F) -> Option<F::Output> {
-    let (mut work, mut left) = (pin!(work), steps);
-    std::future::poll_fn(|context| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        work.as_mut().poll(context).map(Some)
-    })
-    .await
 }
 
 #[tokio::test]
@@ -299,6 +292,129 @@ async fn r19_a_download_that_breaks_off_goes_on_and_is_whole() {
     assert_eq!(site.send("GET", &path, As::Cookie(&mika), Sent::Nothing).await.status, 404);
 }
 
+/// A body as far as a connection gives it: so many bytes, then the connection is cut.
+async fn read_and_cut(address: SocketAddr, request: String, most: u64, hash: &mut Sha256) -> u64 {
+    let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut reader = tokio::io::BufReader::new(connection);
+    let mut line = String::new();
+    while reader.read_line(&mut line).await.unwrap() > 2 {
+        assert!(!line.starts_with("HTTP/") || line.contains(" 206 "), "{line}");
+        line.clear();
+    }
+    let (mut count, mut buffer) = (0, vec![0; 60_000]);
+    while count < most {
+        let wanted = buffer.len().min((most - count) as usize);
+        let read = reader.read(&mut buffer[..wanted]).await.unwrap();
+        assert!(read > 0, "the server cut it");
+        hash.update(&buffer[..read]);
+        count += read as u64;
+    }
+    count
+}
+
+#[tokio::test]
+async fn r19_a_large_download_that_is_cut_twenty_times_is_whole() {
+    let megabytes: usize = std::env::var("MISORA_ARCHIVE_MB").ok().and_then(|text| text.parse().ok()).unwrap_or(30);
+    let site = Site::of(Bed::in_folder().await).await;
+    let (app, owner) = (&site.bed.app, site.owner());
+    fill(&app.store, &app.objects, owner, site.bed.project, megabytes, app.now()).await;
+    let cookie = site.sign_in(owner).await;
+    let export = exported(&site, &cookie, json!({})).await;
+    let (size, sha) = (export["bytes"].as_u64().unwrap(), export["sha256"].as_str().unwrap());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let routes = server::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    let (mut at, mut hash, mut cuts) = (0, Sha256::new(), 0);
+    while at < size {
+        let id = export["id"].as_str().unwrap();
+        let request = format!(
+            "GET /api/exports/{id}/content HTTP/1.1\r\nhost: misora.test\r\ncookie: {cookie}\r\nrange: bytes={at}-\r\n\
+             if-range: \"{sha}\"\r\nconnection: close\r\n\r\n"
+        );
+        // Nowhere near the ends of anything.
+        let most = if cuts < 20 { size / 21 + 1_234 * cuts % 977 } else { size - at };
+        at += read_and_cut(address, request, most, &mut hash).await;
+        cuts += 1;
+    }
+    let found: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!((cuts, found.as_str()), (21, sha));
+    println!("{size} bytes in {cuts} pieces, at most {} MB", peak_megabytes());
+}
+
+#[tokio::test]
+async fn r19_an_archive_lies_sealed_for_as_long_as_it_lies() {
+    let folder = tempfile::tempdir().unwrap();
+    let (archivist, store, objects, owner, project) = installation(folder.path()).await;
+    let now = SystemClock.now();
+    let subject = Subject { identity: owner, service: Service::Api, since: now };
+    let id = FileId::new(now, entropy());
+    let words = b"a marked sentence. ".repeat(20_000);
+    let file = File {
+        id,
+        project,
+        filename: "a marked name.txt".into(),
+        purpose: "user_data".into(),
+        media_type: "text/plain; charset=utf-8".into(),
+        size_bytes: words.len() as u64,
+        key: objects.put_upload(subject, &id, words.clone().into()).await.unwrap(),
+        created_at: now,
+        expires_at: None,
+    };
+    store.create_file(&file).await.unwrap();
+    let id = archivist.ask_for_export(owner, &OWNERS, None).await.unwrap();
+    work(&archivist).await;
+    let export = store.export(owner, id).await.unwrap();
+    let whole: Vec<Bytes> = archivist.open_export(&export, None).await.unwrap().stream.try_collect().await.unwrap();
+    let whole = whole.concat();
+    assert_eq!(sha256(&whole), export.sha256.clone().unwrap());
+    let files = unpacked(&whole);
+    assert!(files.values().any(|file| *file == words));
+    // Any part of it can be had, about the ends of what is sealed at once too.
+    for from in [0, 65_535, 65_536, 131_071, whole.len() as u64 - 70_000] {
+        let range = ByteRange::Bounded(from..from + 65_537);
+        let part: Vec<Bytes> =
+            archivist.open_export(&export, Some(range)).await.unwrap().stream.try_collect().await.unwrap();
+        assert!(part.concat() == whole[from as usize..from as usize + 65_537], "{from}");
+    }
+    // And of what lies there nothing can be read: no words, no names, no addresses.
+    let import = ImportId::new(now, entropy());
+    objects.put_import_part(owner, now, import, 0, whole.clone().into()).await.unwrap();
+    let (mut lying, mut folders) =
+        (0, vec![folder.path().join("objects/exports"), folder.path().join("objects/imports")]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            lying += 1;
+            let bytes = std::fs::read(&path).unwrap();
+            for open in ["a marked", "mika@example.org", "PK\u{3}\u{4}", "\"object\""] {
+                let found = bytes.windows(open.len()).any(|window| window == open.as_bytes());
+                assert!(!found, "{} says {open:?}", path.display());
+            }
+        }
+    }
+    assert!(lying > 20, "{lying}");
+    // What is of a service goes with the key of the service; the rest with that of the account.
+    objects.destroy_key(owner, Service::Api, now).await.unwrap();
+    let copies = objects.list("exports").await.unwrap();
+    let mut gone = Vec::new();
+    for copy in &copies {
+        if objects.get(copy, None).await.is_err() {
+            gone.push(copy);
+        }
+    }
+    assert_eq!(gone.len(), 1);
+    objects.destroy_key(owner, platform::Owner::Account, now).await.unwrap();
+    for copy in &copies {
+        assert!(matches!(objects.get(copy, None).await, Err(StoreError::NotFound(_))), "{copy:?}");
+    }
+}
+
 #[tokio::test]
 async fn r19_an_archive_can_be_had_in_every_state_of_a_membership() {
     use MembershipEvent::{Close, Restrict, Suspend};
@@ -325,7 +441,7 @@ async fn r19_what_is_asked_for_is_what_comes() {
     let manifest: Value = serde_json::from_slice(&files["manifest.json"]).unwrap();
     let clips = manifest["classes"].as_array().unwrap().iter().find(|class| class["name"] == "clips").unwrap();
     assert_eq!(clips["excluded"], "its service was not asked for");
-    for (body, param) in [(json!({ "services": ["likeness"] }), "services"), (json!({ "since": "soon" }), "since")] {
+    for (body, param) in [(json!({ "services": ["assistant"] }), "services"), (json!({ "since": "soon" }), "since")] {
         let refused = site.send("POST", "/api/exports", As::Cookie(&mika), Sent::Json(body)).await.error();
         assert_eq!((refused.0, refused.2.as_str()), (400, param));
     }
@@ -459,6 +575,59 @@ async fn r20_whoever_is_killed_while_an_archive_comes_back_leaves_nothing_double
     for object in ["video", "post", "comment", "folder", "file", "profile", "handle", "hidden_words"] {
         assert_eq!(after[object], before[object], "{object}");
     }
+}
+
+#[test]
+fn r20_an_archive_comes_back_where_one_thread_does_all_that_blocks() {
+    // As on a machine that gives no more threads, or while others use them all.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    let all = async {
+        let (from, to) = (Site::new().await, Site::new().await);
+        let (mika, _) = live(&from).await;
+        let export = exported(&from, &mika, json!({})).await;
+        let zip = fetched(&from, &mika, &export).await;
+        join_social(&to, to.owner()).await;
+        let cookie = to.sign_in(to.owner()).await;
+        let import = brought(&to, &cookie, &zip).await;
+        assert_eq!(import["status"], "done", "{import}");
+        assert_eq!(canonical(&to, to.owner()).await["video"].len(), 4);
+    };
+    // It takes seconds. What waits for itself would take for ever.
+    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(300), all).await }).unwrap();
+}
+
+#[tokio::test]
+async fn r20_whoever_leaves_a_service_while_an_archive_comes_back_gets_nothing_more_into_it() {
+    let (from, to) = (Site::new().await, Site::of(Bed::on_postgres(|_| {}).await).await);
+    let (mika, _) = live(&from).await;
+    let export = exported(&from, &mika, json!({})).await;
+    let zip = fetched(&from, &mika, &export).await;
+    join_social(&to, to.owner()).await;
+    let cookie = to.sign_in(to.owner()).await;
+    let (app, owner) = (&to.bed.app, to.owner());
+    let archivist = app.archivist();
+    let videos = ARCHIVE_CLASSES.iter().flat_map(|class| class.tables).find(|table| table.object == "video").unwrap();
+    let leave = async {
+        while archivist.lines(owner, videos).await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        // The posts are still to come.
+        app.store.close_service(owner, Service::Social, app.now(), app.now()).await.unwrap();
+        server::closures::finish_due(app).await.unwrap();
+    };
+    let (import, ()) = tokio::join!(brought(&to, &cookie, &zip), leave);
+    assert_eq!(import["status"], "done", "{import}");
+    let class = |name: &str| {
+        let classes = import["report"]["classes"].as_array().unwrap();
+        classes.iter().find(|class| class["class"] == name).unwrap().clone()
+    };
+    assert_eq!((class("clips")["added"].as_u64(), class("posts")["added"].as_u64()), (Some(4), Some(0)));
+    assert_eq!(class("posts")["left_out"][0], json!({ "why": "not_member", "count": 2 }));
+    let there = canonical(&to, owner).await;
+    for object in ["profile", "post", "comment", "handle", "hidden_words"] {
+        assert!(there[object].is_empty(), "{object}: {:?}", there[object]);
+    }
+    assert!(app.objects.list("posts").await.unwrap().is_empty());
 }
 
 /// Files of an archive, by path.
@@ -862,17 +1031,20 @@ async fn installation(folder: &std::path::Path) -> (Archivist, Store, Objects, I
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
         outbound: Arc::new(HttpOutbound::new(false).unwrap()),
+        moderation: None,
     };
     (Archivist::new(store.clone(), objects.clone(), parts), store, objects, owner, id)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures: 5 GB out and in, in minutes; MISORA_ARCHIVE_MB says how much, TMPDIR where"]
-async fn a_large_library_leaves_and_arrives() {
-    let megabytes: usize = std::env::var("MISORA_ARCHIVE_MB").ok().and_then(|text| text.parse().ok()).unwrap_or(5000);
-    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (from, store, objects, owner, project) = installation(old.path()).await;
-    let now = Timestamp::from_seconds(1_790_000_000);
+/// Puts files of noise into a project, 5 MB each.
+async fn fill(
+    store: &Store,
+    objects: &Objects,
+    owner: IdentityId,
+    project: ProjectId,
+    megabytes: usize,
+    now: Timestamp,
+) {
     let mut noise = 7_u64;
     for _ in 0..megabytes / 5 {
         let bytes: Vec<u8> = (0..5_000_000 / 8)
@@ -896,6 +1068,15 @@ async fn a_large_library_leaves_and_arrives() {
         };
         store.create_file(&row).await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures: 5 GB out and in, in minutes; MISORA_ARCHIVE_MB says how much, TMPDIR where"]
+async fn a_large_library_leaves_and_arrives() {
+    let megabytes: usize = std::env::var("MISORA_ARCHIVE_MB").ok().and_then(|text| text.parse().ok()).unwrap_or(5000);
+    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (from, store, objects, owner, project) = installation(old.path()).await;
+    fill(&store, &objects, owner, project, megabytes, Timestamp::from_seconds(1_790_000_000)).await;
     let table = ARCHIVE_CLASSES.iter().flat_map(|class| class.tables).find(|table| table.object == "file").unwrap();
     println!("before: at most {} MB", peak_megabytes());
     let began = std::time::Instant::now();

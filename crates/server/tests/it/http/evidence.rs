@@ -5,15 +5,15 @@ use std::io::{Cursor, Read};
 use std::time::Duration;
 
 use platform::{
-    ApiKeyId, ApiKeySecret, Decision, DecisionId, DecisionScope, EventType, FileId, MembershipEvent, PasskeyId, Scopes,
-    Service, SessionId, Token, TokenKind, WebhookEndpointId, WebhookSecret, find_secrets,
+    ApiKeyId, ApiKeySecret, EventType, FileId, MembershipEvent, PasskeyId, Scopes, Service, SessionId, Token,
+    TokenKind, WebhookEndpointId, WebhookSecret, find_secrets,
 };
 use provenance::{State, Trust, TrustedRoots, verify_statement};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use store::{AuditEntry, File, Passkey, Session, WebhookEndpoint};
 
-use super::site::{As, Sent, Site};
+use super::site::{As, Sent, Site, decided};
 use crate::loops::bed::{Bed, entropy};
 
 const PEM: &str = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n-----END PRIVATE KEY-----";
@@ -126,17 +126,8 @@ async fn the_kit_is_whole(site: Site) {
     let end = now + Duration::from_secs(30 * 86_400);
     app.store.close_service(owner, Service::Social, end, now).await.unwrap();
     app.store.add_strike(owner, Service::Video).await.unwrap();
-    let decision = Decision {
-        id: DecisionId::new(now, entropy()),
-        subject: owner,
-        service: Service::Video,
-        scope: DecisionScope::Service,
-        ground: "rule 7".into(),
-        author: stranger,
-        decided_at: now,
-        ends_at: None,
-    };
-    app.store.record_decision(&decision).await.unwrap();
+    let decision = decided(&site, owner, stranger, "rule 7");
+    app.store.decide(&decision).await.unwrap();
     let entry = AuditEntry {
         at: now,
         actor: Some(stranger),

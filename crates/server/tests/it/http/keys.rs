@@ -4,13 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::extract::ConnectInfo;
-use platform::{
-    ApiKeyId, ApiKeySecret, Decision, DecisionId, DecisionScope, Scopes, SecretKind, Service, Timestamp, find_secrets,
-};
+use platform::{ApiKeyId, ApiKeySecret, Scopes, SecretKind, Timestamp, find_secrets};
 use serde_json::json;
 
-use super::site::{As, Sent, Site};
-use crate::loops::bed::{Bed, entropy};
+use super::site::{As, Sent, Site, decided};
+use crate::loops::bed::Bed;
 
 #[tokio::test]
 async fn a_key_is_shown_once_rotated_and_revoked() {
@@ -266,26 +264,23 @@ async fn r24_the_weekly_letter_tells_of_decisions_and_of_keys_that_nobody_uses()
     };
     assert_eq!(after(0).await, 0, "the week begins");
     assert_eq!(after(7).await, 0, "there is nothing to say");
-    let decision = Decision {
-        id: DecisionId::new(app.now(), entropy()),
-        subject: site.owner(),
-        service: Service::Video,
-        scope: DecisionScope::Service,
-        ground: "rule 7".into(),
-        author: site.owner(),
-        decided_at: app.now() + Duration::from_secs(60),
-        ends_at: None,
-    };
-    app.store.record_decision(&decision).await.unwrap();
+    let later = app.now() + Duration::from_secs(60);
+    let decision =
+        platform::DecisionRecord { decided_at: later, ..decided(&site, site.owner(), site.owner(), "rule 7") };
+    app.store.decide(&decision).await.unwrap();
     assert_eq!(after(6).await, 0, "the week is not over");
     assert_eq!(after(1).await, 1);
-    let letter = site.letters().await.pop().unwrap();
+    let weekly = async || {
+        let letters = site.letters().await;
+        letters.into_iter().rfind(|letter| letter.contains("Subject: Your keys and services")).unwrap()
+    };
+    let letter = weekly().await;
     for words in ["rule 7", &decision.id.to_string(), "linked to", "- video", "/account/security"] {
         assert!(letter.contains(words), "{words}: {letter}");
     }
     assert_eq!(after(7).await, 0, "it was told");
     assert_eq!(after(70).await, 1);
-    let letter = site.letters().await.pop().unwrap();
+    let letter = weekly().await;
     assert!(letter.contains("nobody used for 90 days") && letter.contains("never used"), "{letter}");
     assert!(!letter.contains("rule 7"), "{letter}");
 

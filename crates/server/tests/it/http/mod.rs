@@ -2,7 +2,7 @@
 
 mod access;
 mod accounts;
-mod archives;
+pub(crate) mod archives;
 mod bodies;
 mod content;
 mod evidence;

@@ -88,8 +88,44 @@ POST  /account/notices                           person
 GET   /report                                    person
 POST  /report                                    person
 GET   /moderation                                person  own
-POST  /moderation/{report}                       person  own
+GET   /moderation/work                           person  own
+GET   /moderation/reports/{id}                   person  own
+POST  /moderation/reports/{id}                   person  own
+GET   /moderation/appeals/{id}                   person  own
+POST  /moderation/appeals/{id}                   person  own
+GET   /moderation/takedowns/{id}                 person  own
+POST  /moderation/takedowns/{id}                 person  own
+POST  /moderation/members/{id}                   person  own
+GET   /moderation/posts/{post}/{variant}         person  own
+GET   /account/decisions                         person
+GET   /account/decisions/{id}                    person  own
+POST  /account/decisions/{id}/appeal             person  own
+POST  /account/decisions/{id}/counter            person  own
+GET   /takedown                                  anyone
+GET   /takedown/{kind}                           anyone
+POST  /takedown/{kind}                           anyone
+GET   /takedown/status/{link}                    anyone
+POST  /takedown/status/{link}/suit               anyone
+GET   /transparency                              anyone
 GET   /account                                   person
+GET   /account/likeness                          person
+POST  /account/likeness/begin                    person
+GET   /account/likeness/capture                  person
+POST  /account/likeness/capture/{id}/{step}      person  own
+POST  /account/likeness/cancel                   person
+POST  /account/likeness/puppet                   person
+POST  /account/likeness/lend                     person
+POST  /account/likeness/people                   person
+POST  /account/likeness/withdraw                 person
+GET   /account/likeness/consents/{id}            person  own
+GET   /account/likeness/uses                     person
+GET   /account/likeness/uses/{id}/media/{variant} person  own
+POST  /account/likeness/uses/{id}/delete         person  own
+POST  /account/likeness/uses/{id}/block          person  own
+GET   /moderation/likeness                       person  own
+GET   /moderation/likeness/{id}                  person  own
+GET   /moderation/likeness/{id}/capture          person  own
+POST  /moderation/likeness/{id}                  person  own
 POST  /account/services/{service}/join           person
 POST  /account/services/{service}/close          person
 POST  /account/services/{service}/undo           person
@@ -142,6 +178,15 @@ GET   /admin/sunsets                             administrator
 POST  /admin/sunsets                             administrator
 POST  /admin/sunsets/{id}/confirm                administrator
 POST  /admin/sunsets/{id}/withdraw               administrator
+GET   /admin/rights                              administrator
+POST  /admin/rights                              administrator
+POST  /admin/rights/{id}/withdraw                administrator
+POST  /admin/rights/agents                       administrator
+POST  /admin/rights/agents/{id}/verify           administrator
+POST  /admin/rights/agents/{id}/revoke           administrator
+GET   /admin/decisions                           administrator
+POST  /admin/decisions                           administrator
+POST  /admin/decisions/{id}/confirm              administrator
 GET   /static/{name}                             anyone
 GET   /manifest.webmanifest                      anyone
 GET   /worker.js                                 anyone
@@ -194,11 +239,13 @@ async fn path_of(site: &Site, video: &str, path: &str) -> String {
         .replace("{key}", &key)
         .replace("{variant}", "video")
         .replace("{service}", "social")
+        .replace("{step}", "0")
         .replace("{name}", "app.css")
         .replace("{post}", "post_1")
         .replace("{place}", "1")
         .replace("{message}", "message_1")
-        .replace("{report}", "report_1")
+        .replace("{kind}", "intimate")
+        .replace("{link}", "mis_tkd_1")
         .replace("{tag}", "boat")
         .replace("{handle}", "nobody")
 }
@@ -429,6 +476,7 @@ async fn pages_hold_no_script_or_style_and_load_nothing_from_outside() {
         "/admin/tiers",
         "/admin/models",
         "/admin/sunsets",
+        "/admin/rights",
         "/confirm-password",
         "/nowhere",
         clip.as_str(),

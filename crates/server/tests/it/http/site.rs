@@ -8,8 +8,9 @@ use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request, header};
 use bytes::Bytes;
 use platform::{
-    ApiKey, ApiKeyId, ApiKeySecret, IdentityId, MembershipEvent, ProjectId, Role, Scopes, Service, SessionId,
-    SignUpMode, Timestamp, Token, TokenKind,
+    ApiKey, ApiKeyId, ApiKeySecret, DecidedItem, DecidedKind, DecidedRule, DecisionEffect, DecisionId, DecisionRecord,
+    DecisionScope, IdentityId, MembershipEvent, ProjectId, Role, Scopes, Service, SessionId, SignUpMode, Timestamp,
+    Token, TokenKind,
 };
 use serde_json::Value;
 use store::{Project, Session};
@@ -24,6 +25,30 @@ pub(crate) struct Site {
     router: Router,
     /// A key for everything, of the bed's project.
     pub(crate) key: String,
+}
+
+/// A decision about someone that carries nothing out: a comment of theirs is taken away by a moderator.
+pub(crate) fn decided(site: &Site, subject: IdentityId, author: IdentityId, ground: &str) -> DecisionRecord {
+    let now = site.bed.app.now();
+    DecisionRecord {
+        id: DecisionId::new(now, entropy()),
+        subject,
+        scope: DecisionScope::Item,
+        service: Some(Service::Video),
+        effect: DecisionEffect::Remove,
+        item: DecidedItem::unnamed(DecidedKind::Comment),
+        ground: ground.into(),
+        rule: DecidedRule::of_house(ground),
+        facts: String::new(),
+        evidence: String::new(),
+        unlawful: false,
+        automated_detection: false,
+        author: Some(author),
+        second: None,
+        strikes: 0,
+        decided_at: now,
+        ends_at: None,
+    }
 }
 
 /// Who asks.
@@ -161,7 +186,7 @@ impl Site {
     /// Someone with a role in a service, signed in; the cookie.
     pub(crate) async fn with_role(&self, email: &str, service: Service, role: Role) -> String {
         let (id, _) = self.stranger(email).await;
-        if service == Service::Social {
+        if !matches!(service, Service::Video | Service::Api) {
             let join = MembershipEvent::Join;
             self.bed.app.store.change_membership(id, service, join, self.bed.app.now()).await.unwrap();
         }
@@ -299,6 +324,7 @@ impl Site {
 
     /// The letters that were sent, after those that wait.
     pub(crate) async fn letters(&self) -> Vec<String> {
+        server::statements::post_due(&self.bed.app).await.unwrap();
         while server::letters::deliver_due(&self.bed.app).await.unwrap() > 0 {}
         let mut paths: Vec<_> = std::fs::read_dir(self.bed.folder.path().join("outbox"))
             .unwrap()

@@ -1,11 +1,12 @@
 //! An app with one person and one project, no listener, and a clock that the test moves.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 
 use platform::{
-    ActiveMembership, Credits, GenerationKind, IdentityId, LedgerEntryId, MembershipEvent, ModelName, Parameters,
-    ProjectId, Quotas, Rate, Seconds, Service, Size, Tier, Timestamp, VideoId, Words,
+    ActiveMembership, Credits, GenerationKind, IdentityId, LedgerEntryId, LikenessId, MembershipEvent, ModelName,
+    Parameters, ProjectId, Quotas, Rate, Seconds, Service, Size, Tier, Timestamp, VideoId, Words,
 };
 use provenance::{SigningKey, TrustedRoots};
 use render::{Progress, SteppedTestCard, TestCard};
@@ -13,7 +14,7 @@ use server::worker::{Models, Worker, WorkerOptions};
 use server::{App, AppParts, HttpOutbound, Mail, ManualClock, Outbox, Settings, SystemEntropy, full_offer};
 use store::{
     Accept, Accepted, Generation, LinkKey, NewGeneration, Objects, ObjectsPlace, Project, S3Place, Sealer, Store,
-    Subject,
+    StoreError, Subject,
 };
 
 use crate::postgres::postgres_database;
@@ -27,6 +28,7 @@ pub(crate) struct Bed {
 }
 
 pub(crate) const PRICE: Credits = Credits::from_micros(2_000_000);
+const ADDRESS: &str = "http://misora.test";
 /// The smallest size on offer, so that tests are quick.
 pub(crate) const SIZE: Size = Size::new(144, 80);
 
@@ -57,34 +59,40 @@ impl Bed {
 
     /// A bed whose owner decided something else.
     pub(crate) async fn with(decide: impl FnOnce(&mut Settings)) -> Self {
-        Self::made(decide, None, None).await
+        Self::made(decide, None, None, false).await
     }
 
     /// A bed whose letters go another way than into its folder.
     pub(crate) async fn with_mail(mail: Arc<dyn Mail>) -> Self {
-        Self::made(|_| {}, Some(mail), None).await
+        Self::made(|_| {}, Some(mail), None, false).await
     }
 
     /// A bed whose rows are in PostgreSQL.
     pub(crate) async fn on_postgres(decide: impl FnOnce(&mut Settings)) -> Self {
-        Self::made(decide, None, Some(postgres_database().await)).await
+        Self::made(decide, None, Some(postgres_database().await), false).await
+    }
+
+    /// A bed of which everything lies in its folder, so that another process can go on with it: [`app_in`].
+    pub(crate) async fn in_folder() -> Self {
+        Self::made(|_| {}, None, None, true).await
     }
 
     async fn made(
         decide: impl FnOnce(&mut Settings),
         mail: Option<Arc<dyn Mail>>,
         database_url: Option<String>,
+        in_folder: bool,
     ) -> Self {
-        let mut settings = Settings::new("http://misora.test");
+        let mut settings = Settings::new(ADDRESS);
         decide(&mut settings);
         let now = Timestamp::from_seconds(1_790_000_000);
         let (clock, folder) = (Arc::new(ManualClock::new(now)), tempfile::tempdir().unwrap());
-        let sqlite = || format!("sqlite:{}", folder.path().join("misora.sqlite").display());
-        let store = Store::open(&database_url.unwrap_or_else(sqlite)).await.unwrap();
+        let store = Store::open(&database_url.unwrap_or_else(|| sqlite_in(folder.path()))).await.unwrap();
         let store = store.sealed_with(Sealer::new([1; 32]));
         store.migrate().await.unwrap();
         let mail = mail.unwrap_or_else(|| Arc::new(Outbox::new(folder.path().join("outbox"))));
-        let app = app_of(store, &ObjectsPlace::Memory, settings, &clock, mail);
+        let place = if in_folder { objects_in(folder.path()) } else { ObjectsPlace::Memory };
+        let app = app_of(store, &place, settings, &clock, mail);
         let tier = Tier { name: "default".into(), quotas: Quotas::DEFAULT, metered: true };
         app.store.set_tier(&tier).await.unwrap();
         app.store.set_model_alias(&name("sora-2"), Some(&name("test-card")), now).await.unwrap();
@@ -160,6 +168,25 @@ impl Bed {
         seconds: u32,
         total_seconds: u32,
     ) -> Generation {
+        match self.ask_for(model, kind, size, (seconds, total_seconds), &[]).await.unwrap() {
+            Accepted::New(mut generations) => generations.remove(0),
+            other @ Accepted::Repeated(_) => panic!("{other:?}"),
+        }
+    }
+
+    /// Asks for one clip in which these people appear.
+    pub(crate) async fn ask_with(&self, likenesses: &[LikenessId]) -> Result<Accepted, StoreError> {
+        self.ask_for("test-card", create(), SIZE, (4, 4), likenesses).await
+    }
+
+    async fn ask_for(
+        &self,
+        model: &str,
+        kind: GenerationKind,
+        size: Size,
+        (seconds, total_seconds): (u32, u32),
+        likenesses: &[LikenessId],
+    ) -> Result<Accepted, StoreError> {
         let length = |seconds| Seconds::new(seconds).unwrap();
         let words = Words { prompt: Some("a red boat"), ..Words::default() };
         let parameters = Parameters::of_source(&words, name("sora-2"), size, length(seconds)).unwrap();
@@ -171,13 +198,11 @@ impl Bed {
             total_seconds: length(total_seconds),
             price: PRICE,
             generations: &[NewGeneration { id: VideoId::new(self.app.now(), entropy()), seed: 7 }],
+            likenesses,
             idempotency: None,
             batch_line: None,
         };
-        match self.app.store.accept(self.member, &request, self.app.now()).await.unwrap() {
-            Accepted::New(mut generations) => generations.remove(0),
-            other @ Accepted::Repeated(_) => panic!("{other:?}"),
-        }
+        self.app.store.accept(self.member, &request, self.app.now()).await
     }
 
     pub(crate) async fn generation(&self, id: VideoId) -> Generation {
@@ -189,6 +214,23 @@ impl Bed {
         let balance = self.app.store.balance(self.project).await.unwrap();
         (balance.balance.micros() / 1_000_000, balance.held.micros() / 1_000_000)
     }
+}
+
+fn sqlite_in(folder: &Path) -> String {
+    format!("sqlite:{}", folder.join("misora.sqlite").display())
+}
+
+fn objects_in(folder: &Path) -> ObjectsPlace {
+    ObjectsPlace::Folder(folder.join("objects"))
+}
+
+/// What a process starts at a moment over the folder of a bed that lies in one.
+pub(crate) async fn app_in(folder: &Path, now: Timestamp) -> App {
+    let store = Store::open(&sqlite_in(folder)).await.unwrap().sealed_with(Sealer::new([1; 32]));
+    let (clock, mail) = (Arc::new(ManualClock::new(now)), Arc::new(Outbox::new(folder.join("outbox"))));
+    let app = app_of(store, &objects_in(folder), Settings::new(ADDRESS), &clock, mail);
+    app.prepare().await.unwrap();
+    app
 }
 
 fn app_of(

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use media::{Frame, Mp4Reader, ReadLimits, encode_png, read_mp4};
+use platform::likeness::Audience;
 use platform::{
     CharacterId, ClipSource, Cut, FileId, GenerationErrorCode, GenerationKind, GenerationState, Service, VideoId,
 };
@@ -112,7 +113,15 @@ async fn a_clip_starts_with_a_picture_and_shows_characters() {
     let character = CharacterId::new(bed.app.now(), entropy());
     let (subject, clip) = (bed.subject(Service::Video), mp4(&bed, &someone).await);
     let key = bed.app.objects.put_upload(subject, &character, clip).await.unwrap();
-    let row = Character { id: character, project: bed.project, name: "Mika".into(), key, created_at: bed.app.now() };
+    let row = Character {
+        id: character,
+        project: bed.project,
+        name: "Mika".into(),
+        handle: None,
+        audience: Audience::OnlyMe,
+        key,
+        created_at: bed.app.now(),
+    };
     bed.app.store.create_character(&row).await.unwrap();
     let kind = GenerationKind::Create { first_frame: Some(frame), characters: vec![character] };
     let clip = made(&bed, kind, 4, 4).await;

@@ -2,6 +2,7 @@
 
 mod batches;
 pub(crate) mod bed;
+pub(crate) mod killed;
 mod kinds;
 mod letters;
 mod outputs;

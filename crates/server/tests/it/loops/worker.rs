@@ -1,9 +1,11 @@
 //! Leases, cancelling, progress, permission, panics.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
+use media::{Frame, FrameRate};
 use platform::{GenerationErrorCode, GenerationState, HEARTBEAT, LEASE, MembershipEvent, Service};
-use render::{ModelError, Progress, SteppedTestCard, TestCard};
+use render::{ModelError, Progress, Recipe, SteppedTestCard, TestCard, VideoModel, VideoRequest};
 use server::housekeeping;
 use server::worker::Models;
 use store::{Cancellation, Ending};
@@ -199,4 +201,60 @@ async fn what_a_model_refuses_is_not_tried_again() {
     let generation = bed.generation(id).await;
     assert_eq!(generation.state, GenerationState::Failed);
     assert!(generation.error.unwrap().message.contains("it knows no boats"));
+}
+
+/// A test card in which its captioner sees something.
+struct Seen(&'static str);
+
+impl VideoModel for Seen {
+    fn name(&self) -> &str {
+        TestCard.name()
+    }
+
+    fn weights_hash(&self) -> &str {
+        TestCard.weights_hash()
+    }
+
+    fn frame_rate(&self) -> FrameRate {
+        TestCard.frame_rate()
+    }
+
+    fn recipe(&self, request: &VideoRequest) -> Recipe {
+        TestCard.recipe(request)
+    }
+
+    fn generate(
+        &self,
+        request: &VideoRequest,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+        emit: &mut dyn FnMut(Frame) -> ControlFlow<()>,
+    ) -> Result<(), ModelError> {
+        TestCard.generate(request, progress, emit)
+    }
+
+    fn caption(&self, frames: &[Frame]) -> Option<String> {
+        assert!(frames.len() > 1, "frames all through the clip are shown");
+        Some(self.0.to_owned())
+    }
+}
+
+#[tokio::test]
+async fn what_is_seen_in_a_finished_clip_is_judged_and_a_refusal_costs_nothing() {
+    let bed = Bed::new().await;
+    let never = CancellationToken::new();
+    let made = async |seen: &'static str| {
+        let id = bed.accept(create()).await.id;
+        let worker = bed.worker(Models::new(vec![(name("test-card"), Box::new(Seen(seen)))]));
+        worker.work_once(&never).await.unwrap();
+        bed.generation(id).await
+    };
+    let refused = made("a gory beheading").await;
+    assert_eq!(refused.state, GenerationState::Failed);
+    let error = refused.error.unwrap();
+    assert_eq!(error.code, GenerationErrorCode::ModerationBlocked);
+    assert!(error.message.contains("violent.graphic"), "{}", error.message);
+    assert!(bed.app.objects.list("renders").await.unwrap().is_empty());
+    assert_eq!(bed.money().await, (1000, 0));
+    assert_eq!(made("a red boat on the sea").await.state, GenerationState::Completed);
+    assert_eq!(bed.money().await, (998, 0));
 }

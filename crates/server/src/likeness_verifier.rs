@@ -1,0 +1,138 @@
+//! A service that looks at captures in the place of a reviewer, if the owner has one. It is sent the capture and the challenge, and answers which
+//! points it saw; what it is not sure of waits for a person.
+//!
+//! `POST URL`, the capture as the body with its own `Content-Type`, the challenge as JSON in `x-misora-challenge`, base64url. The answer is JSON:
+//! `{"outcome": "approved" | "refused" | "unsure", "name": "…", "seen": ["words", …], "reason": "…"}`. Approved counts only with every point seen.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use platform::likeness::REVIEW;
+use reqwest::{Client, redirect::Policy};
+use serde::Deserialize;
+use serde_json::json;
+use store::Enrolment;
+
+use crate::app::FetchError;
+
+/// How long it may look.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest answer.
+const MAX_ANSWER: usize = 100_000;
+
+/// Where the service is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct VerifierPlace {
+    /// Its address.
+    pub url: String,
+    /// What it asks for as a bearer.
+    pub token: Option<String>,
+}
+
+/// What it said.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct Verified {
+    /// What it decided.
+    pub(crate) outcome: VerifierOutcome,
+    /// How it calls itself.
+    #[serde(default)]
+    pub(crate) name: String,
+    /// The points that it saw.
+    #[serde(default)]
+    pub(crate) seen: Vec<String>,
+    /// Why it refused.
+    #[serde(default)]
+    pub(crate) reason: String,
+}
+
+/// What a verifier can decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum VerifierOutcome {
+    Approved,
+    Refused,
+    Unsure,
+}
+
+impl Verified {
+    /// Whether it saw every point and approves.
+    pub(crate) fn approves(&self) -> bool {
+        let saw = |point: &str| self.seen.iter().any(|seen| seen == point);
+        self.outcome == VerifierOutcome::Approved && REVIEW.iter().all(|point| saw(point.as_str()))
+    }
+
+    /// The points that it saw, of those that there are.
+    pub(crate) fn points(&self) -> Vec<&'static str> {
+        let points = REVIEW.iter().map(|point| point.as_str());
+        points.filter(|point| self.seen.iter().any(|seen| seen == point)).collect()
+    }
+}
+
+/// Asks the service about a capture.
+///
+/// # Errors
+/// [`FetchError`] if it does not answer, or not so.
+pub(crate) async fn ask(
+    place: &VerifierPlace,
+    enrolment: &Enrolment,
+    sentence: &str,
+    capture: Bytes,
+) -> Result<Verified, FetchError> {
+    let failed = |error: &dyn std::fmt::Display| FetchError(format!("the verifier did not answer: {error}"));
+    let turns: Vec<_> = enrolment.turns.iter().map(|turn| turn.as_str()).collect();
+    let challenge = json!({
+        "enrolment": enrolment.id.to_string(),
+        "language": enrolment.language,
+        "sentence": sentence,
+        "words": enrolment.words,
+        "turns": turns,
+    });
+    let client = Client::builder().timeout(TIMEOUT).redirect(Policy::none()).no_proxy().build();
+    let client = client.map_err(|error| failed(&error))?;
+    let kind = enrolment.media_type.clone().unwrap_or_else(|| "application/octet-stream".into());
+    let mut request = client.post(&place.url).header("content-type", kind);
+    request = request.header("x-misora-challenge", URL_SAFE_NO_PAD.encode(challenge.to_string())).body(capture);
+    if let Some(token) = &place.token {
+        request = request.bearer_auth(token);
+    }
+    let mut answer = request.send().await.map_err(|error| failed(&error))?;
+    if !answer.status().is_success() {
+        return Err(failed(&answer.status()));
+    }
+    let mut body = Vec::new();
+    while let Some(piece) = answer.chunk().await.map_err(|error| failed(&error))? {
+        body.extend_from_slice(&piece);
+        if body.len() > MAX_ANSWER {
+            return Err(failed(&"its answer is too long"));
+        }
+    }
+    serde_json::from_slice(&body).map_err(|error| failed(&error))
+}
+
+impl std::fmt::Debug for VerifierPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VerifierPlace").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_approval_says_every_point() {
+        let read = |text: &str| serde_json::from_str::<Verified>(text).unwrap();
+        let all = r#"{"outcome":"approved","name":"v","seen":["words","turns","live","voice","adult","free","more"]}"#;
+        assert!(read(all).approves() && read(all).points().len() == 6);
+        for text in [
+            r#"{"outcome":"approved","seen":["words","turns","live","voice","adult"]}"#,
+            r#"{"outcome":"unsure","seen":["words","turns","live","voice","adult","free"]}"#,
+            r#"{"outcome":"refused","reason":"a mask"}"#,
+        ] {
+            assert!(!read(text).approves(), "{text}");
+        }
+        assert!(serde_json::from_str::<Verified>(r#"{"outcome":"yes"}"#).is_err());
+    }
+}

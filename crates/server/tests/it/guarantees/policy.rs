@@ -1,0 +1,162 @@
+//! R18: refusals are cheap, explained and measured. And what holders of rights say counts.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use platform::policy::Policy;
+use platform::{Role, Service};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::{ask, sites};
+use crate::http::site::{As, Sent, Site, png, small};
+
+async fn refused(site: &Site, prompt: &str) -> Value {
+    let answer = site.post("/v1/videos", small(prompt)).await;
+    assert_eq!(answer.error(), (400, "moderation_blocked".into(), "prompt".into()), "{prompt}");
+    answer.json()["error"].clone()
+}
+
+#[tokio::test]
+async fn r18_a_refusal_names_its_rule_and_costs_nothing() {
+    for site in sites().await {
+        let before = site.bed.money().await;
+        for rule in Policy::built_in().rules() {
+            for prompt in &rule.stops {
+                let error = refused(&site, prompt).await;
+                let message = error["message"].as_str().unwrap();
+                let named = format!("({}, version {})", rule.id, rule.version);
+                for said in [named.as_str(), "Nothing was charged"] {
+                    assert!(message.contains(said), "{prompt}: {message}");
+                }
+            }
+        }
+        assert_eq!(site.bed.money().await, before);
+        // The same is said before anything is asked for.
+        let answer = site.post("/v1/moderations", json!({ "input": "P0RN with a nurse" })).await.ok();
+        let result = &answer["results"][0];
+        assert_eq!((&result["flagged"], &result["categories"]["sexual"]), (&json!(true), &json!(true)));
+        assert_eq!(result["rules"][0]["id"], "sexual.explicit");
+    }
+}
+
+#[tokio::test]
+async fn what_holders_of_rights_say_counts() {
+    for site in sites().await {
+        let admin = site.with_role("rights@example.org", Service::Video, Role::Administrator).await;
+        let made = site.post("/v1/videos", small("captain kumo sails")).await.ok();
+        site.work().await;
+        let agent = json!({ "name": "Kumo Pictures", "contact": "rights@kumo.example" });
+        let agent = ask(&site, &admin, "/api/admin/rights-agents", agent).await.ok();
+        let agent = agent["id"].as_str().unwrap().to_owned();
+        let entry = |stance: &str, names: Value, uses: Value| {
+            json!({ "agent": agent, "kind": "character", "stance": stance, "names": names, "uses": uses,
+                    "holder": "Kumo Pictures" })
+        };
+        let forbids = entry("opt_out", json!(["Captain Kumo"]), json!(["prompts", "remixes"]));
+        let entered = ask(&site, &admin, "/api/admin/rights", forbids).await.ok();
+        // Nobody has checked who that is.
+        let boat = site.post("/v1/videos", small("captain kumo sails again")).await.ok();
+        let proof = json!({ "proof": "a letter of 3 May" });
+        let path = format!("/api/admin/rights-agents/{agent}/verify");
+        let verified = ask(&site, &admin, &path, proof).await.ok();
+        assert_eq!(verified["proof"], "a letter of 3 May");
+
+        let error = refused(&site, "C4ptain Kumo sails").await;
+        let message = error["message"].as_str().unwrap();
+        let id = entered["id"].as_str().unwrap();
+        for said in ["rights.opt-out", "Kumo Pictures", id] {
+            assert!(message.contains(said), "{message}");
+        }
+        // What was made before is not remixed, and what waits is not made.
+        let remix = format!("/v1/videos/{}/remix", made["id"].as_str().unwrap());
+        let remixed = site.post(&remix, json!({ "prompt": "at night" })).await;
+        assert_eq!(remixed.error(), (400, "moderation_blocked".into(), "prompt".into()));
+        site.work().await;
+        let path = format!("/v1/videos/{}", boat["id"].as_str().unwrap());
+        let waited = site.get(&path).await.ok();
+        assert_eq!((&waited["status"], &waited["error"]["code"]), (&json!("failed"), &json!("moderation_blocked")));
+
+        // An owner lets their own character be made, which the rules stop without that.
+        refused(&site, "Pikachu eats ramen").await;
+        let allows = entry("opt_in", json!(["Pikachu"]), json!(["prompts"]));
+        let allowed = ask(&site, &admin, "/api/admin/rights", allows).await.ok();
+        site.post("/v1/videos", small("Pikachu eats ramen")).await.ok();
+        let path = format!("/api/admin/rights/{}", allowed["id"].as_str().unwrap());
+        site.send("DELETE", &path, As::Cookie(&admin), Sent::Nothing).await.ok();
+        refused(&site, "Pikachu eats ramen").await;
+
+        for (names, uses, about) in [
+            (json!([]), json!(["prompts"]), "names"),
+            (json!(["Ku"]), json!(["prompts"]), "names"),
+            (json!(["Captain Kumo"]), json!([]), "uses"),
+            (json!(["Captain Kumo"]), json!(["dreams"]), "uses"),
+        ] {
+            let answer = ask(&site, &admin, "/api/admin/rights", entry("opt_out", names, uses)).await;
+            assert_eq!(answer.error(), (400, "invalid_value".into(), about.into()));
+        }
+        // An agent who is revoked says nothing any more.
+        let path = format!("/api/admin/rights-agents/{agent}");
+        site.send("DELETE", &path, As::Cookie(&admin), Sent::Nothing).await.ok();
+        site.post("/v1/videos", small("captain kumo at last")).await.ok();
+    }
+}
+
+/// A moderation service on this machine: it speaks against pictures and whatever says «teapot». It ends with its last client.
+async fn watchful() -> server::ModerationPlace {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1/moderations", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = Vec::new();
+            let mut buffer = [0; 4096];
+            let body = loop {
+                let read = stream.read(&mut buffer).await.unwrap();
+                request.extend_from_slice(&buffer[..read]);
+                let text = String::from_utf8_lossy(&request).into_owned();
+                let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+                let length = head.to_lowercase().lines().find_map(|line| {
+                    line.strip_prefix("content-length: ").and_then(|length| length.parse::<usize>().ok())
+                });
+                if read == 0 || length.is_some_and(|length| body.len() >= length) {
+                    break body.to_owned();
+                }
+            };
+            let flagged = body.contains("image_url") || body.contains("teapot");
+            let result = json!({ "flagged": flagged, "categories": { "harassment": flagged } });
+            let answer = json!({ "id": "modr-1", "model": "watchful", "results": [result] }).to_string();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", answer.len());
+            stream.write_all(format!("{head}{answer}").as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+        }
+    });
+    let timeout = std::time::Duration::from_secs(20);
+    server::ModerationPlace { url, key: None, model: None, timeout, fails_open: false }
+}
+
+#[tokio::test]
+async fn the_owners_moderation_service_is_asked_and_its_silence_refuses() {
+    let place = watchful().await;
+    let site = Site::with(|settings| settings.moderation = Some(place)).await;
+    site.post("/v1/videos", small("a red boat")).await.ok();
+    let error = refused(&site, "a teapot").await;
+    assert!(error["message"].as_str().unwrap().contains("service.harassment"), "{error}");
+    let picture = format!("data:image/png;base64,{}", STANDARD.encode(png(144, 80)));
+    let mut body = small("a red boat");
+    body["input_reference"] = json!({ "image_url": picture });
+    let answer = site.post("/v1/videos", body).await;
+    assert_eq!(answer.error(), (400, "moderation_blocked".into(), "input_reference".into()));
+    let parts = json!([{ "type": "text", "text": "a boat" }, { "type": "image_url", "image_url": { "url": picture } }]);
+    let result = site.post("/v1/moderations", json!({ "input": parts })).await.ok()["results"][0].clone();
+    assert_eq!((&result["flagged"], &result["categories"]["harassment"]), (&json!(true), &json!(true)));
+    assert_eq!(result["category_applied_input_types"]["harassment"], json!(["text", "image"]));
+
+    // Nothing listens on this port.
+    let url = "http://127.0.0.1:9/v1/moderations".to_owned();
+    let timeout = std::time::Duration::from_secs(20);
+    let gone = server::ModerationPlace { url, key: None, model: None, timeout, fails_open: false };
+    let site = Site::with(|settings| settings.moderation = Some(gone)).await;
+    let answer = site.post("/v1/videos", small("a red boat")).await;
+    assert_eq!(answer.error().0, 503);
+    assert_eq!(site.bed.money().await, (1000, 0));
+}

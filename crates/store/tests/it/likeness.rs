@@ -1,0 +1,200 @@
+//! Who may use whose likeness: the rule in `platform` held against the rows and the lists, a challenge that counts once, and what a withdrawal
+//! leaves.
+
+use std::time::Duration;
+
+use platform::likeness::{
+    Audience, Bonds, CONSENT_VERSION, CaptureRefusal, Challenge, Checks, ConsentTerms, EnrolmentState, LikenessFacts,
+    Limits, Purposes, StandingConsent, stand,
+};
+use platform::{
+    ConsentId, EnrolmentId, Handle, IdentityId, LikenessId, MembershipEvent, PostId, Service, Viewer, Visibility, hex,
+};
+use store::{Approval, Capture, Listing, NewConsent, NewEnrolment, Store, StoreError, Subject, Verdict};
+
+use crate::bed::{Bed, entropy, raw};
+use crate::on_both;
+use crate::social::{Person, Stage, edit, new_clip};
+
+on_both!(rule_and_rows_agree, a_challenge_counts_once_and_a_recording_too);
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Bytes of an id as a statement of the engine spells them.
+fn spelt(bed: &Bed, id: [u8; 16]) -> String {
+    let digits = hex(&id);
+    if bed.url.starts_with("sqlite") { format!("X'{digits}'") } else { format!("'{digits}'::uuid") }
+}
+
+fn terms(bed: &Bed, audience: Audience) -> ConsentTerms {
+    let (purposes, limits) = (Purposes::default(), Limits::default());
+    ConsentTerms { purposes, audience, limits, expires_at: bed.now + DAY * 365 }
+}
+
+/// Begins an enrolment of someone.
+async fn begin(bed: &Bed, identity: IdentityId, handle: &str) -> Result<(EnrolmentId, LikenessId), StoreError> {
+    let (id, likeness) = (EnrolmentId::new(bed.now, entropy()), LikenessId::new(bed.now, entropy()));
+    let terms = terms(bed, Audience::OnlyMe);
+    let new = NewEnrolment {
+        id,
+        identity,
+        likeness,
+        handle: &Handle::parse(handle).unwrap(),
+        language: "en",
+        consent_version: CONSENT_VERSION,
+        terms: &terms,
+        challenge: &Challenge::draw(entropy(), "en"),
+        expires_at: bed.now + Duration::from_secs(180),
+    };
+    bed.store.begin_enrolment(&new, bed.now).await?;
+    Ok((id, likeness))
+}
+
+/// Finishes a capture of this content.
+async fn capture(
+    bed: &Bed,
+    identity: IdentityId,
+    id: EnrolmentId,
+    likeness: LikenessId,
+    content: u8,
+) -> Result<(), CaptureRefusal> {
+    let subject = Subject { identity, service: Service::Likeness, since: bed.now };
+    let template = bed.objects.put_upload(subject, &likeness, "tan;long;black;blue;cap;none".into()).await.unwrap();
+    let checks = Checks { seconds: 9, moved_percent: 60, level: 40 };
+    let (media_type, sha256) = ("video/webm", [content; 32]);
+    let capture = Capture { media_type, sha256, checks, template: &template, still: None };
+    bed.store.finish_capture(identity, id, &capture, bed.now).await.unwrap()
+}
+
+async fn approve(bed: &Bed, id: EnrolmentId) -> Result<ConsentId, StoreError> {
+    let consent = ConsentId::new(bed.now, entropy());
+    let approval = Some(Approval { consent, statement: "signed" });
+    let verdict = Verdict { by: None, reviewed: "words", approval, refusal: None };
+    bed.store.decide_enrolment(id, &verdict, bed.now).await.map(|()| consent)
+}
+
+async fn visible(store: &Store, post: PostId, author: Person) -> bool {
+    let opened = store.post(Viewer::SIGNED_OUT, post).await.is_ok();
+    for listing in [Listing::Latest, Listing::Of(author.id)] {
+        let listed = store.posts(Viewer::SIGNED_OUT, listing, None, 1000).await.unwrap();
+        assert_eq!(listed.iter().any(|one| one.id == post), opened);
+    }
+    opened
+}
+
+async fn rule_and_rows_agree(bed: Bed) {
+    let stage = Stage::on(bed).await;
+    let (bed, store, now) = (&stage.bed, stage.store(), stage.now());
+    let (mika, yuki) = (stage.person("mika").await, stage.person("yuki").await);
+    store.change_membership(mika.id, Service::Likeness, MembershipEvent::Join, now).await.unwrap();
+    let (enrolment, likeness) = begin(bed, mika.id, "mika").await.unwrap();
+    capture(bed, mika.id, enrolment, likeness, 1).await.unwrap();
+    let consent = approve(bed, enrolment).await.unwrap();
+    let (post, video) = stage.draft(yuki, new_clip(), edit(Visibility::Public, "look")).await;
+    stage.publish(yuki, post).await;
+    let [video_sql, likeness_sql, consent_sql] =
+        [video.bytes(), likeness.bytes(), consent.bytes()].map(|id| spelt(bed, id));
+    let sql = format!(
+        "INSERT INTO likeness_outputs (generation, likeness, consent, made_at) VALUES ({video_sql}, {likeness_sql}, {consent_sql}, {})",
+        now.micros()
+    );
+    raw::execute(&bed.url, &sql).await;
+
+    let (mut shown, mut tried) = (0, 0);
+    for audience in Audience::ALL {
+        let terms = terms(bed, audience);
+        let new =
+            NewConsent { id: ConsentId::new(now, entropy()), version: CONSENT_VERSION, terms: &terms, statement: "s" };
+        store.lend(mika.id, &new, now).await.unwrap();
+        for bits in 0..16_u8 {
+            let bonds = Bonds { mutual: bits & 1 > 0, approved: bits & 2 > 0, blocked: bits & 4 > 0 };
+            let present = bits & 8 == 0;
+            for (from, to) in [(mika, yuki), (yuki, mika)] {
+                match bonds.mutual {
+                    true => store.follow(from.member, to.id, now).await.map(|_| ()).unwrap(),
+                    false => store.unfollow(from.member, to.id).await.unwrap(),
+                }
+            }
+            // Blocking takes an approval away, so it comes first.
+            store.block_maker(mika.id, yuki.id, bonds.blocked, now).await.unwrap();
+            store.approve_maker(mika.id, yuki.id, bonds.approved, now).await.unwrap();
+            let event = if present { MembershipEvent::Restore } else { MembershipEvent::Suspend };
+            // It may be so already.
+            let _ = store.change_membership(mika.id, Service::Likeness, event, now).await;
+            let facts = LikenessFacts {
+                likeness,
+                owner: mika.id,
+                present,
+                revoked_at: None,
+                consent: Some(StandingConsent {
+                    id: new.id,
+                    version: CONSENT_VERSION,
+                    generate: true,
+                    given_at: now,
+                    expires_at: terms.expires_at,
+                }),
+                audience,
+                bonds,
+            };
+            let expected = stand(&facts, yuki.id, now).map(|_| ());
+            let asked = store.likenesses_stand(video, yuki.id, now).await.unwrap();
+            assert_eq!(asked.map(|_| ()), expected, "{facts:?}");
+            assert_eq!(store.likeness_permission(yuki.id, likeness, now).await.unwrap().map(|_| ()), expected);
+            assert_eq!(visible(store, post, yuki).await, expected.is_ok(), "{facts:?}");
+            (shown, tried) = (shown + u32::from(expected.is_ok()), tried + 1);
+        }
+    }
+    assert_eq!((tried, shown), (64, 2 + 3 + 4), "the rule shows something and hides something");
+
+    // Withdrawn, and what it was made with is gone; a new enrolment brings nothing back.
+    let _ = store.change_membership(mika.id, Service::Likeness, MembershipEvent::Restore, now).await;
+    store.block_maker(mika.id, yuki.id, false, now).await.unwrap();
+    assert!(visible(store, post, yuki).await);
+    let revoked = store.withdraw_likeness(mika.id, now).await.unwrap();
+    assert_eq!((revoked.cancelled, revoked.hidden), (0, vec![(post, yuki.id)]));
+    let reasons = store.post_decision(yuki.id, post).await.unwrap().unwrap();
+    assert_eq!(reasons.record.rule.id, "likeness.withdrawn");
+    assert!(!visible(store, post, yuki).await);
+    assert!(store.object_deletions(10).await.unwrap().contains(&format!("uploads/{likeness}")));
+    assert!(matches!(store.withdraw_likeness(mika.id, now).await, Err(StoreError::State { .. })));
+    let (enrolment, again) = begin(bed, mika.id, "mika").await.unwrap();
+    capture(bed, mika.id, enrolment, again, 2).await.unwrap();
+    approve(bed, enrolment).await.unwrap();
+    assert!(again != likeness && !visible(store, post, yuki).await);
+    assert_eq!(store.likeness_orphans().await.unwrap(), 0);
+}
+
+async fn a_challenge_counts_once_and_a_recording_too(bed: Bed) {
+    let store = &bed.store;
+    let me = bed.member.identity();
+    let other = crate::bed::member(store, "yuki@example.org", bed.now).await.identity();
+    let (first, likeness) = begin(&bed, me, "mika").await.unwrap();
+    // Another challenge takes the place of the first.
+    let (second, likeness_2) = begin(&bed, me, "mika").await.unwrap();
+    assert_eq!(store.enrolment(first).await.unwrap().state, EnrolmentState::Lapsed);
+    assert_eq!(capture(&bed, me, first, likeness, 1).await, Err(CaptureRefusal::Used));
+    assert!(matches!(store.expects_chunk(other, second, 0, bed.now).await, Err(StoreError::NotFound(_))));
+    assert_eq!(store.expects_chunk(me, second, 1, bed.now).await.unwrap(), Err(CaptureRefusal::OutOfOrder));
+    let late = bed.now + Duration::from_secs(180);
+    assert_eq!(store.expects_chunk(me, second, 0, late).await.unwrap(), Err(CaptureRefusal::Late));
+    assert_eq!(capture(&bed, me, second, likeness_2, 1).await, Ok(()));
+    assert_eq!(capture(&bed, me, second, likeness_2, 3).await, Err(CaptureRefusal::Used));
+    // One at a time, and nobody takes a handle that looks like another's.
+    assert!(matches!(begin(&bed, me, "mika").await, Err(StoreError::State { .. })));
+    approve(&bed, second).await.unwrap();
+    assert!(matches!(approve(&bed, second).await, Err(StoreError::State { .. })));
+    assert!(matches!(begin(&bed, other, "m1ka").await, Err(StoreError::Exists("handle"))));
+    // The same recording of someone else.
+    let (theirs, likeness_3) = begin(&bed, other, "yuki").await.unwrap();
+    assert_eq!(capture(&bed, other, theirs, likeness_3, 1).await, Err(CaptureRefusal::Replayed));
+    assert_eq!(capture(&bed, other, theirs, likeness_3, 4).await, Ok(()));
+    // A capture is kept for a day after the decision; one that was taken back goes at once.
+    assert_eq!(store.delete_captures(bed.now - DAY, 10, bed.now).await.unwrap(), 0);
+    assert_eq!(store.delete_captures(bed.now, 10, bed.now).await.unwrap(), 1);
+    assert!(store.enrolment(second).await.unwrap().capture_deleted_at.is_some());
+    assert!(store.likeness_of(me).await.unwrap().unwrap().template.is_some());
+    store.withdraw_enrolment(other, bed.now).await.unwrap();
+    let withdrawn = store.enrolment(theirs).await.unwrap();
+    assert!(withdrawn.state == EnrolmentState::Withdrawn && withdrawn.capture_deleted_at.is_some());
+    assert!(store.object_deletions(10).await.unwrap().contains(&format!("uploads/{likeness_3}")));
+}
