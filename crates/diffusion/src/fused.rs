@@ -16,7 +16,10 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::{Autodiff, BackendTypes, Flex};
 use burn::tensor::activation::softmax;
 use burn::tensor::{DType, Tensor, TensorData};
-use kernels::{Attention, AttentionGradients, Matrix, Modulation, ModulationGradients, Source, SourceGradients, Start};
+use kernels::{
+    Attention, AttentionGradients, Matrix, Modulation, ModulationGradients, OnlineAttention, Path, Right, Source,
+    SourceGradients, Start,
+};
 
 use crate::rope::{RopeTables, rotate};
 
@@ -29,6 +32,65 @@ pub(crate) fn linear<const R: usize>(x: Tensor<R>, weight: Tensor<2>, bias: Tens
         (Some(x), Some(weight), Some(bias)) => run(LinearKernel, [x, weight, bias]),
         _ => burn::tensor::module::linear(x, weight, Some(bias)),
     }
+}
+
+/// `x · weightᵀ + bias` over the last axis, in 32 bits whatever the processor has: the layers of models whose numbers must
+/// be those of others. Not for training.
+///
+/// # Shapes
+/// `x`: `[…, K]`; `weight`: `[N, K]`; `bias`: `[N]`. Returns `[…, N]`.
+pub(crate) fn project<const R: usize>(x: Tensor<R>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<R> {
+    let plain_bias = bias.as_ref().map(Input::of);
+    match (Input::of(&x), Input::of(&weight), plain_bias) {
+        (Some(Input::Plain(x)), Some(Input::Plain(weight)), None | Some(Some(Input::Plain(_)))) => {
+            let (x, weight) = (x.to_contiguous(), weight.to_contiguous());
+            let bias = bias.map(|bias| bias.into_data().try_to_vec::<f32>().expect("a bias of 32-bit numbers"));
+            let (x, weight) = (View::of(&x), View::of(&weight));
+            let width = weight.rows();
+            let mut out = vec![0.0; x.rows() * width];
+            let right = Right::on(Path::Vectors, weight.matrix().transposed());
+            let start = bias.as_deref().map_or(Start::Zero, Start::Row);
+            kernels::multiply_by(x.matrix(), &right, &mut out, width, start);
+            let data = TensorData::new(out, x.shape_with(width));
+            Tensor::from_primitive::<Flex>(FlexTensor::from_data(data))
+        }
+        _ => burn::tensor::module::linear(x, weight.swap_dims(0, 1), bias),
+    }
+}
+
+/// Scaled dot-product attention in 32 bits that never holds all scores; nothing on other devices. Not for
+/// training.
+///
+/// # Shapes
+/// `query`: `[1, N, Lq, d]`; `key`, `value`: `[1, N, Lk, d]`; `bias`: `[Lk]`, added to the scores of a key. Returns
+/// `[1, N, Lq, d]`.
+pub(crate) fn attend(qkv: [&Tensor<4>; 3], bias: Option<&[f32]>, scale: f32) -> Option<Tensor<4>> {
+    let [batch, heads, queries, head_width] = qkv[0].dims();
+    let keys = qkv[1].dims()[2];
+    let plain = |tensor: &Tensor<4>| match Input::of(tensor) {
+        Some(Input::Plain(tensor)) => Some(tensor.to_contiguous()),
+        _ => None,
+    };
+    let [query, key, value] = [plain(qkv[0])?, plain(qkv[1])?, plain(qkv[2])?];
+    let [query, key, value] = [&query, &key, &value].map(|tensor| View::of(tensor).values);
+    let mut out = vec![0.0; query.len()];
+    let lines = |head: usize, length: usize| head * length * head_width..(head + 1) * length * head_width;
+    for head in 0..batch * heads {
+        let (asked, known) = (lines(head, queries), lines(head, keys));
+        let call = OnlineAttention {
+            heads: 1,
+            head_width,
+            query: &query[asked.clone()],
+            key: &key[known.clone()],
+            value: &value[known],
+            bias,
+            scale,
+            path: Path::Vectors,
+        };
+        kernels::attend(&call, &mut out[asked]);
+    }
+    let data = TensorData::new(out, [batch, heads, queries, head_width]);
+    Some(Tensor::from_primitive::<Flex>(FlexTensor::from_data(data)))
 }
 
 /// The Gaussian error linear unit.

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may panic"))]
 
+mod checkpoint;
 mod dit;
 mod error;
 mod flow;
@@ -14,11 +15,13 @@ mod sampling;
 mod text;
 mod tokenizer;
 mod vae;
+pub mod wan;
 mod weights;
 
 #[cfg(test)]
 mod testing;
 
+pub use checkpoint::{Checkpoint, Lora, LoraReport, Storage};
 pub use dit::{Dit, DitConfig, LatentPositions, TextStates};
 pub use error::{Error, Result};
 pub use flow::{Solver, SolverKind, add_noise, seeded_noise, shifted, timesteps};

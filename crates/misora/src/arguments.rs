@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Admin(AdminOptions),
     /// Make a clip from a prompt.
     Generate(GenerateOptions),
+    /// See which models there are, bring one here, or look into a folder.
+    Models(ModelsOptions),
     /// Say who made a file or signed a receipt, when, how, and whether it is untouched.
     Verify(VerifyOptions),
     /// Draw a scene of the paper world, which the built-in model learned from.
@@ -64,8 +66,8 @@ pub(crate) struct ServeOptions {
     /// A configuration file; docs/misora.example.toml says what can be in it.
     #[arg(long, value_name = "FILE", env = "MISORA_CONFIG")]
     pub config: Option<PathBuf>,
-    /// A model folder to use instead of the built-in paper-1.
-    #[arg(long, value_name = "FOLDER", env = "MISORA_MODEL")]
+    /// A model to use instead of the built-in paper-1: a folder, a file of weights, or a name that `misora models list` shows.
+    #[arg(long, value_name = "MODEL", env = "MISORA_MODEL")]
     pub model: Option<PathBuf>,
     /// The folder where everything is kept: database, media, keys, letters.
     #[arg(long, value_name = "FOLDER", env = "MISORA_HOME")]
@@ -423,6 +425,15 @@ pub(crate) struct GenerateOptions {
     /// Keep the model's own small size.
     #[arg(long)]
     pub no_upscale: bool,
+    /// Additions to the weights of an open model (LoRA), with how much of it after a colon; may be given several times.
+    #[arg(long, value_name = "FILE[:WEIGHT]")]
+    pub lora: Vec<String>,
+    /// How an open model moves from noise to a clip; its own way if it is not given.
+    #[arg(long, value_enum)]
+    pub solver: Option<Solver>,
+    /// How far an open model's timesteps are moved towards noise.
+    #[arg(long)]
+    pub shift: Option<f64>,
     /// Leave out the moving visible mark. The Content Credentials stay.
     #[arg(long)]
     pub no_visible_mark: bool,
@@ -441,11 +452,80 @@ Examples:
   misora generate \"it starts to rain\" --extend boat.mp4 -o longer.mp4
   misora generate \"a green boat\" --edit boat.mp4 --strength 0.6 -o green.mp4";
 
+/// Ways from noise to a clip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Solver {
+    /// Second order, with a corrector.
+    Unipc,
+    /// First order: what models of few steps were distilled for.
+    Euler,
+}
+
+/// `misora models`.
+#[derive(Debug, Args)]
+#[command(after_help = MODELS_EXAMPLES)]
+pub(crate) struct ModelsOptions {
+    #[command(subcommand)]
+    pub command: ModelsCommand,
+}
+
+/// What can be done with models.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// All names, and whether the model is here.
+    List(ListOptions),
+    /// Say what a folder or file is, and what is missing or damaged.
+    Inspect(InspectOptions),
+    /// Bring a model here; goes on with what was begun.
+    Pull(PullOptions),
+}
+
+const MODELS_EXAMPLES: &str = "\
+Examples:
+  misora models list
+  misora models pull wan2.1-t2v-1.3b
+  misora models inspect /data/Wan2.1-T2V-1.3B-Diffusers
+  misora generate --model wan2.1-t2v-1.3b \"a cat on a boat\" -o cat.mp4";
+
+/// `misora models list`.
+#[derive(Debug, Args)]
+pub(crate) struct ListOptions {
+    /// The folder of this installation, which pulled models lie in.
+    #[arg(long, value_name = "FOLDER", env = "MISORA_HOME")]
+    pub home: Option<PathBuf>,
+}
+
+/// `misora models inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectOptions {
+    /// A folder, a file of weights, or the name of a pulled model.
+    pub model: PathBuf,
+    /// The folder of this installation, which pulled models lie in.
+    #[arg(long, value_name = "FOLDER", env = "MISORA_HOME")]
+    pub home: Option<PathBuf>,
+}
+
+/// `misora models pull`.
+#[derive(Debug, Args)]
+pub(crate) struct PullOptions {
+    /// A name that `misora models list` shows, or OWNER/NAME of a repository.
+    pub name: String,
+    /// The hub to pull from.
+    #[arg(long, value_name = "URL", env = "MISORA_HUB")]
+    pub hub: Option<String>,
+    /// A branch, a tag or a commit.
+    #[arg(long, default_value = "main")]
+    pub revision: String,
+    /// The folder of this installation, which pulled models lie in.
+    #[arg(long, value_name = "FOLDER", env = "MISORA_HOME")]
+    pub home: Option<PathBuf>,
+}
+
 /// Where the model and the keys are.
 #[derive(Debug, Args)]
 pub(crate) struct Places {
-    /// A model folder to use instead of the built-in paper-1.
-    #[arg(long, value_name = "FOLDER", env = "MISORA_MODEL")]
+    /// A model to use instead of the built-in paper-1: a folder, a file of weights, or a name that `misora models list` shows.
+    #[arg(long, value_name = "MODEL", env = "MISORA_MODEL")]
     pub model: Option<PathBuf>,
     /// The folder with this installation's signing key; made on first use.
     #[arg(long, value_name = "FOLDER", env = "MISORA_HOME")]

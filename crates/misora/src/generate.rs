@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use diffusion::wan::WanSolver;
 use indicatif::{ProgressBar, ProgressStyle};
 use media::{Clip, Frame, PictureLimits, ReadLimits, read_mp4, read_picture};
 use provenance::TrainingChoice;
@@ -16,10 +17,11 @@ use render::{
 };
 use serde::Serialize;
 
-use crate::arguments::GenerateOptions;
-use crate::model::{PaperVideoModel, signing_key};
+use crate::arguments::{GenerateOptions, Solver};
+use crate::model::{OpenModel, signing_key};
 use crate::output::{check_writable, numbered, read_limited, usage, write_whole};
 use crate::vocabulary::unknown_words;
+use crate::wan::WanChoices;
 
 /// What `--json` tells of each clip.
 #[derive(Serialize)]
@@ -66,8 +68,14 @@ pub(crate) fn run(options: &GenerateOptions) -> Result<ExitCode> {
     .context("Ctrl-C cannot be caught")?;
 
     let key = signing_key(options.places.home.as_deref())?;
-    let model = PaperVideoModel::open(options.places.model.as_deref(), options.places.device.open()?)?;
-    let (unknown, advice) = unknown_words(prompt.as_str());
+    let (model, home) = (options.places.model.as_deref(), options.places.home.as_deref());
+    let model = OpenModel::open(model, home, choices(options)?, options.places.device.open()?)?;
+    let frame_rate = model.as_model().frame_rate().as_f64();
+    // Only the built-in model knows so few words that they can be told.
+    let (unknown, advice) = match &model {
+        OpenModel::Paper(_) => unknown_words(prompt.as_str()),
+        OpenModel::Wan(_) => Default::default(),
+    };
     if let Some(advice) = advice {
         eprintln!("{advice}");
     }
@@ -86,10 +94,13 @@ pub(crate) fn run(options: &GenerateOptions) -> Result<ExitCode> {
             source: source.clone(),
             references: references.clone(),
         };
+        if let OpenModel::Wan(model) = &model {
+            eprintln!("{}", model.forecast(&request)?);
+        }
         let started = Instant::now();
         let bar = Bar::new(output);
         let made = render(
-            &model,
+            model.as_model(),
             &request,
             parent.as_deref().map(Parent::from),
             &key,
@@ -116,15 +127,36 @@ pub(crate) fn run(options: &GenerateOptions) -> Result<ExitCode> {
         write_whole(output, made.video.bytes())?;
         let wall = started.elapsed();
         if options.json {
-            told.push(serde_json::to_value(tell(output, &made, wall, &unknown))?);
+            told.push(serde_json::to_value(tell(output, &made, frame_rate, wall, &unknown))?);
         } else {
-            print(output, &made, wall)?;
+            print(output, &made, frame_rate, wall)?;
         }
     }
     if options.json {
         println!("{}", serde_json::to_string_pretty(&told)?);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is chosen for open weights beside the request.
+fn choices(options: &GenerateOptions) -> Result<WanChoices> {
+    let lora = |text: &String| -> Result<(PathBuf, f32)> {
+        match text.rsplit_once(':').map(|(path, weight)| (path, weight.parse::<f32>())) {
+            Some((path, Ok(weight))) if weight.is_finite() => Ok((path.into(), weight)),
+            _ => Ok((text.into(), 1.0)),
+        }
+    };
+    if options.shift.is_some_and(|shift| !(0.01..=100.0).contains(&shift)) {
+        return Err(usage("--shift is a number between 0.01 and 100"));
+    }
+    Ok(WanChoices {
+        loras: options.lora.iter().map(lora).collect::<Result<_>>()?,
+        solver: options.solver.map(|solver| match solver {
+            Solver::Unipc => WanSolver::UniPc,
+            Solver::Euler => WanSolver::Euler,
+        }),
+        shift: options.shift,
+    })
 }
 
 /// Reads the picture or clip that the new one starts from, with the file's bytes if it becomes a parent.
@@ -165,23 +197,29 @@ fn chosen_size(options: &GenerateOptions, source: &Source) -> OutputSize {
     if options.no_upscale { asked.native() } else { asked }
 }
 
-fn tell<'a>(output: &'a Path, made: &'a Rendered, wall: Duration, unknown_words: &'a [String]) -> Told<'a> {
+fn tell<'a>(
+    output: &'a Path,
+    made: &'a Rendered,
+    frame_rate: f64,
+    wall: Duration,
+    unknown_words: &'a [String],
+) -> Told<'a> {
     Told {
         file: output,
         bytes: made.video.bytes().len(),
         frames: made.frames,
-        seconds: made.frames as f64 / 12.0,
+        seconds: made.frames as f64 / frame_rate,
         wall_seconds: wall.as_secs_f64(),
         recipe: &made.recipe,
         unknown_words,
     }
 }
 
-fn print(output: &Path, made: &Rendered, wall: Duration) -> Result<()> {
+fn print(output: &Path, made: &Rendered, frame_rate: f64, wall: Duration) -> Result<()> {
     println!(
         "{}: {:.0} s, {}, {} kB, signed, made in {:.1} s",
         output.display(),
-        made.frames as f64 / 12.0,
+        made.frames as f64 / frame_rate,
         made.recipe.size,
         made.video.bytes().len().div_ceil(1000),
         wall.as_secs_f64()

@@ -7,14 +7,17 @@ mod archive;
 mod arguments;
 mod device;
 mod generate;
+mod hub;
 mod judge;
 mod model;
+mod models;
 mod output;
 mod paper;
 mod serve;
 mod train;
 mod verify;
 mod vocabulary;
+mod wan;
 
 use std::process::ExitCode;
 
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Command::Import(options) => archive::import(&options),
         Command::Admin(options) => admin::run(&options),
         Command::Generate(options) => generate::run(&options),
+        Command::Models(options) => models::run(&options),
         Command::Verify(options) => verify::run(&options),
         Command::Paper(options) => paper::run(&options),
         Command::Train(options) => train::run(&options),

@@ -17,6 +17,10 @@ use training::paper::{
 };
 use training::{Captioner, FRAME_RATE, clips_to_tensor, latent_frames, latent_times_s, native_sizes, tensor_to_frames};
 
+use crate::models::resolve;
+use crate::output::usage;
+use crate::wan::{WanChoices, WanVideoModel};
+
 /// The weights that are part of this program.
 const BUILT_IN: ModelFiles = ModelFiles::Embedded(&[
     ("tokenizer/tokenizer.json", include_bytes!("../../../models/paper-1/tokenizer/tokenizer.json")),
@@ -66,6 +70,52 @@ impl Windows {
 /// The files of a model folder, or of the built-in model.
 pub(crate) fn model_files(folder: Option<&Path>) -> ModelFiles {
     folder.map_or(BUILT_IN, |folder| ModelFiles::Folder(folder.to_owned()))
+}
+
+/// A model that was opened.
+pub(crate) enum OpenModel {
+    /// One of the paper family.
+    Paper(Box<PaperVideoModel>),
+    /// Open weights.
+    Wan(Box<WanVideoModel>),
+}
+
+impl OpenModel {
+    /// Opens what `--model` means: the built-in model if it says nothing.
+    ///
+    /// # Errors
+    /// If there is no such model, or a part of it is missing or damaged.
+    pub(crate) fn open(model: Option<&Path>, home: Option<&Path>, choices: WanChoices, device: Device) -> Result<Self> {
+        let place = resolve(model, home)?;
+        match place {
+            Some(place) if !is_paper(&place) => Ok(Self::Wan(Box::new(WanVideoModel::open(&place, choices, device)?))),
+            _ if !choices.loras.is_empty() || choices.solver.is_some() || choices.shift.is_some() => {
+                Err(usage("--lora, --solver and --shift are for open weights: name a model with --model"))
+            }
+            place => Ok(Self::Paper(Box::new(PaperVideoModel::open(place.as_deref(), device)?))),
+        }
+    }
+
+    /// Behind the seam.
+    pub(crate) fn as_model(&self) -> &(dyn VideoModel + Send) {
+        match self {
+            Self::Paper(model) => &**model,
+            Self::Wan(model) => &**model,
+        }
+    }
+
+    /// The same, given away.
+    pub(crate) fn into_model(self) -> Box<dyn VideoModel + Send> {
+        match self {
+            Self::Paper(model) => model,
+            Self::Wan(model) => model,
+        }
+    }
+}
+
+/// Whether a folder is one of the paper family: its networks are in folders, and there is no index of them.
+pub(crate) fn is_paper(folder: &Path) -> bool {
+    folder.join("transformer/config.json").is_file() && !folder.join("model_index.json").is_file()
 }
 
 /// This installation's signing key, made on first use.

@@ -8,7 +8,8 @@ use server::worker::Models;
 use server::{Config, Server};
 
 use crate::arguments::{BackupOptions, RestoreOptions, ServeOptions};
-use crate::model::{NAME, PaperVideoModel, default_home, signing_key};
+use crate::model::{NAME, OpenModel, default_home, signing_key};
+use crate::wan::WanChoices;
 
 /// Credits that a second of the built-in model costs at 1280×720: one.
 const RATE: Rate = Rate::from_micros(1_000_000);
@@ -20,9 +21,20 @@ const MADE_AT: Timestamp = Timestamp::from_seconds(1_795_692_240);
 pub(crate) fn serve(options: &ServeOptions) -> Result<ExitCode> {
     let config = config(options)?;
     logs();
-    let mut offer = server::full_offer(model_name()?, RATE);
-    offer.made_at = MADE_AT;
-    let models = (0..config.workers).map(|_| models(options)).collect::<Result<Vec<_>>>()?;
+    // Opened once to know its name, even if all work is done elsewhere.
+    let first = open_model(options)?;
+    let name = model_name(first.as_model().name())?;
+    let mut offer = server::full_offer(name.clone(), RATE);
+    if name.as_str() == NAME {
+        offer.made_at = MADE_AT;
+    }
+    let mut models = Vec::new();
+    if config.workers > 0 {
+        models.push(Models::new(vec![(name, first.into_model())]));
+    }
+    for _ in 1..config.workers {
+        models.push(self::models(options)?);
+    }
     let key = signing_key(Some(&config.data))?;
     runtime()?.block_on(async {
         let server = Server::start(&config, vec![offer], models, key).await?;
@@ -96,12 +108,17 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
 }
 
 fn models(options: &ServeOptions) -> Result<Models> {
-    let model = PaperVideoModel::open(options.model.as_deref(), options.device.open()?)?;
-    Ok(Models::new(vec![(model_name()?, Box::new(model))]))
+    let model = open_model(options)?;
+    Ok(Models::new(vec![(model_name(model.as_model().name())?, model.into_model())]))
 }
 
-fn model_name() -> Result<ModelName> {
-    ModelName::parse(NAME).context("the model's name is none")
+fn open_model(options: &ServeOptions) -> Result<OpenModel> {
+    let (model, home) = (options.model.as_deref(), options.home.as_deref());
+    OpenModel::open(model, home, WanChoices::default(), options.device.open()?)
+}
+
+fn model_name(name: &str) -> Result<ModelName> {
+    ModelName::parse(name).context("the model's name is none")
 }
 
 /// Lines of text for people, JSON if `MISORA_LOG_FORMAT` is `json`; `RUST_LOG` chooses what is told.

@@ -4,6 +4,7 @@
 mod admin;
 mod errors;
 mod generate;
+mod models;
 mod verify;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,222 @@
+//! What a run will need before it begins: memory for each stage, and arithmetic in all.
+//!
+//! Numbers are counted from shapes, with a share for what the tensor library holds in passing. A test compares them with
+//! what was measured.
+
+use super::layout::{Network, WanFiles};
+use super::pipeline::{WanRequest, WanSettings};
+use super::transformer::{TEXT_TOKENS, WanTransformerConfig, block_tensors};
+use super::vae::{WanTiling, WanVaeConfig};
+use crate::Result;
+
+/// Bytes of a 32-bit number.
+const NUMBER: u64 = 4;
+/// The program itself, its tables, and what the allocator keeps.
+const BASE_BYTES: u64 = 150 << 20;
+
+/// What a run needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WanPlan {
+    /// Bytes while prompts are read.
+    pub text_bytes: u64,
+    /// Bytes while latents are denoised.
+    pub denoising_bytes: u64,
+    /// Bytes while frames are decoded.
+    pub decoding_bytes: u64,
+    /// Multiplications and additions in all.
+    pub operations: u64,
+    /// Whether blocks stay in their file.
+    pub streamed: bool,
+    /// How frames are cut.
+    pub tiling: Option<WanTiling>,
+}
+
+/// Why a run cannot be made in the memory that there is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{stage} needs {} even with the weights left in their files and frames in small tiles, and there is {}: ask for a \
+     smaller size or fewer frames",
+    gigabytes(*.needed),
+    gigabytes(*.available)
+)]
+pub struct WanRefusal {
+    /// The stage that does not fit.
+    pub stage: &'static str,
+    /// Bytes that it needs at least.
+    pub needed: u64,
+    /// Bytes that there are.
+    pub available: u64,
+}
+
+/// `7.9 GB`.
+fn gigabytes(bytes: u64) -> String {
+    format!("{:.1} GB", bytes as f64 / 1e9)
+}
+
+impl WanPlan {
+    /// What a run needs with given settings.
+    ///
+    /// # Errors
+    /// [`Error::NotDivisible`](crate::Error::NotDivisible) or [`Error::FrameCount`](crate::Error::FrameCount) for sizes that no
+    /// model makes.
+    pub fn new(files: &WanFiles, request: &WanRequest, settings: &WanSettings) -> Result<Self> {
+        let vae = &files.vae.config;
+        let frames = vae.latent_frames(request.frames)?;
+        let side = vae.spatial_compression();
+        let (rows, columns) = (request.height / side, request.width / side);
+        let config = &files.transformer.config;
+        let tokens = frames * rows * columns / config.patch_size.iter().product::<usize>().max(1);
+        let evaluations = request.steps * if request.guidance.iter().any(|scale| *scale > 1.0) { 2 } else { 1 };
+        let text = &files.text_encoder.config;
+        let layer = 4 * text.d_model * text.num_heads * text.d_kv + 3 * text.d_model * text.d_ff;
+        // Weights as they are decoded, then as a tensor.
+        let text_bytes = BASE_BYTES + 2 * layer as u64 * NUMBER;
+        let transformers = [Some(&files.transformer), files.transformer_2.as_ref()];
+        let weights =
+            transformers.into_iter().flatten().map(|network| transformer_weights(network, settings.streamed)).max();
+        let activations = (tokens * (12 * config.width() + 2 * config.ffn_dim)) as u64 * NUMBER;
+        Ok(Self {
+            text_bytes,
+            denoising_bytes: BASE_BYTES + weights.unwrap_or(0) + activations,
+            decoding_bytes: BASE_BYTES
+                + files.vae.weights.elements() * NUMBER / 2
+                + decoding_activations(vae, [frames, rows, columns], settings.tiling)
+                + frame_bytes(request),
+            operations: evaluations as u64 * forward_operations(config, tokens)
+                + decoding_operations(vae, [frames, rows, columns], settings.tiling)
+                + 2 * TEXT_TOKENS as u64 * (text.num_layers * layer) as u64,
+            streamed: settings.streamed,
+            tiling: settings.tiling,
+        })
+    }
+
+    /// The settings that fit a run into memory and take least time, with what they need.
+    ///
+    /// # Errors
+    /// [`WanRefusal`] inside if nothing fits; outside as [`WanPlan::new`].
+    pub fn fitting(
+        files: &WanFiles,
+        request: &WanRequest,
+        settings: &WanSettings,
+        available: u64,
+    ) -> Result<std::result::Result<Self, WanRefusal>> {
+        let refused = |stage, needed| Ok(Err(WanRefusal { stage, needed, available }));
+        let mut settings = settings.clone();
+        let mut plan = Self::new(files, request, &settings)?;
+        if plan.text_bytes > available {
+            return refused("reading the prompt", plan.text_bytes);
+        }
+        if plan.denoising_bytes > available && !settings.streamed {
+            settings.streamed = true;
+            plan = Self::new(files, request, &settings)?;
+        }
+        if plan.denoising_bytes > available {
+            return refused("denoising", plan.denoising_bytes);
+        }
+        // Large tiles lose less to their rims.
+        for side in [96, 64, 48, 32, 24, 16, 8] {
+            if plan.decoding_bytes <= available {
+                break;
+            }
+            settings.tiling = Some(WanTiling { side });
+            plan = Self::new(files, request, &settings)?;
+        }
+        if plan.decoding_bytes > available {
+            return refused("decoding the frames", plan.decoding_bytes);
+        }
+        Ok(Ok(plan))
+    }
+
+    /// The most bytes at one time.
+    pub fn peak_bytes(&self) -> u64 {
+        self.text_bytes.max(self.denoising_bytes).max(self.decoding_bytes)
+    }
+
+    /// A sentence for whoever waits: `needs 7.9 GB, about 11 min on this machine`, by what the machine can compute in a
+    /// second.
+    pub fn sentence(&self, operations_per_second: f64) -> String {
+        let seconds = self.operations as f64 / operations_per_second.max(1.0);
+        let time = if seconds < 90.0 {
+            format!("{:.0} s", seconds.max(1.0))
+        } else if seconds < 5400.0 {
+            format!("{:.0} min", seconds / 60.0)
+        } else {
+            format!("{:.1} h", seconds / 3600.0)
+        };
+        let mut how = String::new();
+        if self.streamed {
+            how.push_str("; the weights stay in their files, which is slower");
+        }
+        if self.tiling.is_some() {
+            how.push_str("; frames are decoded in tiles");
+        }
+        format!("needs {}, about {time} on this machine{how}", gigabytes(self.peak_bytes()))
+    }
+}
+
+/// Bytes of a transformer's weights: all of them, or one block (as it is decoded and as a tensor) and what is around.
+fn transformer_weights(network: &Network<WanTransformerConfig>, streamed: bool) -> u64 {
+    let all = network.weights.elements() * NUMBER;
+    let block: usize = block_tensors(&network.config).iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
+    let block = block as u64 * NUMBER;
+    let around = all.saturating_sub(block * network.config.num_layers as u64);
+    if streamed { around + 2 * block } else { all + block }
+}
+
+/// Operations of one evaluation.
+fn forward_operations(config: &WanTransformerConfig, tokens: usize) -> u64 {
+    let (width, tokens) = (config.width() as u64, tokens as u64);
+    let products = 2 * tokens * (6 * width * width + 2 * width * config.ffn_dim as u64);
+    let attention = 4 * tokens * width * (tokens + TEXT_TOKENS as u64);
+    config.num_layers as u64 * (products + attention)
+}
+
+/// What the decoder's last level, the widest in memory, holds at one time for a tile.
+fn decoding_activations(vae: &WanVaeConfig, [_, rows, columns]: [usize; 3], tiling: Option<WanTiling>) -> u64 {
+    let (rows, columns) = tile(rows, columns, tiling);
+    let side = vae.spatial_compression() / vae.patch_size.unwrap_or(1);
+    let pixels = (rows * columns * side * side) as u64;
+    let levels = vae.level_widths();
+    let frames = vae.temporal_compression() as u64;
+    // Some ten tensors of a piece are alive around a convolution; each convolution remembers two frames.
+    let convolutions = 2 * (vae.num_res_blocks as u64 + 1) + 1;
+    let mut bytes = 0;
+    for (index, width) in levels.iter().rev().enumerate() {
+        let share = 1u64 << (2 * index);
+        let alive = if index == 0 { 10 * frames } else { 0 };
+        bytes += pixels / share * *width as u64 * (alive + 2 * convolutions) * NUMBER;
+    }
+    bytes
+}
+
+fn decoding_operations(vae: &WanVaeConfig, [frames, rows, columns]: [usize; 3], tiling: Option<WanTiling>) -> u64 {
+    let (tile_rows, tile_columns) = tile(rows, columns, tiling);
+    let kept = tiling.map_or((rows, columns), |tiling| (tiling.side.min(rows), tiling.side.min(columns)));
+    let rims = (tile_rows * tile_columns) as f64 / (kept.0 * kept.1).max(1) as f64;
+    let side = vae.spatial_compression() / vae.patch_size.unwrap_or(1);
+    let widths = vae.level_widths();
+    let mut operations = 0.0;
+    for (index, width) in widths.iter().enumerate() {
+        let below = (widths.len() - 1 - index) as u32;
+        let cells = (rows * side * columns * side) as f64 / f64::from(1u32 << (2 * below));
+        let frames = (frames * vae.temporal_compression()) as f64 / f64::from(1u32 << below.saturating_sub(1));
+        let convolutions = 2.0 * (vae.num_res_blocks as f64 + 1.0);
+        operations += 2.0 * 27.0 * (*width as f64).powi(2) * convolutions * cells * frames * rims;
+    }
+    operations as u64
+}
+
+fn tile(rows: usize, columns: usize, tiling: Option<WanTiling>) -> (usize, usize) {
+    match tiling {
+        Some(WanTiling { side }) => {
+            let with_rims = side + 2 * WanTiling::HALO;
+            (rows.min(with_rims), columns.min(with_rims))
+        }
+        None => (rows, columns),
+    }
+}
+
+/// Frames as they are handed on: a piece in 32 bits, and its bytes.
+fn frame_bytes(request: &WanRequest) -> u64 {
+    (request.height * request.width * 3) as u64 * (4 * 4 * 3 + request.frames as u64)
+}

@@ -1,0 +1,883 @@
+//! The Wan autoencoder: video to latents and back, 4 frames × 8 × 8 pixels (2.1) or 4 × 16 × 16 (2.2) to a cell, the first
+//! frame alone.
+//!
+//! Every convolution over time looks back, never ahead, so a clip can be worked through in pieces of any length: a
+//! convolution remembers its last two frames ([`Memory`]). Changes of the frame rate are where the first frame is special:
+//! it passes by their convolutions, and when frames are doubled those after it begin without a history.
+//!
+//! Source: Wan team 2025 (arXiv:2503.20314) §4.1; `AutoencoderKLWan` of diffusers 0.42.
+
+use burn::tensor::activation::silu;
+use burn::tensor::module::{attention, conv3d};
+use burn::tensor::ops::{AttentionModuleOptions, ConvOptions};
+use burn::tensor::{Device, Tensor};
+use serde::Deserialize;
+
+use crate::checkpoint::{Checkpoint, damaged};
+use crate::{Error, Result};
+
+/// The shape of a [`WanVae`], as `vae/config.json` has it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct WanVaeConfig {
+    /// Channels at full resolution in the encoder.
+    pub base_dim: usize,
+    /// The same in the decoder, if it differs.
+    #[serde(default)]
+    pub decoder_base_dim: Option<usize>,
+    /// Latent channels.
+    pub z_dim: usize,
+    /// Widths of the levels, as multiples.
+    pub dim_mult: Vec<usize>,
+    /// Residual blocks of a level; the decoder has one more.
+    pub num_res_blocks: usize,
+    /// Levels of the encoder that halve the frame rate.
+    pub temperal_downsample: Vec<bool>,
+    /// Whether levels have shortcuts around them: Wan 2.2.
+    #[serde(default)]
+    pub is_residual: bool,
+    /// Channels that come in: 3, or those of a patch.
+    #[serde(default = "three")]
+    pub in_channels: usize,
+    /// Channels that go out.
+    #[serde(default = "three")]
+    pub out_channels: usize,
+    /// Side of the patches of pixels that are made channels first.
+    #[serde(default)]
+    pub patch_size: Option<usize>,
+    /// Mean of each latent channel.
+    pub latents_mean: Vec<f32>,
+    /// Standard deviation of each latent channel.
+    pub latents_std: Vec<f32>,
+}
+
+fn three() -> usize {
+    3
+}
+
+/// Latent statistics of the published 2.1 autoencoder, for checkpoints without a configuration. Source: `vae/config.json`
+/// of Wan 2.1.
+const MEAN_2_1: [f32; 16] = [
+    -0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508, 0.4134, -0.0715, 0.5517, -0.3632, -0.1922,
+    -0.9497, 0.2503, -0.2921,
+];
+const STD_2_1: [f32; 16] = [
+    2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743, 3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253,
+    2.8251, 1.9160,
+];
+
+impl WanVaeConfig {
+    /// The published autoencoder of Wan 2.1, of which single files come without a configuration.
+    ///
+    /// # Errors
+    /// [`Error::ModelFile`] if the tensors are not of its kind.
+    pub fn of(weights: &Checkpoint) -> Result<Self> {
+        let shape = |name: &str| match weights.shape(name) {
+            Some(&[output, input, _, _, _]) => Ok((output, input)),
+            _ => Err(damaged(weights.place(), format!("this is no Wan autoencoder: it has no convolution {name}"))),
+        };
+        let (base_dim, in_channels) = shape("encoder.conv_in.weight")?;
+        let (_, z_dim) = shape("decoder.conv_in.weight")?;
+        if in_channels != 3 || z_dim != MEAN_2_1.len() {
+            return Err(Error::ModelFile {
+                path: weights.place().to_owned(),
+                reason: "the statistics of its latents are not in the file: put the config.json of the published vae \
+                         folder beside it"
+                    .into(),
+            });
+        }
+        Ok(Self {
+            base_dim,
+            decoder_base_dim: None,
+            z_dim,
+            dim_mult: vec![1, 2, 4, 4],
+            num_res_blocks: 2,
+            temperal_downsample: vec![false, true, true],
+            is_residual: false,
+            in_channels,
+            out_channels: 3,
+            patch_size: None,
+            latents_mean: MEAN_2_1.into(),
+            latents_std: STD_2_1.into(),
+        })
+    }
+
+    /// Pixels a side of one latent cell.
+    pub fn spatial_compression(&self) -> usize {
+        self.patch_size.unwrap_or(1) << (self.dim_mult.len() - 1)
+    }
+
+    /// Frames of one latent frame, but the first.
+    pub fn temporal_compression(&self) -> usize {
+        1 << self.temperal_downsample.iter().filter(|halves| **halves).count()
+    }
+
+    /// Latent frames of a clip of `frames` frames.
+    ///
+    /// # Errors
+    /// [`Error::FrameCount`] unless `frames` is 1 + k·4.
+    pub fn latent_frames(&self, frames: usize) -> Result<usize> {
+        let block = self.temporal_compression();
+        if frames == 0 || !(frames - 1).is_multiple_of(block) {
+            return Err(Error::FrameCount { frames, block });
+        }
+        Ok(1 + (frames - 1) / block)
+    }
+
+    pub(super) fn check(&self) -> std::result::Result<(), String> {
+        let levels = self.dim_mult.len();
+        if !(2..=6).contains(&levels) || self.temperal_downsample.len() + 1 != levels {
+            return Err("the autoencoder's levels make no sense".into());
+        }
+        let sizes = [self.base_dim, self.decoder_dim(), self.z_dim, self.in_channels, self.out_channels];
+        let small = |size: &usize| (1..=4096).contains(size);
+        if !sizes.iter().all(small) || !self.dim_mult.iter().all(|times| (1..=64).contains(times)) {
+            return Err("a width of the autoencoder is 0 or absurdly large".into());
+        }
+        if self.num_res_blocks == 0 || self.num_res_blocks > 16 {
+            return Err(format!("{} residual blocks make no autoencoder", self.num_res_blocks));
+        }
+        if self.latents_mean.len() != self.z_dim || self.latents_std.len() != self.z_dim {
+            return Err(format!("statistics of latents are not {} numbers", self.z_dim));
+        }
+        if self.latents_std.iter().any(|std| !std.is_finite() || *std <= 0.0) {
+            return Err("a standard deviation of latents is not above 0".into());
+        }
+        let side = self.patch_size.unwrap_or(1);
+        if !(1..=16).contains(&side) || [self.in_channels, self.out_channels] != [3 * side * side; 2] {
+            return Err("the autoencoder does not read and write three colours".into());
+        }
+        Ok(())
+    }
+
+    fn decoder_dim(&self) -> usize {
+        self.decoder_base_dim.unwrap_or(self.base_dim)
+    }
+
+    /// Widths on the way down: one before each level, one after.
+    fn encoder_widths(&self) -> Vec<usize> {
+        let first = [self.base_dim];
+        first.into_iter().chain(self.dim_mult.iter().map(|times| self.base_dim * times)).collect()
+    }
+
+    /// Widths of the decoder's levels, the coarsest first.
+    pub(super) fn level_widths(&self) -> Vec<usize> {
+        self.decoder_widths().split_off(1)
+    }
+
+    /// Widths on the way up.
+    fn decoder_widths(&self) -> Vec<usize> {
+        let widest = self.dim_mult[self.dim_mult.len() - 1];
+        let first = [self.decoder_dim() * widest];
+        first.into_iter().chain(self.dim_mult.iter().rev().map(|times| self.decoder_dim() * times)).collect()
+    }
+}
+
+/// The autoencoder.
+#[derive(Debug)]
+pub struct WanVae {
+    config: WanVaeConfig,
+    encoder: Option<Encoder>,
+    decoder: Option<Decoder>,
+}
+
+/// Which halves of an autoencoder are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WanVaePart {
+    /// Pixels to latents.
+    Encoder,
+    /// Latents to pixels.
+    Decoder,
+    /// Both.
+    Both,
+}
+
+/// What an encoder says of a clip: a normal distribution for each latent value.
+#[derive(Clone, Debug)]
+pub struct WanPosterior {
+    /// `[1, C, T, H, W]`, not yet normalised.
+    pub mean: Tensor<5>,
+    /// `[1, C, T, H, W]`, natural logarithm of the variance.
+    pub log_variance: Tensor<5>,
+}
+
+/// How frames are cut when they do not fit into memory whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WanTiling {
+    /// Latent cells a side of a tile; tiles are decoded with [`WanTiling::HALO`] more on each side, which are thrown away.
+    pub side: usize,
+}
+
+impl WanTiling {
+    /// Latent cells around a tile that still have a say in its pixels. Beyond them are none: attention, which alone looks
+    /// further, comes before the tiles are cut.
+    pub const HALO: usize = 13;
+}
+
+#[derive(Debug)]
+struct Encoder {
+    conv_in: Conv,
+    levels: Vec<EncoderLevel>,
+    middle: Middle,
+    norm_out: ChannelNorm,
+    conv_out: Conv,
+    /// Statistics from the last convolution.
+    quant: Conv,
+}
+
+#[derive(Debug)]
+struct EncoderLevel {
+    blocks: Vec<Residual>,
+    down: Option<Down>,
+    shortcut: Option<Average>,
+}
+
+#[derive(Debug)]
+struct Decoder {
+    /// Before the first convolution.
+    post_quant: Conv,
+    conv_in: Conv,
+    middle: Middle,
+    levels: Vec<DecoderLevel>,
+    norm_out: ChannelNorm,
+    conv_out: Conv,
+}
+
+#[derive(Debug)]
+struct DecoderLevel {
+    blocks: Vec<Residual>,
+    up: Option<Up>,
+    shortcut: Option<Repeat>,
+}
+
+impl WanVae {
+    /// Reads an autoencoder, its names brought to those of diffusers.
+    ///
+    /// # Errors
+    /// [`Error::ModelFile`] if a tensor is missing or has another shape.
+    pub fn read(config: &WanVaeConfig, weights: &Checkpoint, part: WanVaePart, device: &Device) -> Result<Self> {
+        config.check().map_err(|reason| damaged(weights.place(), reason))?;
+        let reader = Reader { weights, device };
+        let encoder = if part == WanVaePart::Decoder { None } else { Some(Encoder::read(config, &reader)?) };
+        let decoder = if part == WanVaePart::Encoder { None } else { Some(Decoder::read(config, &reader)?) };
+        Ok(Self { config: config.clone(), encoder, decoder })
+    }
+
+    /// The shape it was made with.
+    pub fn config(&self) -> &WanVaeConfig {
+        &self.config
+    }
+
+    /// The distribution of a clip's latents, worked out in pieces of one latent frame.
+    ///
+    /// # Shapes
+    /// `video`: `[1, 3, T, H, W]` in −1…1, T = 1 + k·4, sides multiples of 8 (2.1) or 16 (2.2). Returns `[1, C, 1 + k, …]`.
+    /// # Errors
+    /// [`Error::FrameCount`] or [`Error::NotDivisible`].
+    pub fn posterior(&self, video: Tensor<5>) -> Result<WanPosterior> {
+        let [_, _, frames, height, width] = video.dims();
+        let latent_frames = self.config.latent_frames(frames)?;
+        let grid = self.config.spatial_compression();
+        if height == 0 || width == 0 || !height.is_multiple_of(grid) || !width.is_multiple_of(grid) {
+            return Err(Error::NotDivisible { height, width, grid });
+        }
+        let encoder = self.encoder.as_ref().ok_or_else(|| Error::Given("the encoder was not read".into()))?;
+        let video = patchify(video, self.config.patch_size.unwrap_or(1));
+        let (mut memory, block) = (Memory::default(), self.config.temporal_compression());
+        let pieces = (0..latent_frames).map(|index| {
+            let (start, count) = if index == 0 { (0, 1) } else { (1 + (index - 1) * block, block) };
+            encoder.forward(video.clone().narrow(2, start, count), &mut memory)
+        });
+        let moments = Tensor::cat(pieces.collect(), 2);
+        let channels = self.config.z_dim;
+        Ok(WanPosterior {
+            mean: moments.clone().narrow(1, 0, channels),
+            log_variance: moments.narrow(1, channels, channels).clamp(-30.0, 20.0),
+        })
+    }
+
+    /// The most likely latents of a clip, normalised to mean 0 and variance 1 a channel.
+    ///
+    /// # Errors
+    /// As [`WanVae::posterior`].
+    pub fn encode(&self, video: Tensor<5>) -> Result<Tensor<5>> {
+        Ok(self.normalize(self.posterior(video)?.mean))
+    }
+
+    /// Pixels of normalised latents, in pieces of one latent frame: `emit` is given each, `[1, 3, frames, H, W]` in −1…1.
+    ///
+    /// # Errors
+    /// Those of `emit`; [`Error::Given`] if the decoder was not read.
+    pub fn decode<E: From<Error>>(
+        &self,
+        latents: Tensor<5>,
+        tiling: Option<WanTiling>,
+        emit: impl FnMut(Tensor<5>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        self.reconstruct(self.denormalize(latents), tiling, emit)
+    }
+
+    /// [`WanVae::decode`] of latents as the posterior has them, not normalised.
+    ///
+    /// # Errors
+    /// As [`WanVae::decode`].
+    pub fn reconstruct<E: From<Error>>(
+        &self,
+        latents: Tensor<5>,
+        tiling: Option<WanTiling>,
+        mut emit: impl FnMut(Tensor<5>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let decoder = self.decoder.as_ref().ok_or_else(|| Error::Given("the decoder was not read".into()))?;
+        let patch = self.config.patch_size.unwrap_or(1);
+        let [_, _, frames, rows, columns] = latents.dims();
+        let tiles = match tiling {
+            Some(WanTiling { side }) if side < rows.max(columns) => Tile::grid(rows, columns, side.max(1)),
+            _ => vec![Tile::whole(rows, columns)],
+        };
+        let scale = self.config.spatial_compression() / patch;
+        let mut middle = Memory::default();
+        let mut memories: Vec<Memory> = tiles.iter().map(|_| Memory::default()).collect();
+        for index in 0..frames {
+            let x = decoder.begin(latents.clone().narrow(2, index, 1), &mut middle);
+            let mut drawn: Vec<Vec<Tensor<5>>> = Vec::new();
+            for (tile, memory) in tiles.iter().zip(&mut memories) {
+                let x = x.clone().narrow(3, tile.from[0], tile.count[0]).narrow(4, tile.from[1], tile.count[1]);
+                let x = decoder.finish(x, memory);
+                let x = x.narrow(3, tile.keep_from[0] * scale, tile.keep[0] * scale).narrow(
+                    4,
+                    tile.keep_from[1] * scale,
+                    tile.keep[1] * scale,
+                );
+                if tile.first_of_row {
+                    drawn.push(Vec::new());
+                }
+                if let Some(row) = drawn.last_mut() {
+                    row.push(x);
+                }
+            }
+            let x = Tensor::cat(drawn.into_iter().map(|row| Tensor::cat(row, 4)).collect(), 3);
+            emit(unpatchify(x, patch).clamp(-1.0, 1.0))?;
+        }
+        Ok(())
+    }
+
+    /// Latents as the posterior has them, to mean 0 and variance 1.
+    pub fn normalize(&self, latents: Tensor<5>) -> Tensor<5> {
+        let device = latents.device();
+        (latents - channels(&self.config.latents_mean, &device)) / channels(&self.config.latents_std, &device)
+    }
+
+    /// The inverse of [`WanVae::normalize`].
+    pub fn denormalize(&self, latents: Tensor<5>) -> Tensor<5> {
+        let device = latents.device();
+        latents * channels(&self.config.latents_std, &device) + channels(&self.config.latents_mean, &device)
+    }
+}
+
+/// A part of the frame in latent cells: what is decoded, and what of it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Tile {
+    from: [usize; 2],
+    count: [usize; 2],
+    /// From the start of what is decoded.
+    keep_from: [usize; 2],
+    keep: [usize; 2],
+    first_of_row: bool,
+}
+
+impl Tile {
+    fn whole(rows: usize, columns: usize) -> Self {
+        let size = [rows, columns];
+        Self { from: [0; 2], count: size, keep_from: [0; 2], keep: size, first_of_row: true }
+    }
+
+    fn grid(rows: usize, columns: usize, side: usize) -> Vec<Self> {
+        let mut tiles = Vec::new();
+        for row in (0..rows).step_by(side) {
+            for column in (0..columns).step_by(side) {
+                let span = |start: usize, length: usize| {
+                    let keep = side.min(length - start);
+                    let from = start.saturating_sub(WanTiling::HALO);
+                    let end = (start + keep + WanTiling::HALO).min(length);
+                    (from, end - from, start - from, keep)
+                };
+                let (vertical, horizontal) = (span(row, rows), span(column, columns));
+                tiles.push(Self {
+                    from: [vertical.0, horizontal.0],
+                    count: [vertical.1, horizontal.1],
+                    keep_from: [vertical.2, horizontal.2],
+                    keep: [vertical.3, horizontal.3],
+                    first_of_row: column == 0,
+                });
+            }
+        }
+        tiles
+    }
+}
+
+/// What convolutions over time remember from piece to piece, in the order in which they come.
+#[derive(Debug, Default)]
+struct Memory {
+    slots: Vec<Option<Tensor<5>>>,
+    next: usize,
+    begun: bool,
+}
+
+impl Memory {
+    fn begin_piece(&mut self) {
+        self.begun = !self.slots.is_empty();
+        self.next = 0;
+    }
+
+    fn slot(&mut self) -> &mut Option<Tensor<5>> {
+        if self.next == self.slots.len() {
+            self.slots.push(None);
+        }
+        self.next += 1;
+        &mut self.slots[self.next - 1]
+    }
+
+    /// Whether this is the piece with the first frame.
+    fn is_first(&self) -> bool {
+        !self.begun
+    }
+}
+
+struct Reader<'a> {
+    weights: &'a Checkpoint,
+    device: &'a Device,
+}
+
+impl Reader<'_> {
+    fn conv(&self, name: &str, input: usize, output: usize, kernel: [usize; 3]) -> Result<Conv> {
+        let [t, h, w] = kernel;
+        Ok(Conv {
+            weight: self.weights.tensor(&format!("{name}.weight"), [output, input, t, h, w], self.device)?,
+            bias: self.weights.tensor(&format!("{name}.bias"), [output], self.device)?,
+        })
+    }
+
+    /// A convolution of single frames.
+    fn conv_2d(&self, name: &str, input: usize, output: usize, side: usize) -> Result<Conv> {
+        let weight = self.weights.tensor::<4>(&format!("{name}.weight"), [output, input, side, side], self.device)?;
+        Ok(Conv {
+            weight: weight.reshape([output, input, 1, side, side]),
+            bias: self.weights.tensor(&format!("{name}.bias"), [output], self.device)?,
+        })
+    }
+
+    fn norm(&self, name: &str, width: usize) -> Result<ChannelNorm> {
+        let gamma = self.weights.values(&format!("{name}.gamma"), &[width, 1, 1, 1])?;
+        let root = (width as f32).sqrt();
+        let gamma: Vec<f32> = gamma.into_iter().map(|value| value * root).collect();
+        Ok(ChannelNorm { gamma: channels(&gamma, self.device) })
+    }
+
+    fn residual(&self, name: &str, input: usize, output: usize) -> Result<Residual> {
+        let shortcut = format!("{name}.conv_shortcut");
+        Ok(Residual {
+            norm1: self.norm(&format!("{name}.norm1"), input)?,
+            conv1: self.conv(&format!("{name}.conv1"), input, output, [3; 3])?,
+            norm2: self.norm(&format!("{name}.norm2"), output)?,
+            conv2: self.conv(&format!("{name}.conv2"), output, output, [3; 3])?,
+            shortcut: if input == output { None } else { Some(self.conv(&shortcut, input, output, [1; 3])?) },
+        })
+    }
+
+    fn middle(&self, name: &str, width: usize) -> Result<Middle> {
+        let attention = format!("{name}.attentions.0");
+        Ok(Middle {
+            before: self.residual(&format!("{name}.resnets.0"), width, width)?,
+            norm: self.norm(&format!("{attention}.norm"), width)?,
+            query_key_value: self.conv_2d(&format!("{attention}.to_qkv"), width, 3 * width, 1)?,
+            output: self.conv_2d(&format!("{attention}.proj"), width, width, 1)?,
+            after: self.residual(&format!("{name}.resnets.1"), width, width)?,
+        })
+    }
+}
+
+impl Encoder {
+    fn read(config: &WanVaeConfig, reader: &Reader<'_>) -> Result<Self> {
+        let widths = config.encoder_widths();
+        let (count, last) = (config.dim_mult.len(), widths[config.dim_mult.len()]);
+        let mut levels = Vec::with_capacity(count);
+        // In Wan 2.1 blocks and samplers are numbered through.
+        let mut flat = 0;
+        let mut next = |level: usize, nested: &str| {
+            flat += 1;
+            if config.is_residual {
+                format!("encoder.down_blocks.{level}.{nested}")
+            } else {
+                format!("encoder.down_blocks.{}", flat - 1)
+            }
+        };
+        for level in 0..count {
+            let (input, output) = (widths[level], widths[level + 1]);
+            let mut blocks = Vec::new();
+            for index in 0..config.num_res_blocks {
+                let from = if index == 0 { input } else { output };
+                blocks.push(reader.residual(&next(level, &format!("resnets.{index}")), from, output)?);
+            }
+            let halves_time = level + 1 < count && config.temperal_downsample[level];
+            let down = if level + 1 < count {
+                let name = next(level, "downsampler");
+                Some(Down {
+                    space: reader.conv_2d(&format!("{name}.resample.1"), output, output, 3)?,
+                    time: if halves_time {
+                        Some(reader.conv(&format!("{name}.time_conv"), output, output, [3, 1, 1])?)
+                    } else {
+                        None
+                    },
+                })
+            } else {
+                None
+            };
+            let shortcut = config.is_residual.then(|| Average {
+                channels: output,
+                time: if halves_time { 2 } else { 1 },
+                space: if down.is_some() { 2 } else { 1 },
+            });
+            levels.push(EncoderLevel { blocks, down, shortcut });
+        }
+        Ok(Self {
+            conv_in: reader.conv("encoder.conv_in", config.in_channels, widths[0], [3; 3])?,
+            levels,
+            middle: reader.middle("encoder.mid_block", last)?,
+            norm_out: reader.norm("encoder.norm_out", last)?,
+            conv_out: reader.conv("encoder.conv_out", last, 2 * config.z_dim, [3; 3])?,
+            quant: reader.conv("quant_conv", 2 * config.z_dim, 2 * config.z_dim, [1; 3])?,
+        })
+    }
+
+    fn forward(&self, pixels: Tensor<5>, memory: &mut Memory) -> Tensor<5> {
+        memory.begin_piece();
+        let mut x = self.conv_in.causal(pixels, memory);
+        for level in &self.levels {
+            let before = level.shortcut.as_ref().map(|shortcut| (shortcut, x.clone()));
+            for block in &level.blocks {
+                x = block.forward(x, memory);
+            }
+            if let Some(down) = &level.down {
+                x = down.forward(x, memory);
+            }
+            if let Some((shortcut, before)) = before {
+                x = x + shortcut.forward(before);
+            }
+        }
+        let x = self.middle.forward(x, memory);
+        let x = self.conv_out.causal(silu(self.norm_out.forward(x)), memory);
+        self.quant.plain(x)
+    }
+}
+
+impl Decoder {
+    fn read(config: &WanVaeConfig, reader: &Reader<'_>) -> Result<Self> {
+        let widths = config.decoder_widths();
+        let count = config.dim_mult.len();
+        let mut levels = Vec::with_capacity(count);
+        for level in 0..count {
+            let output = widths[level + 1];
+            // In Wan 2.1 a sampler halves the width for the level after it.
+            let halved = !config.is_residual && level > 0;
+            let input = if halved { widths[level] / 2 } else { widths[level] };
+            let name = format!("decoder.up_blocks.{level}");
+            let mut blocks = Vec::new();
+            for index in 0..=config.num_res_blocks {
+                let from = if index == 0 { input } else { output };
+                blocks.push(reader.residual(&format!("{name}.resnets.{index}"), from, output)?);
+            }
+            let up = if level + 1 < count {
+                let doubles_time = config.temperal_downsample[count - 2 - level];
+                let sampler = if config.is_residual { "upsampler" } else { "upsamplers.0" };
+                let to = if config.is_residual { output } else { output / 2 };
+                Some(Up {
+                    time: if doubles_time {
+                        Some(reader.conv(&format!("{name}.{sampler}.time_conv"), output, 2 * output, [3, 1, 1])?)
+                    } else {
+                        None
+                    },
+                    space: reader.conv_2d(&format!("{name}.{sampler}.resample.1"), output, to, 3)?,
+                })
+            } else {
+                None
+            };
+            let shortcut = match &up {
+                Some(up) if config.is_residual => {
+                    Some(Repeat { channels: output, time: if up.time.is_some() { 2 } else { 1 } })
+                }
+                _ => None,
+            };
+            levels.push(DecoderLevel { blocks, up, shortcut });
+        }
+        Ok(Self {
+            post_quant: reader.conv("post_quant_conv", config.z_dim, config.z_dim, [1; 3])?,
+            conv_in: reader.conv("decoder.conv_in", config.z_dim, widths[0], [3; 3])?,
+            middle: reader.middle("decoder.mid_block", widths[0])?,
+            levels,
+            norm_out: reader.norm("decoder.norm_out", widths[count])?,
+            conv_out: reader.conv("decoder.conv_out", widths[count], config.out_channels, [3; 3])?,
+        })
+    }
+
+    /// What looks at the whole frame.
+    fn begin(&self, latents: Tensor<5>, memory: &mut Memory) -> Tensor<5> {
+        memory.begin_piece();
+        let x = self.conv_in.causal(self.post_quant.plain(latents), memory);
+        self.middle.forward(x, memory)
+    }
+
+    /// What looks at [`WanTiling::HALO`] cells around.
+    fn finish(&self, x: Tensor<5>, memory: &mut Memory) -> Tensor<5> {
+        memory.begin_piece();
+        let mut x = x;
+        for level in &self.levels {
+            let before = level.shortcut.as_ref().map(|shortcut| (shortcut, x.clone()));
+            for block in &level.blocks {
+                x = block.forward(x, memory);
+            }
+            if let Some(up) = &level.up {
+                x = up.forward(x, memory);
+            }
+            if let Some((shortcut, before)) = before {
+                x = x + shortcut.forward(before, memory.is_first());
+            }
+        }
+        self.conv_out.causal(silu(self.norm_out.forward(x)), memory)
+    }
+}
+
+/// A convolution.
+#[derive(Debug)]
+struct Conv {
+    /// `[output, input, kt, kh, kw]`.
+    weight: Tensor<5>,
+    bias: Tensor<1>,
+}
+
+impl Conv {
+    /// Over time it looks back, at zeros before the first frame; sides keep their length.
+    fn causal(&self, x: Tensor<5>, memory: &mut Memory) -> Tensor<5> {
+        let back = self.weight.dims()[2] - 1;
+        if back == 0 {
+            return self.plain(x);
+        }
+        let slot = memory.slot();
+        let history = slot.take().unwrap_or_else(|| zero_frames(&x, back));
+        let x = Tensor::cat(vec![history, x], 2);
+        let frames = x.dims()[2];
+        *slot = Some(x.clone().narrow(2, frames - back, back));
+        self.plain(x)
+    }
+
+    /// No frames before the first; sides keep their length.
+    fn plain(&self, x: Tensor<5>) -> Tensor<5> {
+        self.strided(x, [1; 3], self.weight.dims()[3] / 2)
+    }
+
+    fn strided(&self, x: Tensor<5>, stride: [usize; 3], padding: usize) -> Tensor<5> {
+        let options = ConvOptions::new(stride, [0, padding, padding], [1; 3], 1);
+        conv3d(x, self.weight.clone(), Some(self.bias.clone()), options)
+    }
+}
+
+/// Channels of each pixel to length √C, then a scale.
+#[derive(Debug)]
+struct ChannelNorm {
+    /// `[1, C, 1, 1, 1]`, times √C.
+    gamma: Tensor<5>,
+}
+
+impl ChannelNorm {
+    fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        let length = x.clone().square().sum_dim(1).sqrt().clamp_min(1e-12);
+        x / length * self.gamma.clone()
+    }
+}
+
+#[derive(Debug)]
+struct Residual {
+    norm1: ChannelNorm,
+    conv1: Conv,
+    norm2: ChannelNorm,
+    conv2: Conv,
+    shortcut: Option<Conv>,
+}
+
+impl Residual {
+    fn forward(&self, x: Tensor<5>, memory: &mut Memory) -> Tensor<5> {
+        let h = self.conv1.causal(silu(self.norm1.forward(x.clone())), memory);
+        let h = self.conv2.causal(silu(self.norm2.forward(h)), memory);
+        match &self.shortcut {
+            Some(shortcut) => shortcut.plain(x) + h,
+            None => x + h,
+        }
+    }
+}
+
+/// Between the levels: two residual blocks, and attention within each frame.
+#[derive(Debug)]
+struct Middle {
+    before: Residual,
+    norm: ChannelNorm,
+    query_key_value: Conv,
+    output: Conv,
+    after: Residual,
+}
+
+impl Middle {
+    fn forward(&self, x: Tensor<5>, memory: &mut Memory) -> Tensor<5> {
+        let x = self.before.forward(x, memory);
+        let [_, width, frames, rows, columns] = x.dims();
+        let qkv = self.query_key_value.plain(self.norm.forward(x.clone()));
+        // Frames as a batch, one head.
+        let part = |index: usize| -> Tensor<4> {
+            let part = qkv.clone().narrow(1, index * width, width);
+            part.reshape([width, frames, rows * columns]).permute([1, 2, 0]).unsqueeze_dim(1)
+        };
+        let options = AttentionModuleOptions { scale: None, softcap: None, is_causal: false };
+        let h = attention(part(0), part(1), part(2), None, None, options);
+        let h: Tensor<3> = h.reshape([frames, rows * columns, width]).permute([2, 0, 1]);
+        let x = x + self.output.plain(h.reshape([1, width, frames, rows, columns]));
+        self.after.forward(x, memory)
+    }
+}
+
+/// Halves the sides, and the frame rate if it has a convolution for it.
+#[derive(Debug)]
+struct Down {
+    space: Conv,
+    time: Option<Conv>,
+}
+
+impl Down {
+    fn forward(&self, x: Tensor<5>, memory: &mut Memory) -> Tensor<5> {
+        // One row and one column of zeros at the end.
+        let [_, width, frames, rows, columns] = x.dims();
+        let device = x.device();
+        let x = Tensor::cat(vec![x, Tensor::zeros([1, width, frames, 1, columns], &device)], 3);
+        let x = Tensor::cat(vec![x, Tensor::zeros([1, width, frames, rows + 1, 1], &device)], 4);
+        let x = self.space.strided(x, [1, 2, 2], 0);
+        let Some(time) = &self.time else { return x };
+        let slot = memory.slot();
+        let last = x.clone().narrow(2, frames - 1, 1);
+        match slot.replace(last) {
+            Some(before) => time.strided(Tensor::cat(vec![before, x], 2), [2, 1, 1], 0),
+            // The first frame passes by.
+            None if frames == 1 => x,
+            None => Tensor::cat(vec![x.clone().narrow(2, 0, 1), time.strided(x, [2, 1, 1], 0)], 2),
+        }
+    }
+}
+
+/// Doubles the frame rate if it has a convolution for it, then the sides.
+#[derive(Debug)]
+struct Up {
+    time: Option<Conv>,
+    space: Conv,
+}
+
+impl Up {
+    fn forward(&self, x: Tensor<5>, memory: &mut Memory) -> Tensor<5> {
+        let mut x = x;
+        if let Some(time) = &self.time {
+            let first = memory.is_first();
+            let frames = x.dims()[2];
+            if first && frames == 1 {
+                // The first frame passes by, and leaves nothing to remember.
+                memory.slot();
+            } else {
+                let from = usize::from(first);
+                let doubled = doubled_frames(time.causal(x.clone().narrow(2, from, frames - from), memory));
+                x = if first { Tensor::cat(vec![x.narrow(2, 0, 1), doubled], 2) } else { doubled };
+            }
+        }
+        let [_, width, frames, rows, columns] = x.dims();
+        let x = x.reshape([width * frames, rows, 1, columns, 1]).expand([width * frames, rows, 2, columns, 2]);
+        self.space.plain(x.reshape([1, width, frames, 2 * rows, 2 * columns]))
+    }
+}
+
+/// `[1, 2·C, T, H, W] → [1, C, 2·T, H, W]`: the first half of the channels are frames 0, 2, ….
+fn doubled_frames(x: Tensor<5>) -> Tensor<5> {
+    let [_, width, frames, rows, columns] = x.dims();
+    let x = x.reshape([2, width / 2, frames, rows * columns]).permute([1, 2, 0, 3]);
+    x.reshape([1, width / 2, 2 * frames, rows, columns])
+}
+
+/// The shortcut around a level of the 2.2 encoder: cells that become one are averaged, channels too.
+#[derive(Debug)]
+struct Average {
+    channels: usize,
+    time: usize,
+    space: usize,
+}
+
+impl Average {
+    fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        let &Self { channels, time, space } = self;
+        let frames = x.dims()[2];
+        let missing = frames.next_multiple_of(time) - frames;
+        let x = if missing > 0 { Tensor::cat(vec![zero_frames(&x, missing), x], 2) } else { x };
+        let [_, width, frames, rows, columns] = x.dims();
+        let (frames, rows, columns) = (frames / time, rows / space, columns / space);
+        let x: Tensor<7> = x.reshape([width, frames, time, rows, space, columns, space]);
+        let x = x.permute([0, 2, 4, 6, 1, 3, 5]);
+        let group = width * time * space * space / channels;
+        let x: Tensor<5> = x.reshape([channels, group, frames, rows, columns]).mean_dim(1);
+        x.reshape([1, channels, frames, rows, columns])
+    }
+}
+
+/// The shortcut around a level of the 2.2 decoder: cells are repeated.
+#[derive(Debug)]
+struct Repeat {
+    channels: usize,
+    time: usize,
+}
+
+impl Repeat {
+    fn forward(&self, x: Tensor<5>, first: bool) -> Tensor<5> {
+        let &Self { channels, time } = self;
+        let [_, width, frames, rows, columns] = x.dims();
+        let repeats = channels * time * 4 / width;
+        let x: Tensor<4> =
+            x.reshape([width, 1, frames, rows * columns]).expand([width, repeats, frames, rows * columns]);
+        let x: Tensor<7> = x.reshape([channels, time, 2, 2, frames, rows, columns]);
+        let x = x.permute([0, 4, 1, 5, 2, 6, 3]);
+        let x = x.reshape([1, channels, frames * time, 2 * rows, 2 * columns]);
+        // The first frame is not doubled.
+        let skipped = if first { time - 1 } else { 0 };
+        x.narrow(2, skipped, frames * time - skipped)
+    }
+}
+
+/// Patches of pixels to channels, columns before rows.
+fn patchify(x: Tensor<5>, side: usize) -> Tensor<5> {
+    if side == 1 {
+        return x;
+    }
+    let [_, colours, frames, height, width] = x.dims();
+    let x: Tensor<6> = x.reshape([colours, frames, height / side, side, width / side, side]);
+    let x = x.permute([0, 5, 3, 1, 2, 4]);
+    x.reshape([1, colours * side * side, frames, height / side, width / side])
+}
+
+/// The inverse of [`patchify`].
+fn unpatchify(x: Tensor<5>, side: usize) -> Tensor<5> {
+    if side == 1 {
+        return x;
+    }
+    let [_, channels, frames, rows, columns] = x.dims();
+    let colours = channels / (side * side);
+    let x: Tensor<6> = x.reshape([colours, side, side, frames, rows, columns]);
+    let x = x.permute([0, 3, 4, 2, 5, 1]);
+    x.reshape([1, colours, frames, rows * side, columns * side])
+}
+
+fn zero_frames(x: &Tensor<5>, count: usize) -> Tensor<5> {
+    let [batch, width, _, rows, columns] = x.dims();
+    Tensor::zeros([batch, width, count, rows, columns], &x.device())
+}
+
+fn channels(values: &[f32], device: &Device) -> Tensor<5> {
+    Tensor::<1>::from_floats(values, device).reshape([1, values.len(), 1, 1, 1])
+}

@@ -1,0 +1,135 @@
+//! Frames that are decoded in tiles and frames that are decoded whole, and what a run is said to need.
+
+use std::path::Path;
+
+use burn::tensor::{Device, Distribution, Tensor};
+use diffusion::Error;
+use diffusion::wan::{WanModel, WanPlan, WanRequest, WanSettings, WanSolver, WanTiling, WanVaePart};
+
+fn model(name: &str) -> WanModel {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
+    WanModel::open(&folder, WanSettings::default(), Device::flex()).unwrap()
+}
+
+/// Ratio of the signal's power to the difference's, for values in −1…1.
+fn psnr(a: &[f32], b: &[f32]) -> f64 {
+    let squares: f64 = a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+    10.0 * (4.0 * a.len() as f64 / squares.max(1e-30)).log10()
+}
+
+#[test]
+fn tiles_are_the_whole() {
+    for name in ["wan21-t2v", "wan22-ti2v"] {
+        let model = model(name);
+        let vae = model.vae(WanVaePart::Decoder).unwrap();
+        let latents =
+            Tensor::<5>::random([1, vae.config().z_dim, 2, 7, 30], Distribution::Normal(0.0, 1.0), &Device::flex());
+        let decoded = |tiling: Option<WanTiling>| -> Vec<f32> {
+            let mut pieces = Vec::new();
+            vae.decode(latents.clone(), tiling, |piece| {
+                pieces.push(piece);
+                Ok::<_, Error>(())
+            })
+            .unwrap();
+            Tensor::cat(pieces, 2).into_data().try_to_vec().unwrap()
+        };
+        let whole = decoded(None);
+        for side in [7, 15, 100] {
+            let ratio = psnr(&whole, &decoded(Some(WanTiling { side })));
+            println!("{} tiles of {side}: {ratio:.1} dB", name);
+            assert!(ratio >= 45.0, "{} tiles of {side}: {ratio:.1} dB", name);
+        }
+    }
+}
+
+/// In time there is no seam at all: pieces of any length remember what was before them.
+#[test]
+fn a_clip_that_goes_on_begins_as_the_shorter_one() {
+    for name in ["wan21-t2v", "wan22-ti2v"] {
+        let model = model(name);
+        let vae = model.vae(WanVaePart::Decoder).unwrap();
+        let latents =
+            Tensor::<5>::random([1, vae.config().z_dim, 4, 3, 4], Distribution::Normal(0.0, 1.0), &Device::flex());
+        let decoded = |frames: usize| -> Vec<Vec<f32>> {
+            let mut pieces = Vec::new();
+            vae.decode(latents.clone().narrow(2, 0, frames), None, |piece| {
+                pieces.push(piece.into_data().try_to_vec().unwrap());
+                Ok::<_, Error>(())
+            })
+            .unwrap();
+            pieces
+        };
+        assert_eq!(decoded(4)[..2], decoded(2)[..]);
+    }
+}
+
+#[test]
+fn an_emitter_that_has_enough_is_heard() {
+    let model = model("wan21-t2v");
+    let latents = Tensor::<5>::zeros([1, 16, 3, 2, 2], &Device::flex());
+    let mut taken = 0;
+    let outcome = model.decode(latents, |_| {
+        taken += 1;
+        Err(Error::Stopped)
+    });
+    assert!(matches!(outcome, Err(Error::Stopped)));
+    assert_eq!(taken, 1);
+}
+
+fn request(height: usize, width: usize, frames: usize) -> WanRequest {
+    WanRequest {
+        prompt: "a".into(),
+        negative_prompt: String::new(),
+        picture: None,
+        frames,
+        height,
+        width,
+        steps: 30,
+        guidance: [5.0; 2],
+        solver: WanSolver::UniPc,
+        shift: 3.0,
+        seed: 0,
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_streamed_then_tiled_then_refused() {
+    let model = model("wan21-t2v");
+    let settings = WanSettings::default();
+    let request = request(4096, 4096, 81);
+    let whole = WanPlan::new(model.files(), &request, &settings).unwrap();
+    let fitting = |available| WanPlan::fitting(model.files(), &request, &settings, available).unwrap();
+    assert_eq!(fitting(whole.peak_bytes()), Ok(whole.clone()));
+    let tiled = fitting(whole.decoding_bytes - 1).unwrap();
+    assert!(tiled.tiling.is_some() && tiled.peak_bytes() < whole.decoding_bytes);
+    assert!(tiled.operations > whole.operations);
+    let refused = fitting(1 << 20).unwrap_err();
+    assert!(refused.to_string().contains("there is 0.0 GB"), "{refused}");
+    assert!(whole.sentence(1e12).starts_with("needs "), "{}", whole.sentence(1e12));
+    let more = WanPlan::new(model.files(), &self::request(4096, 4096, 85), &settings).unwrap();
+    assert!(more.operations > whole.operations && more.denoising_bytes > whole.denoising_bytes);
+}
+
+#[test]
+fn sizes_that_no_model_makes_are_told() {
+    let model = model("wan21-t2v");
+    for (height, width, frames) in [(0, 16, 5), (16, 24, 5), (16, 16, 0), (16, 16, 6)] {
+        assert!(model.latent_shape(&request(height, width, frames)).is_err(), "{height} × {width} × {frames}");
+    }
+}
+
+/// A picture that is missing, unwanted or of another size.
+#[test]
+fn pictures_that_do_not_fit_are_told() {
+    use diffusion::wan::WanPicture;
+    let picture = |width: usize, height: usize, bytes: usize| Some(WanPicture { width, height, rgb: vec![0; bytes] });
+    let told = |name: &str, picture: Option<WanPicture>| {
+        let model = model(name);
+        let request = WanRequest { picture, ..request(32, 48, 5) };
+        matches!(model.prepare(&request), Err(Error::Given(_)))
+    };
+    assert!(told("wan21-i2v", None));
+    assert!(told("wan21-t2v", picture(48, 32, 48 * 32 * 3)));
+    assert!(told("wan21-i2v", picture(32, 48, 48 * 32 * 3)));
+    assert!(told("wan21-i2v", picture(48, 32, 48 * 32)));
+}
