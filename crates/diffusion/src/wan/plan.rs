@@ -1,7 +1,7 @@
 //! What a run will need before it begins: memory for each stage, and arithmetic in all.
 //!
-//! Numbers are counted from shapes, with a share for what the tensor library holds in passing. A test compares them with
-//! what was measured.
+//! Numbers are counted from shapes, with a share for what the tensor library holds in passing. They are estimates: no
+//! measured run stands behind them yet.
 
 use super::layout::{Network, WanFiles};
 use super::pipeline::{WanRequest, WanSettings};
