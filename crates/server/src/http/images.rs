@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::http::auth::{Access, KeyCaller, Needs};
+use crate::http::content::likenesses_stand;
 use crate::http::creation::{Creation, accept, mentioned, read_words, refuse_prompt};
 use crate::http::endpoint::{BodyKind, Endpoint, post};
 use crate::http::error::ApiError;
@@ -237,6 +238,8 @@ async fn wait(app: &App, project: ProjectId, ids: &[VideoId], again: bool) -> Re
         if generations.iter().all(|generation| generation.state == GenerationState::Completed) {
             let mut stills = Vec::new();
             for generation in generations {
+                // They were asked when it was made; a repeated request shows it anew.
+                likenesses_stand(app, generation.id, generation.identity).await?;
                 let video = generation.video.as_ref();
                 let keys = video.and_then(|video| Some((&video.key, video.thumbnail.as_ref()?)));
                 let (clip, png) =

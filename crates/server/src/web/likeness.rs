@@ -127,8 +127,9 @@ pub(super) async fn likeness_page(app: &App, visitor: &Visitor, person: &Person)
     };
     let template = match (&likeness, &enrolment) {
         (Some(likeness), _) => likeness.template.clone(),
-        (None, Some(one)) => one.template.clone(),
-        (None, None) => None,
+        (None, Some(one)) if matches!(step, "waiting" | "review") => one.template.clone(),
+        // What came to nothing was deleted, or is about to be.
+        (None, _) => None,
     };
     let puppet = puppet_of(app, template.as_ref()).await?.unwrap_or(ANYONE);
     let text =

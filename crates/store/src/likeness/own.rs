@@ -1,6 +1,6 @@
 //! A likeness as its person has it: who may, within which limits, by which consent; lent, narrowed and withdrawn.
 
-use platform::likeness::{Audience, ConsentTerms, Limits, Purposes, limits_version};
+use platform::likeness::{Audience, ConsentTerms, EnrolmentState, Limits, Purposes, limits_version};
 use platform::{
     ConsentId, DecidedItem, DecidedKind, DecidedRule, DecisionEffect, DecisionId, DecisionRecord, DecisionScope,
     Handle, IdentityId, LikenessId, PostId, Service, Timestamp, VideoId,
@@ -292,7 +292,9 @@ impl Store {
             let enrolment = Enrolment::from_row(row)?;
             let sql = "UPDATE likeness_enrolments SET state = 'withdrawn', decided_at = COALESCE(decided_at, $2) WHERE id = $1";
             tx.execute(sql, args![enrolment.id, now]).await?;
-            drop_capture(&mut tx, &enrolment, now).await?;
+            // What was drawn of it goes too: it became a likeness, and is one no more.
+            let withdrawn = Enrolment { state: EnrolmentState::Withdrawn, ..enrolment };
+            drop_capture(&mut tx, &withdrawn, now).await?;
         }
         tell_reasons(&mut tx, &revoked, now).await?;
         tx.commit().await?;

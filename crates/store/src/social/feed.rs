@@ -7,6 +7,7 @@ use super::listed;
 use super::post::{Post, columns};
 use crate::database::{Database, Value, args};
 use crate::error::StoreError;
+use crate::likeness::stands;
 use crate::store::Store;
 
 /// Which list.
@@ -75,8 +76,9 @@ impl Store {
         // The list itself asks all of this of each author.
         let one = |flag: i64, name: &str| format!("CAST({flag} AS BIGINT) AS {name}");
         let columns = format!(
-            "p.*, a.handle, a.display_name, a.avatar_key, {}, {}, {}, {}",
+            "p.*, a.handle, a.display_name, a.avatar_key, {}, {}, {}, {}, {}",
             one(1, "present"),
+            one(1, "stands"),
             one(1, "follows"),
             one(0, "blocks"),
             one(0, "liked")
@@ -88,8 +90,11 @@ impl Store {
     /// The newest posts of all stand among the newest of those few authors who posted last: one look into the index for each followed
     /// person finds these authors, and then only their newest posts are read.
     fn following(&self, columns: &str) -> String {
-        let newest = "SELECT r.id, r.place FROM posts r WHERE r.author = n.author AND r.state = 'published'
-             AND r.visibility IN ('public', 'followers') AND r.place < $2 ORDER BY r.place DESC LIMIT $3";
+        let newest = format!(
+            "SELECT r.id, r.place FROM posts r WHERE r.author = n.author AND r.state = 'published'
+             AND r.visibility IN ('public', 'followers') AND r.place < $2 AND {} ORDER BY r.place DESC LIMIT $3",
+            stands("r.video", "r.author")
+        );
         let each_ones_newest = match self.database {
             Database::Sqlite { .. } => format!("JOIN posts q ON q.id IN (SELECT id FROM ({newest}))"),
             // PostgreSQL would look at every post for every author.
@@ -101,7 +106,7 @@ impl Store {
                  UNION SELECT identity FROM profiles WHERE identity = $1),
              heads (author, place) AS (
                  SELECT s.author, (SELECT p.place FROM posts p WHERE p.author = s.author AND p.state = 'published'
-                     AND p.visibility IN ('public', 'followers') AND p.place < $2 ORDER BY p.place DESC LIMIT 1)
+                     AND p.visibility IN ('public', 'followers') AND p.place < $2 AND {} ORDER BY p.place DESC LIMIT 1)
                  FROM sources s),
              nearest (author, place) AS (
                  SELECT p.author, p.place FROM heads p WHERE p.place IS NOT NULL AND {NOT_MUTED} AND {} AND {}
@@ -111,6 +116,7 @@ impl Store {
                  ORDER BY q.place DESC LIMIT $3)
              SELECT {columns} FROM page g JOIN posts p ON p.id = g.id JOIN profiles a ON a.identity = p.author
              ORDER BY p.place DESC",
+            stands("p.video", "p.author"),
             super::no_block("p.author"),
             super::is_present("p.author")
         )

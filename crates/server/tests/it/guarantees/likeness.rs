@@ -379,7 +379,11 @@ async fn r12_a_permission_that_ends_between_two_points_counts_at_the_next() {
             // Between publish and playback: hidden for everyone, and so is what others made from it.
             let here = site().await;
             let (mika, yuki, who) = pair(&here).await;
-            let nils = maker(&here, "nils").await;
+            let (nils, fan) = (maker(&here, "nils").await, maker(&here, "fan").await);
+            let follower = whose(&here, &fan).await;
+            for followed in ["/@yuki/follow", "/@nils/follow"] {
+                post(&here, &fan, followed, &[]).await.goes_to();
+            }
             let clip = make(&here, &yuki, "@mika waves").await.goes_to();
             here.work().await;
             let path = publish(&here, &yuki, &clip, "public", &[("remix", "true"), ("download", "true")]).await;
@@ -391,8 +395,12 @@ async fn r12_a_permission_that_ends_between_two_points_counts_at_the_next() {
             let status = async |path: &str| here.send("GET", path, As::Nobody, Sent::Nothing).await.status;
             for path in [&path, &theirs, &untouched] {
                 assert_eq!(status(path).await, 200, "{end:?} {path}");
+                for feed in ["/?feed=following", "/"] {
+                    assert!(page(&here, &fan, feed).await.contains(path.as_str()), "{end:?} {feed} {path}");
+                }
             }
             end.happens(&here, &mika, who).await;
+            let fan = again(&here, follower).await;
             // At once, not within a minute; blocking one maker hides that maker's alone.
             let mut hidden = vec![&path];
             if !matches!(end, End::Blocked) {
@@ -408,11 +416,19 @@ async fn r12_a_permission_that_ends_between_two_points_counts_at_the_next() {
                     let answer = here.send("GET", list, As::Nobody, Sent::Nothing).await;
                     assert!(!String::from_utf8_lossy(&answer.body).contains(path.as_str()), "{end:?} {list}");
                 }
+                for feed in ["/?feed=following", "/"] {
+                    assert!(!page(&here, &fan, feed).await.contains(path.as_str()), "{end:?} {feed} {path}");
+                }
             }
             let yuki = again(&here, who).await;
             let own = here.send("GET", &format!("{path}/media/video"), As::Cookie(&yuki), Sent::Nothing).await;
             assert_eq!(own.status, 403, "{end:?}");
+            // What shows nobody stays where it was, also in its author's own feeds.
             assert_eq!(status(&untouched).await, 200, "{end:?}");
+            for viewer in [&fan, &yuki] {
+                assert!(page(&here, viewer, "/?feed=following").await.contains(untouched.as_str()), "{end:?}");
+                page(&here, viewer, "/").await;
+            }
         }
     }
 }
@@ -450,6 +466,31 @@ async fn r12_what_is_cancelled_is_not_charged_and_what_runs_stops() {
         assert!(store.likeness_permission(me, likeness, app.now()).await.is_err());
         assert!(store.likenesses_stand(made[0].id, me, app.now()).await.is_err());
         assert!(site.bed.ask_with(&[likeness]).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn r12_a_repeated_request_shows_no_picture_of_whoever_withdrew() {
+    for site in sites().await {
+        let (mika, yuki, _) = pair(&site).await;
+        let secret = new_key(&site, &yuki).await;
+        let ask_for = async || {
+            let body = Sent::Json(json!({ "prompt": "@mika waves", "size": "96x64" }));
+            let name = [("idempotency-key", "one")];
+            site.send_with("POST", "/v1/images/generations", As::Key(&secret), body, &name).await
+        };
+        let made = async {
+            site.bed.clock.sleeps_reach(1).await;
+            site.work().await;
+            site.bed.clock.advance(SECOND);
+        };
+        let (first, ()) = tokio::join!(ask_for(), made);
+        assert_eq!(first.ok()["data"].as_array().unwrap().len(), 1);
+        assert_eq!(ask_for().await.ok()["data"].as_array().unwrap().len(), 1);
+        ask(&site, &mika, "/api/likeness/withdraw", json!({})).await.ok();
+        let refused = ask_for().await;
+        let (status, code, _) = refused.error();
+        assert_eq!((status, code.as_str()), (403, "likeness_revoked"));
     }
 }
 
@@ -668,6 +709,10 @@ async fn r15_enrolment_proves_a_live_consenting_adult() {
         server::housekeeping::tidy(&site.bed.app).await.unwrap();
         assert!(objects.get_all(&template).await.is_err());
         assert_eq!(objects.list(&format!("uploads/{}", likeness.id)).await.unwrap().len(), 0);
+        // The key is destroyed, and the way back in is still there.
+        assert!(page(&site, &mika, "/account/likeness").await.contains("/account/likeness/begin"));
+        let last = store.last_enrolment(me).await.unwrap().unwrap();
+        assert_eq!((last.state, last.template, last.still), (EnrolmentState::Withdrawn, None, None));
         // Nothing that was made before comes back with a new enrolment, which is possible.
         begin(&site, &mika, "mika").await;
     }
