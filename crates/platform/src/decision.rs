@@ -195,6 +195,9 @@ pub enum DecisionError {
     /// A ground that is not on the list.
     #[error("a whole account is limited on one of these grounds alone: {}", IDENTITY_GROUNDS.join(", "))]
     NotListed,
+    /// It is about whoever decides.
+    #[error("nobody decides about themselves: another person does")]
+    OwnCase,
     /// The same person twice.
     #[error("another administrator than the one who proposed it confirms it")]
     SamePerson,
@@ -233,6 +236,9 @@ impl DecisionRecord {
         }
         if self.scope == DecisionScope::Identity || self.service.is_none() {
             return Err(DecisionError::TooWide);
+        }
+        if self.author == Some(self.subject) {
+            return Err(DecisionError::OwnCase);
         }
         if self.ground.trim().is_empty() || self.rule.id.trim().is_empty() {
             return Err(DecisionError::NoGround);

@@ -104,8 +104,8 @@ async fn named_post(app: &App, text: &str) -> Result<PostId, ApiError> {
     }
 }
 
-/// Reads a notice and files it, with a letter that confirms it; of a copyright notice the post's maker is told at once. The secret of
-/// its page.
+/// Reads a notice and files it, with a letter that confirms it; of a copyright notice the post's maker is told that it
+/// came, and nothing of what it says: nobody has looked at it. The secret of its page.
 pub(crate) async fn file(
     app: &App,
     address: ClientAddress,
@@ -143,9 +143,7 @@ pub(crate) async fn file(
     let id = TakedownId::new(now, app.random());
     let mut letters = vec![notifier_letter(app, &details.email, kind, TakedownWord::Received, &secret)];
     if kind == TakedownKind::Copyright {
-        // They learn what is said, and by whom: they may have to answer it in court.
-        let about = format!("{}\n{}\n{}", details.name, details.work, details.statement);
-        letters.extend(maker_letter(app, author, post, TakedownWord::ToldMaker, &about).await?);
+        letters.extend(maker_letter(app, author, post, TakedownWord::ToldMaker, "").await?);
     }
     let kept = serde_json::to_string(&details).map_err(|error| ApiError::internal(&error))?;
     let notice = NewTakedown {
@@ -191,7 +189,8 @@ async fn maker_letter(
         identity => identity?.email,
     };
     let (subject, text) = takedown_words(app, word, TakedownKind::Copyright);
-    let body = format!("{text}\n\n{}/p/{post}\n\n{more}\n", app.settings.base_url);
+    let more = if more.is_empty() { String::new() } else { format!("\n{more}\n") };
+    let body = format!("{text}\n\n{}/p/{post}\n{more}", app.settings.base_url);
     Ok(Some(letter(app, to, subject, body)))
 }
 
@@ -245,8 +244,13 @@ pub(crate) async fn follow(
             }
         }
     }
-    let email = details(notice).email;
-    let letters = [notifier_letter(app, &email, notice.kind, TakedownWord::Followed, "")];
+    let Details { email, name, work, statement, .. } = details(notice);
+    let mut letters = vec![notifier_letter(app, &email, notice.kind, TakedownWord::Followed, "")];
+    if notice.kind == TakedownKind::Copyright {
+        // A person has read it. They learn what is said, and by whom: they may have to answer it in court.
+        let about = format!("{name}\n{work}\n{statement}");
+        letters.extend(maker_letter(app, notice.subject, notice.post, TakedownWord::FollowedMaker, &about).await?);
+    }
     app.store.follow_takedown(notice.id, &decisions, &frames, &letters, by, now).await
 }
 
@@ -366,12 +370,21 @@ pub(crate) async fn watch(app: &App) -> Result<usize, StoreError> {
     Ok(done)
 }
 
-/// Keeps how the frames of a post look, and takes it down if it may not come back; says by which decision.
+/// Takes a post down if it may not come back, says by which decision, and keeps how its frames look. That comes last, so that what
+/// failed is looked at again.
 async fn look_at(app: &App, post: &UnhashedPost) -> Result<Option<DecisionId>, StoreError> {
     let found: Vec<_> = hashes(app, post).await?.iter().map(|hash| hash.straight).collect();
+    let decision = take_down_copy(app, post, &found).await?;
     app.store.keep_frame_hashes(post.post, &found).await?;
+    Ok(decision)
+}
+
+async fn take_down_copy(app: &App, post: &UnhashedPost, found: &[[u8; 32]]) -> Result<Option<DecisionId>, StoreError> {
     let blocked = app.store.blocked_clips().await?;
-    let Some(clip) = blocked.iter().find(|clip| is_copy_of(clip, &found)) else { return Ok(None) };
+    let Some(clip) = blocked.iter().find(|clip| is_copy_of(clip, found)) else { return Ok(None) };
+    if app.store.is_no_copy(post.post).await? {
+        return Ok(None);
+    }
     let facts = takedown_words(app, TakedownWord::FactCopy, TakedownKind::Intimate).1;
     let decision = decision(app, TakedownKind::Intimate, post.post, post.author, &facts, (None, true));
     match app.store.follow_for_copy(clip.takedown, &decision).await {

@@ -2,7 +2,7 @@
 
 use platform::{
     APPEAL_LENGTH, APPEAL_TIME, AppealId, AppealOutcome, AppealRefusal, DecisionId, DecisionRecord, DecisionState,
-    IdentityId, Role, Timestamp,
+    IdentityId, Role, Service, Timestamp,
 };
 
 use crate::audit::{AuditEntry, append};
@@ -118,6 +118,29 @@ impl Store {
             "SELECT {COLUMNS} FROM {TABLES} WHERE a.outcome IS NULL AND a.id IS NOT NULL ORDER BY a.due_at, a.id LIMIT $1"
         );
         self.database.all(sql, args![limit]).await?.iter().map(from_row).collect()
+    }
+
+    /// Of these the ones that someone may review who moderates these services and, if `whole`, decides about whole accounts: none that
+    /// is about them or that they decided.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn reviewable_appeals(
+        &self,
+        reviewer: IdentityId,
+        services: &[Service],
+        whole: bool,
+        limit: u32,
+    ) -> Result<Vec<Decision>, StoreError> {
+        let services: Vec<_> = services.iter().map(|service| format!("'{}'", service.as_str())).collect();
+        let services = if services.is_empty() { "''".to_owned() } else { services.join(", ") };
+        let sql = format!(
+            "SELECT {COLUMNS} FROM {TABLES} WHERE a.outcome IS NULL AND a.id IS NOT NULL
+             AND CASE WHEN d.scope = 'identity' THEN $3 = 1 ELSE d.service IN ({services}) END
+             AND d.subject <> $2 AND (d.author IS NULL OR d.author <> $2) AND (d.second IS NULL OR d.second <> $2)
+             ORDER BY a.due_at, a.id LIMIT $1"
+        );
+        self.database.all(sql, args![limit, reviewer, whole]).await?.iter().map(from_row).collect()
     }
 
     /// Decides an appeal, once. If it was right, everything that the decision took is given back in the same transaction.

@@ -238,6 +238,15 @@ impl Store {
         self.database.execute(sql, args![subject, until, now]).await.map(|_| ())
     }
 
+    /// Someone has seen one decision about them.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn saw_decision(&self, subject: IdentityId, id: DecisionId, now: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE decisions SET seen_at = $3 WHERE id = $1 AND subject = $2 AND seen_at IS NULL AND state <> 'proposed'";
+        self.database.execute(sql, args![id, subject, now]).await.map(|_| ())
+    }
+
     /// People whom a letter has yet to tell of decisions, so many at most, each with those that one letter can tell. Refused words are
     /// gathered until `gathered`, so that whoever tries ten times gets one letter.
     ///

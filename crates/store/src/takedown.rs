@@ -281,6 +281,16 @@ impl Store {
         tx.commit().await
     }
 
+    /// Whether an appeal found that a post is no copy of what a notice took down.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn is_no_copy(&self, post: PostId) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 AS one FROM decisions WHERE item = $1 AND item_kind = 'post' AND ground = $2 AND state = 'overturned' LIMIT 1";
+        let ground = TakedownKind::Intimate.as_str();
+        Ok(self.database.first(sql, args![post, ground]).await?.is_some())
+    }
+
     /// Does not follow a notice. It counts against its writer.
     ///
     /// # Errors
@@ -368,7 +378,8 @@ impl Store {
         Ok(true)
     }
 
-    /// A post and everything that was made from it, step by step, that is shown or could be: who made each.
+    /// A post and everything that was made from it, step by step, as long as it has its film: who made each. What is deleted or withheld
+    /// could be shown again.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -377,7 +388,7 @@ impl Store {
                        SELECT id, 0 FROM posts WHERE id = $1
                        UNION ALL SELECT p.id, down.level + 1 FROM posts p JOIN down ON p.parent = down.id WHERE down.level < 50)
                    SELECT p.id, p.author FROM down JOIN posts p ON p.id = down.id
-                   WHERE p.state IN ('draft', 'published') AND p.video_key <> '' ORDER BY down.level, p.id LIMIT 10000";
+                   WHERE p.video_key <> '' ORDER BY down.level, p.id LIMIT 10000";
         let rows = self.database.all(sql, args![post]).await?;
         rows.iter()
             .map(|row| Ok((PostId::from_bytes(row.id("id")?), IdentityId::from_bytes(row.id("author")?))))
@@ -412,12 +423,12 @@ impl Store {
         self.database.execute(sql, args![post, hashes.concat()]).await.map(|_| ())
     }
 
-    /// Posts that are shown or could be, with how their frames look, by their ids, from one on.
+    /// Posts that are shown or could be, the deleted and the withheld ones too, with how their frames look, by their ids, from one on.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn frames_of_posts(&self, after: Option<PostId>, limit: u32) -> Result<Vec<FramesOfPost>, StoreError> {
-        let sql = "SELECT id, author, frame_hashes FROM posts WHERE frame_hashes IS NOT NULL AND state IN ('draft', 'published')
+        let sql = "SELECT id, author, frame_hashes FROM posts WHERE frame_hashes IS NOT NULL AND video_key <> ''
                    AND id > $1 ORDER BY id LIMIT $2";
         let after = after.unwrap_or(PostId::from_bytes([0; 16]));
         let read = |row: &Row| {
@@ -518,9 +529,10 @@ async fn move_takedown(
     Ok(PostId::from_bytes(row.id("post")?))
 }
 
-/// Notes that a decision took a post down for a notice.
+/// Notes that a decision took a post down for a notice, as long as that is there: what it blocks outlives it.
 async fn took(tx: &mut Tx, id: TakedownId, decision: &DecisionRecord) -> Result<(), StoreError> {
-    let sql = "INSERT INTO takedown_posts (takedown, post, decision) VALUES ($1, $2, $3)
+    let sql =
+        "INSERT INTO takedown_posts (takedown, post, decision) SELECT t.id, $2, $3 FROM takedowns t WHERE t.id = $1
                ON CONFLICT (takedown, post) DO UPDATE SET decision = excluded.decision";
     tx.execute(sql, args![id, decision.item.id.map(uuid::Uuid::from_bytes), decision.id]).await.map(|_| ())
 }

@@ -175,7 +175,8 @@ impl Store {
         let mut loads: Vec<Workload> = Vec::new();
         let counts: [(&str, Figure); 3] = [
             (
-                "SELECT author AS who, COUNT(*) AS count FROM decisions WHERE author IS NOT NULL AND decided_at >= $1 GROUP BY author",
+                "SELECT author AS who, COUNT(*) AS count FROM decisions WHERE author IS NOT NULL AND decided_at >= $1
+                 AND rule <> 'likeness.removed_by_person' GROUP BY author",
                 |load| &mut load.decisions,
             ),
             (

@@ -335,7 +335,10 @@ pub(crate) fn reviewing_role(person: &Person, service: Option<Service>) -> Role 
 
 /// The appeals that someone may review.
 pub(crate) async fn reviewable(app: &App, person: &Person, limit: u32) -> Result<Vec<Decision>, ApiError> {
-    let open = app.store.open_appeals(limit).await?;
+    let moderated: Vec<_> =
+        Service::ALL.into_iter().filter(|service| person.role(*service) >= Role::Moderator).collect();
+    let whole = highest(person) >= Role::Administrator;
+    let open = app.store.reviewable_appeals(person.identity(), &moderated, whole, limit).await?;
     let may = |decision: &Decision| {
         let role = reviewing_role(person, decision.record.service);
         decision.record.may_be_reviewed_by(person.identity(), role).is_ok()

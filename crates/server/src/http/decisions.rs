@@ -115,7 +115,9 @@ pub(crate) fn refused(error: DecisionError) -> ApiError {
             ApiError::forbidden("role_missing", format!("{error}."))
         }
         DecisionError::TooWide => ApiError::forbidden("scope_too_wide", format!("{error}.")),
-        DecisionError::SamePerson => ApiError::forbidden("second_person_needed", format!("{error}.")),
+        DecisionError::OwnCase | DecisionError::SamePerson => {
+            ApiError::forbidden("second_person_needed", format!("{error}."))
+        }
         DecisionError::NoGround | DecisionError::NotListed => ApiError::invalid("ground", format!("{error}.")),
     }
 }

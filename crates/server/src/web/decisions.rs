@@ -314,8 +314,7 @@ async fn show_decision(
     Id(id): Id<DecisionId>,
 ) -> Result<Response, ApiError> {
     let page = page(&app, &visitor, &person, id, String::new()).await?;
-    let decided_at = app.store.decision(id).await?.record.decided_at;
-    app.store.saw_decisions(person.identity(), decided_at, app.now()).await?;
+    app.store.saw_decision(person.identity(), id, app.now()).await?;
     Ok(html(&page))
 }
 

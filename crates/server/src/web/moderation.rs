@@ -148,7 +148,7 @@ async fn show_queue(
     let after = values.get("after").and_then(|text| text.parse().ok());
     let (mut reports, mut notices, mut older) = (Vec::new(), Vec::new(), None);
     if social {
-        let open = app.store.open_reports(role, after, SHOWN).await?;
+        let open = app.store.open_reports(role, person.identity(), after, SHOWN).await?;
         older =
             open.last().filter(|_| open.len() == SHOWN as usize).map(|last| format!("/moderation?after={}", last.id));
         for report in open {
@@ -280,7 +280,7 @@ struct ReportPage {
 }
 
 async fn report_page(app: &App, visitor: &Visitor, person: &Person, id: ReportId) -> Result<ReportPage, ApiError> {
-    let report = app.store.open_report(social_moderator(person)?, id).await?;
+    let report = app.store.open_report(social_moderator(person)?, person.identity(), id).await?;
     let post = (report.kind == ReportKind::Post).then(|| PostId::from_bytes(report.subject));
     let (reason, about) = (report.reason, report.about);
     let (post, history) = evidence(app, visitor.words, post, about, Service::Social).await?;
@@ -321,7 +321,7 @@ async fn decide_report(
 async fn close_with(app: &App, person: &Person, id: ReportId, form: &Form) -> Result<(), ApiError> {
     let moderator = social_moderator(person)?;
     let now = app.now();
-    let report = app.store.open_report(moderator, id).await?;
+    let report = app.store.open_report(moderator, person.identity(), id).await?;
     let mut decided = None;
     if let Some(post) = form.text("withhold")? {
         let post: PostId = post.parse().map_err(|_| ApiError::not_found("post"))?;

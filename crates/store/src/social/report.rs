@@ -109,30 +109,31 @@ impl Store {
         unique(self.database.execute(sql, args).await, "report").map(|_| ())
     }
 
-    /// What waits for the moderators, the oldest first.
+    /// What waits for a moderator, the oldest first. What is about themselves waits for another.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] for anyone else.
     pub async fn open_reports(
         &self,
         moderator: Role,
+        who: IdentityId,
         after: Option<ReportId>,
         limit: u32,
     ) -> Result<Vec<Report>, StoreError> {
         may_moderate(moderator)?;
         let after = after.unwrap_or(ReportId::from_bytes([0; 16]));
-        let sql = "SELECT * FROM reports WHERE closed_at IS NULL AND id > $1 ORDER BY id LIMIT $2";
-        self.database.all(sql, args![after, limit]).await?.iter().map(from_row).collect()
+        let sql = "SELECT * FROM reports WHERE closed_at IS NULL AND about <> $3 AND id > $1 ORDER BY id LIMIT $2";
+        self.database.all(sql, args![after, limit, who]).await?.iter().map(from_row).collect()
     }
 
-    /// A report in the queue.
+    /// A report in the queue of a moderator.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] if it is not there, and for anyone but moderators.
-    pub async fn open_report(&self, moderator: Role, id: ReportId) -> Result<Report, StoreError> {
+    /// [`StoreError::NotFound`] if it is not there or about themselves, and for anyone but moderators.
+    pub async fn open_report(&self, moderator: Role, who: IdentityId, id: ReportId) -> Result<Report, StoreError> {
         may_moderate(moderator)?;
-        let sql = "SELECT * FROM reports WHERE id = $1 AND closed_at IS NULL";
-        from_row(&self.database.first(sql, args![id]).await?.ok_or(StoreError::NotFound("report"))?)
+        let sql = "SELECT * FROM reports WHERE id = $1 AND about <> $2 AND closed_at IS NULL";
+        from_row(&self.database.first(sql, args![id, who]).await?.ok_or(StoreError::NotFound("report"))?)
     }
 
     /// Takes a report from the queue, with the decision that came of it if there is one.

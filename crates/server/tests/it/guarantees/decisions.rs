@@ -102,6 +102,13 @@ async fn r16_every_limit_tells_its_reasons_in_the_app_at_once_and_by_mail_within
         // Others do not find it.
         let yuki = maker(&site, "yuki").await;
         assert_eq!(site.send("GET", &path, As::Cookie(&yuki), Sent::Nothing).await.status, 404);
+        // Of two that were not read, one is.
+        assert_eq!(make(&site, &yuki, BAD).await.status, 400);
+        site.bed.clock.advance(Duration::from_secs(1));
+        assert_eq!(make(&site, &yuki, "hardcore porn now").await.status, 400);
+        let listed = site.send("GET", "/api/account/decisions", As::Cookie(&yuki), Sent::Nothing).await.ok();
+        page(&site, &yuki, &format!("/account/decisions/{}", listed["data"][0]["id"].as_str().unwrap())).await;
+        assert!(page(&site, &yuki, "/notices").await.contains("Decisions about you that you have not read: 1"));
         // Ten tries are one letter, within the minute.
         make(&site, &mika, BAD).await;
         let of_mika = async |words: &str| {
@@ -284,6 +291,96 @@ async fn r17_of_two_limits_the_one_that_stands_stays() {
         decide("restore").await;
         let path = format!("/api/account/decisions/{lifted}/appeal");
         assert_eq!(ask(&site, &mika, &path, json!({ "text": "no" })).await.error().1, "invalid_state");
+    }
+}
+
+#[tokio::test]
+async fn r17_nobody_decides_about_themselves() {
+    for site in sites().await {
+        let (mika, yuki) = (maker(&site, "mika").await, maker(&site, "yuki").await);
+        let me = whose(&site, &mika).await;
+        let path = shown(&site, &mika, "public", &[]).await;
+        let reported = [("post", path.trim_start_matches("/p/")), ("reason", "spam"), ("note", "see")];
+        assert_eq!(post(&site, &yuki, "/report", &reported).await.status, 200);
+        // Mika moderates too.
+        let role = Role::Moderator;
+        site.bed.app.store.set_role(me, Service::Social, role).await.unwrap();
+        let mika = site.sign_in(me).await;
+        let judge = moderator(&site, "judge").await;
+        let queue = page(&site, &judge, "/moderation").await;
+        let at = queue.find("href=\"/moderation/reports/").unwrap() + "href=\"".len();
+        let case = queue[at..].split('"').next().unwrap().to_owned();
+        assert!(!page(&site, &mika, "/moderation").await.contains(&case));
+        assert_eq!(site.send("GET", &case, As::Cookie(&mika), Sent::Nothing).await.status, 404);
+        assert_eq!(post(&site, &mika, &case, &[]).await.status, 404);
+        assert!(page(&site, &judge, "/moderation").await.contains(&case), "it still waits");
+        for event in ["restrict", "suspend", "restore"] {
+            let body = json!({ "identity": me.to_string(), "service": "social", "event": event, "ground": "spam" });
+            assert_eq!(ask(&site, &mika, "/api/decisions", body).await.error().1, "second_person_needed");
+        }
+    }
+}
+
+#[tokio::test]
+async fn r17_the_appeals_of_one_service_hide_none_of_another() {
+    for site in sites().await {
+        let mika = maker(&site, "mika").await;
+        let me = whose(&site, &mika).await;
+        let first = moderator(&site, "first").await;
+        let social = moderator(&site, "second").await;
+        let video = site.with_role("video@people.example", Service::Video, Role::Moderator).await;
+        // One of `video` comes first.
+        assert_eq!(make(&site, &mika, BAD).await.status, 400);
+        let listed = site.send("GET", "/api/account/decisions", As::Cookie(&mika), Sent::Nothing).await.ok();
+        let of_video = appeal(&site, &mika, listed["data"][0]["id"].as_str().unwrap()).await;
+        site.bed.clock.advance(Duration::from_secs(1));
+        let body = json!({ "identity": me.to_string(), "service": "social", "event": "restrict", "ground": "spam" });
+        let decided = ask(&site, &first, "/api/decisions", body).await.ok();
+        let of_social = appeal(&site, &mika, decided["id"].as_str().unwrap()).await;
+        let store = &site.bed.app.store;
+        let found = async |who: IdentityId, services: &[Service], whole: bool, limit: u32| {
+            let found = store.reviewable_appeals(who, services, whole, limit).await.unwrap();
+            found.into_iter().map(|one| one.appeal.unwrap().id.to_string()).collect::<Vec<_>>()
+        };
+        let (one, two) = (whose(&site, &first).await, whose(&site, &social).await);
+        // A page of one has room for the own service's, however many of another's are due before.
+        assert_eq!(found(two, &[Service::Social], false, 1).await, [of_social.clone()]);
+        assert_eq!(found(two, &[Service::Video], false, 1).await, [of_video.clone()]);
+        assert!(found(one, &[Service::Social], true, 10).await.is_empty(), "they decided it");
+        assert!(found(me, &Service::ALL, true, 10).await.is_empty(), "it is about them");
+        assert!(found(two, &[], true, 10).await.is_empty());
+        assert!(page(&site, &social, "/moderation").await.contains(&of_social));
+        assert!(page(&site, &video, "/moderation").await.contains(&of_video));
+    }
+}
+
+#[tokio::test]
+async fn r17_who_takes_off_a_use_of_their_likeness_is_counted_as_no_moderator() {
+    for site in sites().await {
+        let (mika, yuki) = (maker(&site, "mika").await, maker(&site, "yuki").await);
+        let (maker, depicted) = (whose(&site, &mika).await, whose(&site, &yuki).await);
+        let removed = DecisionRecord {
+            id: DecisionId::new(site.bed.app.now(), entropy()),
+            subject: maker,
+            scope: DecisionScope::Item,
+            service: Some(Service::Likeness),
+            effect: DecisionEffect::Remove,
+            item: DecidedItem::unnamed(DecidedKind::Likeness),
+            ground: "likeness".into(),
+            rule: DecidedRule { id: "likeness.removed_by_person".into(), version: "1".into() },
+            facts: String::new(),
+            evidence: String::new(),
+            unlawful: false,
+            automated_detection: false,
+            author: Some(depicted),
+            second: None,
+            strikes: 0,
+            decided_at: site.bed.app.now(),
+            ends_at: None,
+        };
+        let store = &site.bed.app.store;
+        store.decide(&removed).await.unwrap();
+        assert!(store.workloads(site.bed.app.now() - DAY).await.unwrap().is_empty());
     }
 }
 
@@ -574,6 +671,83 @@ async fn r26_an_intimate_image_is_off_within_48_hours_with_its_copies_and_nothin
 }
 
 #[tokio::test]
+async fn r26_a_block_outlives_its_notice_and_an_appeal_against_it_holds() {
+    for site in sites().await {
+        let (mika, yuki) = (maker(&site, "mika").await, maker(&site, "yuki").await);
+        let yukis = whose(&site, &yuki).await;
+        let named = of_seed(&site, &mika, "7", &[]).await;
+        tidy(&site).await;
+        file(&site, "intimate", &intimate(&named, "ola@example.org")).await.goes_to();
+        site.bed.clock.advance(HOUR * 48);
+        tidy(&site).await;
+        assert!(!open_to_all(&site, &named).await);
+        // The notice is forgotten after a year, how its frames look is not.
+        site.bed.clock.advance(DAY * 366);
+        let (store, now) = (&site.bed.app.store, site.bed.app.now());
+        let schedule = store::read_schedule(store::DEFAULT_SCHEDULE).unwrap();
+        store.run_schedule(&schedule, 1_000, now).await.unwrap();
+        assert!(store.takedowns(platform::TakedownState::Acted, 10).await.unwrap().is_empty());
+        assert_eq!(store.blocked_clips().await.unwrap().len(), 1);
+        let yuki = site.sign_in(yukis).await;
+        let fields = [("prompt", "a red boat"), ("size", "144x80"), ("seconds", "4"), ("n", "1"), ("seed", "7")];
+        let clip = post(&site, &yuki, "/make", &fields).await.goes_to();
+        site.work().await;
+        let publishing = format!("{clip}/publish");
+        let again = post(&site, &yuki, &publishing, &[("visibility", "public")]).await;
+        assert_eq!(again.status, 403);
+        assert!(again.page().contains("taken down before"));
+        // An appeal finds that it is no copy: then it is shown, and stays.
+        let found = store.decisions_about(yukis, None, 10).await.unwrap();
+        assert_eq!(found[0].record.ground, "intimate");
+        let wrong = appeal(&site, &yuki, &found[0].record.id.to_string()).await;
+        let judge = moderator(&site, "judge").await;
+        review(&site, &judge, &wrong, "overturned").await.ok();
+        let path = post(&site, &yuki, &publishing, &[("visibility", "public")]).await.goes_to();
+        tidy(&site).await;
+        assert!(open_to_all(&site, &path).await);
+        assert!(!open_to_all(&site, &named).await);
+    }
+}
+
+#[tokio::test]
+async fn r26_copies_in_the_trash_and_withheld_ones_do_not_come_back() {
+    for site in sites().await {
+        let (mika, yuki) = (maker(&site, "mika").await, maker(&site, "yuki").await);
+        let (first, second) = (moderator(&site, "first").await, moderator(&site, "second").await);
+        let named = of_seed(&site, &mika, "7", &[]).await;
+        let binned = of_seed(&site, &yuki, "7", &[]).await;
+        let withheld = of_seed(&site, &yuki, "7", &[]).await;
+        let from = named.trim_start_matches("/p/");
+        let remix = of_seed(&site, &yuki, "555555", &[("remix", from)]).await;
+        tidy(&site).await;
+        let store = &site.bed.app.store;
+        let yukis = whose(&site, &yuki).await;
+        let active = async || store.membership(yukis, Service::Social).await.unwrap().active().unwrap();
+        for path in [&binned, &remix] {
+            store.delete_post(active().await, id_of(path), site.bed.app.now()).await.unwrap();
+        }
+        let spam = withhold(&site, &mika, &first, &withheld, &[]).await;
+        file(&site, "intimate", &intimate(&named, "ola@example.org")).await.goes_to();
+        let queue = page(&site, &first, "/moderation").await;
+        let at = queue.find("href=\"/moderation/takedowns/").unwrap() + "href=\"".len();
+        let case = queue[at..].split('"').next().unwrap().to_owned();
+        post(&site, &first, &case, &[("act", "follow")]).await.goes_to();
+        assert!(!open_to_all(&site, &named).await);
+        // What is brought back from the trash is withheld.
+        for path in [&binned, &remix] {
+            store.undelete_post(active().await, id_of(path), site.bed.app.now()).await.unwrap();
+            assert!(!open_to_all(&site, path).await, "{path}");
+            let reasons = store.post_decision(yukis, id_of(path)).await.unwrap().unwrap();
+            assert_eq!(reasons.record.ground, "intimate");
+        }
+        // An appeal against another reason gives nothing back.
+        let wrong = appeal(&site, &yuki, &spam).await;
+        review(&site, &second, &wrong, "overturned").await.ok();
+        assert!(!open_to_all(&site, &withheld).await);
+    }
+}
+
+#[tokio::test]
 async fn r26_a_copyright_notice_is_told_answered_and_undone_within_the_window() {
     for site in sites().await {
         let mika = maker(&site, "mika").await;
@@ -586,10 +760,12 @@ async fn r26_a_copyright_notice_is_told_answered_and_undone_within_the_window() 
         for path in [&named, &sued] {
             links.push(file(&site, "copyright", &copyright(path, "ola@example.org")).await.goes_to());
         }
-        // Whoever made it is told at once, and it is still there.
+        // Whoever made it is told at once that a notice came, and none of its words; it is still there.
         let letters = site.letters().await;
-        let told = |one: &&String| one.contains("To: mika@people.example") && one.contains("My film of a boat");
-        assert_eq!(letters.iter().filter(told).count(), 2);
+        let of_mika = |one: &&String| one.contains("To: mika@people.example") && one.contains("A notice");
+        assert_eq!(letters.iter().filter(of_mika).count(), 2);
+        let told = |one: &&String| of_mika(one) && one.contains("My film of a boat");
+        assert_eq!(letters.iter().filter(told).count(), 0, "anyone can write a notice");
         assert!(open_to_all(&site, &named).await);
         let queue = page(&site, &judge, "/moderation").await;
         let cases: Vec<_> = queue
@@ -604,6 +780,9 @@ async fn r26_a_copyright_notice_is_told_answered_and_undone_within_the_window() 
             post(&site, &judge, case, &facts).await.goes_to();
         }
         assert!(!open_to_all(&site, &named).await && !open_to_all(&site, &sued).await);
+        // A person has read it: now its words and its writer's name go to the maker.
+        let letters = site.letters().await;
+        assert_eq!(letters.iter().filter(told).count(), 2);
         // On day 1 it is answered, and the answer goes to whoever wrote the notice.
         site.bed.clock.advance(DAY);
         let answered = site.bed.app.now();

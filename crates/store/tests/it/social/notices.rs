@@ -181,12 +181,16 @@ async fn reports_wait_for_moderators(bed: Bed) {
     // The words stay as they were reported.
     stage.store().edit_post(mika.member, post, &edit(Visibility::Public, "good words"), stage.now()).await.unwrap();
     let (plain, moderator) = (Role::Member, Role::Moderator);
-    assert!(matches!(stage.store().open_reports(plain, None, 10).await, Err(StoreError::NotFound("report"))));
+    assert!(matches!(stage.store().open_reports(plain, fan.id, None, 10).await, Err(StoreError::NotFound("report"))));
     assert!(stage.store().close_report(plain, id, None, stage.now()).await.is_err());
-    let open = stage.store().open_reports(moderator, None, 10).await.unwrap();
+    let open = stage.store().open_reports(moderator, fan.id, None, 10).await.unwrap();
     assert_eq!((open.len(), open[0].id, open[0].copy.as_str()), (2, id, "bad words"));
     assert_eq!((open[0].kind, open[0].subject, open[0].about), (ReportKind::Post, post.bytes(), mika.id));
+    // What is about a moderator waits for another.
+    assert!(stage.store().open_reports(moderator, mika.id, None, 10).await.unwrap().is_empty());
+    assert!(stage.store().open_report(moderator, mika.id, id).await.is_err());
+    assert_eq!(stage.store().open_report(moderator, fan.id, id).await.unwrap().id, id);
     stage.store().close_report(moderator, id, None, stage.now()).await.unwrap();
     assert!(stage.store().close_report(moderator, id, None, stage.now()).await.is_err());
-    assert_eq!(stage.store().open_reports(moderator, None, 10).await.unwrap().len(), 1);
+    assert_eq!(stage.store().open_reports(moderator, fan.id, None, 10).await.unwrap().len(), 1);
 }
