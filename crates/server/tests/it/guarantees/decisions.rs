@@ -344,8 +344,8 @@ async fn r17_the_appeals_of_one_service_hide_none_of_another() {
         };
         let (one, two) = (whose(&site, &first).await, whose(&site, &social).await);
         // A page of one has room for the own service's, however many of another's are due before.
-        assert_eq!(found(two, &[Service::Social], false, 1).await, [of_social.clone()]);
-        assert_eq!(found(two, &[Service::Video], false, 1).await, [of_video.clone()]);
+        assert_eq!(found(two, &[Service::Social], false, 1).await, std::slice::from_ref(&of_social));
+        assert_eq!(found(two, &[Service::Video], false, 1).await, std::slice::from_ref(&of_video));
         assert!(found(one, &[Service::Social], true, 10).await.is_empty(), "they decided it");
         assert!(found(me, &Service::ALL, true, 10).await.is_empty(), "it is about them");
         assert!(found(two, &[], true, 10).await.is_empty());
