@@ -418,13 +418,11 @@ async fn r17_a_late_answer_raises_an_alarm_and_lifts_what_is_not_against_the_law
         let of_unlawful = withhold(&site, &yuki, &first, &unlawful, &[("unlawful", "true")]).await;
         let late = appeal(&site, &mika, &of_lawful).await;
         appeal(&site, &mika, &of_unlawful).await;
+        let me = whose(&site, &mika).await;
+        let (second, boss) = (whose(&site, &second).await, whose(&site, &boss).await);
         site.bed.clock.advance(DAY * 7 - HOUR);
         tidy(&site).await;
         assert!(!open_to_all(&site, &lawful).await);
-        // Whoever looks in stays signed in.
-        for who in [&second, &boss] {
-            page(&site, who, "/account").await;
-        }
         site.bed.clock.advance(HOUR);
         tidy(&site).await;
         tidy(&site).await;
@@ -434,9 +432,10 @@ async fn r17_a_late_answer_raises_an_alarm_and_lifts_what_is_not_against_the_law
         assert_eq!(letters.iter().filter(called).count(), 2, "each once");
         let overdue = site.bed.app.store.audit(100).await.unwrap();
         assert_eq!(overdue.iter().filter(|line| line.action == "appeal.overdue").count(), 2);
+        // A week later everyone signs in again.
+        let (second, boss) = (site.sign_in(second).await, site.sign_in(boss).await);
         assert!(page(&site, &second, "/moderation").await.contains(">Late<"));
         assert!(page(&site, &boss, "/admin").await.contains("late, or nearly: 2"));
-        let me = whose(&site, &mika).await;
         let state = async || {
             let found = site.bed.app.store.decisions_about(me, None, 10).await.unwrap();
             found.iter().find(|one| one.record.id.to_string() == of_lawful).unwrap().state
