@@ -194,7 +194,7 @@ class Data:
         side = 2 * vae_config["block_side"]
         self.grids = [Grid(height // side, width // side, DEVICE) for width, height in vae_config["native_sizes"]]
         self.capacities = capacities
-        self.raw, self.stores, self.held_back = {}, {}, []
+        self.raw, self.stores = {}, {}
         self.vae = None
 
     def gather(self, limit_s=0.0, raw_bytes=0):
@@ -531,6 +531,12 @@ def draw_prompts(rows, drop_text):
     return rows["tokens"][each, which].long(), lengths
 
 
+def draw_variant(stage):
+    """What a batch of whole clips is for: whole clips, windows from the middle, or clips behind a reference picture."""
+    dice = float(torch.rand(()))
+    return "reference" if dice < stage["references"] else "later" if dice < stage["references"] + stage["later"] else "whole"
+
+
 class Batch:
     """Noised latents of one size and length, and what is known of them."""
 
@@ -600,9 +606,7 @@ def train_dit(config, data, learner, seconds):
     while clock.done() < 1:
         data.gather()
         done, figures = clock.done(), {}
-        dice = float(torch.rand(()))
-        variant = "reference" if dice < stage["references"] else "later" if dice < stage["references"] + stage["later"] else "whole"
-        parts = [("clips", stage["clips"], variant)]
+        parts = [("clips", stage["clips"], draw_variant(stage))]
         # Glimpses teach what things are; towards the end whole clips alone.
         if done < stage["glimpses_until"]:
             parts.append(("glimpses", stage["glimpses"], "glimpse"))
@@ -614,7 +618,7 @@ def train_dit(config, data, learner, seconds):
         clock.tell(10, {**figures, "norm": norm})
         if config.get("captioner_network") is not None and done - looked > 0.24:
             looked = done
-            judge(config, data, average, 12, 3.5, 48)
+            judge(config, data, average, 12, 3.5)
     return average
 
 
@@ -651,7 +655,7 @@ def sample(learner, rows, grid, steps, scale, config, interval=(0.1, 1.0)):
     return x
 
 
-def judge(config, data, learner, steps, scale, count=None):
+def judge(config, data, learner, steps, scale):
     """What the captioner reads in clips for held-out prompts."""
     captioner = config["captioner_network"]
 
@@ -677,9 +681,7 @@ def distill(config, data, student, teacher, seconds, scale):
     low, high = distillation["interval"]
     while clock.done() < 1:
         data.gather()
-        dice = float(torch.rand(()))
-        variant = "reference" if dice < stage["references"] else "later" if dice < stage["references"] + stage["later"] else "whole"
-        batch = Batch(data, stage, "clips", distillation["clips"], variant)
+        batch = Batch(data, stage, "clips", distillation["clips"], draw_variant(stage))
         ids, lengths = draw_prompts(batch.rows, distillation["drop_text"])
         inputs = (batch.input, batch.times)
         with torch.no_grad(), autocast():
@@ -715,9 +717,7 @@ def shorten(config, data, student, teacher, seconds):
     schedule = torch.tensor([shifted(1 - at / (steps * parts), stage["shift"]) for at in range(steps * parts + 1)], device=DEVICE)
     while clock.done() < 1:
         data.gather()
-        dice = float(torch.rand(()))
-        variant = "reference" if dice < stage["references"] else "later" if dice < stage["references"] + stage["later"] else "whole"
-        batch = Batch(data, stage, "clips", few["clips"], variant)
+        batch = Batch(data, stage, "clips", few["clips"], draw_variant(stage))
         ids, lengths = draw_prompts(batch.rows, few["drop_text"])
         count = len(ids)
         jump = torch.randint(steps, (count,), device=DEVICE)
