@@ -12,7 +12,6 @@ import tempfile
 from pathlib import Path
 
 import numpy
-import shutil
 import torch
 
 import paper
@@ -31,7 +30,7 @@ def waves(*shape):
 
 
 def main():
-    example, tokenizer = sys.argv[1], Path(sys.argv[2]) / "tokenizer/tokenizer.json"
+    example, start = sys.argv[1:3]
     torch.manual_seed(1)
     vae_config = VAE | {"latent_mean": torch.randn(24).tolist(), "latent_std": (torch.rand(24) + 0.5).tolist()}
     networks = {
@@ -42,8 +41,7 @@ def main():
     }
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        (folder / "tokenizer").mkdir()
-        shutil.copy(tokenizer, folder / "tokenizer")
+        paper.complete(folder, start, 3.0, 3.0)
         for name, (network, config) in networks.items():
             with torch.no_grad():
                 for parameter in network.parameters():

@@ -7,6 +7,7 @@ landscape, portrait and square run through the same compiled code.
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import torch
@@ -119,6 +120,16 @@ def save_network(folder, name, module, config, state=None):
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     state = state or module.state_dict()
     save_file({key: value.detach().half().cpu().contiguous() for key, value in state.items()}, folder / "model.safetensors")
+
+
+def complete(folder, start, shift, guidance_scale):
+    """What a model folder holds beside its networks: the tokenizer of another, and how it is sampled."""
+    folder = Path(folder)
+    for name in ["tokenizer", "scheduler"]:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    shutil.copy(Path(start) / "tokenizer/tokenizer.json", folder / "tokenizer")
+    sampling = {"num_inference_steps": 14, "guidance_scale": guidance_scale, "guidance_interval": [0.1, 1.0], "shift": shift}
+    (folder / "scheduler/scheduler_config.json").write_text(json.dumps(sampling, indent=2) + "\n")
 
 
 # The autoencoder: vae.rs

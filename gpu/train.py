@@ -933,6 +933,8 @@ def main():
 
     student = distill(config, data, running, learner, seconds["distillation"], best)
     paper.save_network(out, "transformer", student.dit, config["dit"]["model"])
+    # The transformer is the one with guidance in it; `base` is the one that is guided at this scale.
+    paper.complete(out, options.start, config["dit"]["shift"], 1.0)
     (out / "chosen.json").write_text(json.dumps({"guidance_scale": best, "scores": {str(k): v for k, v in scores.items()}}))
     for steps in config["distilled_steps"]:
         judge(config, data, student, steps, 1.0)
