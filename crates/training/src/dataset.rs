@@ -112,6 +112,7 @@ mod tests {
             when: time::OffsetDateTime::UNIX_EPOCH,
             visible_mark: true,
             parent: None,
+            placed: Vec::new(),
         };
         sign(&clip(), &facts, key).unwrap().into_bytes()
     }

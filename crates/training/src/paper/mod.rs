@@ -15,6 +15,7 @@ mod split;
 mod truth;
 mod vocabulary;
 mod weather;
+mod wording;
 
 pub use caption::CaptionStyle;
 pub use render::Renderer;
@@ -28,3 +29,4 @@ pub use split::{
 };
 pub use truth::{ActorTruth, Attributes, Box2, Event, EventKind, ShotTruth, TrackPoint, Truth};
 pub use vocabulary::{Concept, KnownWord, known_words};
+pub use wording::{Reworded, reword};
