@@ -30,6 +30,8 @@ pub struct Provenance<'a> {
     /// The bytes of the file it was made from; needed by all actions but [`Action::Created`], which refuses it.
     /// Its own manifest, if it has one, is kept.
     pub parent: Option<&'a [u8]>,
+    /// The bytes of other files whose frames are in it as they were, after the parent's. Their manifests are kept too.
+    pub placed: Vec<&'a [u8]>,
 }
 
 /// How a video came to be.
@@ -85,6 +87,8 @@ pub(crate) const GENERATION: &str = "org.misora.generation";
 pub(crate) const TRAINING_MINING: &str = "cawg.training-mining";
 /// The word that ties an action to its ingredient while the manifest is built.
 pub(crate) const PARENT_ID: &str = "parent";
+/// The same for the files that are placed, with their number behind it.
+pub(crate) const PLACED_ID: &str = "placed";
 /// How an extension is told from another edit, for people and for [`crate::verify`].
 const EXTENDED: &str = "extended in time";
 const TRIMMED: &str = "a part, cut in time";
@@ -172,13 +176,18 @@ fn actions(provenance: &Provenance<'_>, agent: &Value) -> Result<Value, serde_js
             "description": description,
         })
     };
-    Ok(match provenance.action {
-        Action::Created => json!([made("c2pa.created", CREATED)]),
-        Action::Edited => json!([opened(&when, agent), made("c2pa.edited", EDITED)]),
-        Action::Extended => json!([opened(&when, agent), made("c2pa.edited", EXTENDED)]),
-        Action::Trimmed => json!([opened(&when, agent), made("c2pa.edited", TRIMMED)]),
-        Action::Imported => json!([opened(&when, agent)]),
-    })
+    let mut actions = match provenance.action {
+        Action::Created => vec![made("c2pa.created", CREATED)],
+        Action::Edited => vec![opened(&when, agent), made("c2pa.edited", EDITED)],
+        Action::Extended => vec![opened(&when, agent), made("c2pa.edited", EXTENDED)],
+        Action::Trimmed => vec![opened(&when, agent), made("c2pa.edited", TRIMMED)],
+        Action::Imported => vec![opened(&when, agent)],
+    };
+    actions.extend((0..provenance.placed.len()).map(|index| {
+        let parameters = json!({ "ingredientIds": [format!("{PLACED_ID}{index}")] });
+        json!({ "action": "c2pa.placed", "when": when, "softwareAgent": agent, "parameters": parameters })
+    }));
+    Ok(actions.into())
 }
 
 fn opened(when: &Value, agent: &Value) -> Value {

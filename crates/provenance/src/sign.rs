@@ -3,12 +3,12 @@
 use std::io::Cursor;
 
 use c2pa::{Builder, Context};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::container::{self, Container};
 use crate::envelope::open_boxes_sha256;
 use crate::key::SigningKey;
-use crate::manifest::{self, Action, PARENT_ID, Provenance};
+use crate::manifest::{self, Action, PARENT_ID, PLACED_ID, Provenance};
 use crate::report::State;
 use crate::settings::settings;
 use crate::verify::{TrustedRoots, verify};
@@ -126,12 +126,19 @@ fn signed(
     let mut builder = Builder::from_context(context)
         .with_definition(manifest::definition(provenance, container, open_boxes)?)
         .map_err(step("describe the file"))?;
-    if let Some(parent) = provenance.parent {
-        let container = container::sniff(parent).ok_or(SignError::ParentUnreadable)?;
-        let ingredient = json!({ "title": "parent", "relationship": "parentOf", "label": PARENT_ID });
+    let mut add = |file: &[u8], ingredient: Value| -> Result<(), SignError> {
+        let container = container::sniff(file).ok_or(SignError::ParentUnreadable)?;
         builder
-            .add_ingredient_from_stream(ingredient.to_string(), container.mime(), &mut Cursor::new(parent))
+            .add_ingredient_from_stream(ingredient.to_string(), container.mime(), &mut Cursor::new(file))
             .map_err(step("read the parent file"))?;
+        Ok(())
+    };
+    if let Some(parent) = provenance.parent {
+        add(parent, json!({ "title": "parent", "relationship": "parentOf", "label": PARENT_ID }))?;
+    }
+    for (index, file) in provenance.placed.iter().enumerate() {
+        let label = format!("{PLACED_ID}{index}");
+        add(file, json!({ "title": "a part", "relationship": "componentOf", "label": label }))?;
     }
     let signer = key.signer().map_err(step("use the signing key"))?;
     let mut signed = Cursor::new(Vec::with_capacity(file.len() + 64 * 1024));

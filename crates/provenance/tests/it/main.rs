@@ -32,6 +32,7 @@ fn created() -> Provenance<'static> {
         when: time::macros::datetime!(2026-11-23 21:30:00 UTC),
         visible_mark: true,
         parent: None,
+        placed: Vec::new(),
     }
 }
 

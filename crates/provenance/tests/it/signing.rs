@@ -77,6 +77,23 @@ fn parents_are_kept_over_two_generations() {
 }
 
 #[test]
+fn what_is_placed_behind_the_parent_is_told_too() {
+    let (_dir, key) = installation("Paper Studio");
+    let [one, other] = ["one", "other"]
+        .map(|title| sign(CLIP, &provenance::Provenance { title: title.to_owned(), ..created() }, &key).unwrap());
+    let facts = provenance::Provenance {
+        placed: vec![other.bytes(), CLIP],
+        ..made_from(one.bytes(), Action::Extended, "one into the other")
+    };
+    let report = verify(sign(CLIP, &facts, &key).unwrap().bytes(), &TrustedRoots::installation(&key));
+    assert_eq!((report.state, report.action), (State::Untouched, Some(Action::Extended)), "{report:#?}");
+    let told: Vec<_> = report.parents.iter().map(|parent| (parent.title.as_deref(), parent.state)).collect();
+    let expected =
+        [(Some("one"), State::Untouched), (Some("other"), State::Untouched), (Some("a part"), State::NoCredentials)];
+    assert_eq!(told, expected, "{report:#?}");
+}
+
+#[test]
 fn a_parent_is_told_as_it_was() {
     let (_dir, key) = installation("Paper Studio");
     let (_other_dir, other) = installation("Elsewhere");

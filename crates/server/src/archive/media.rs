@@ -55,6 +55,7 @@ impl Signing {
             when: self.when,
             visible_mark: false,
             parent: Some(parent),
+            placed: Vec::new(),
         };
         sign(plain, &facts, &self.key)
     }

@@ -287,6 +287,7 @@ async fn signed(app: &App, still: Still, format: Format) -> Result<Vec<u8>, ApiE
             when: OffsetDateTime::from_unix_timestamp(made_at).unwrap_or(OffsetDateTime::UNIX_EPOCH),
             visible_mark: report.visible_mark.unwrap_or_default(),
             parent: None,
+            placed: Vec::new(),
         };
         let signed = sign_picture(&bytes, &facts, &key).map_err(|error| ApiError::internal(&error))?;
         Ok(signed.into_bytes())

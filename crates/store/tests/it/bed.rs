@@ -189,6 +189,7 @@ pub(crate) fn signed_video() -> &'static SignedVideo {
             when: time::macros::datetime!(2026-11-23 21:30:00 UTC),
             visible_mark: true,
             parent: None,
+            placed: Vec::new(),
         };
         sign(clip, &facts, &key).unwrap()
     })
