@@ -64,6 +64,19 @@ pub struct Looks {
     pub glasses: bool,
 }
 
+/// A prompt said again in the words that a model learned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reworded {
+    /// The prompt; nothing if no word of it means anything to the model.
+    pub prompt: Option<String>,
+    /// What was said in other words, with what comes closest.
+    pub changes: Vec<(String, String)>,
+    /// Words that nothing came of.
+    pub unknown: Vec<String>,
+    /// What was not said and had to be chosen.
+    pub chosen: Vec<String>,
+}
+
 /// Where the work is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {

@@ -25,7 +25,7 @@ async fn main() -> Result<(), Failure> {
     let key = signing_key(&config)?;
     let offer = full_offer(model_name(), Rate::from_micros(1_000_000));
     let models = (0..config.workers).map(|_| models()).collect();
-    let server = Server::start(&config, vec![offer], models, key).await?;
+    let server = Server::start(&config, vec![offer], models, None, key).await?;
     let secret = new_key(&server.app).await?;
     // One write, so that whoever waits for the last line has all of them.
     write!(std::io::stdout(), "BASE_URL=http://{}/v1\nAPI_KEY={}\n", server.address, secret.reveal())?;

@@ -21,6 +21,7 @@ use crate::http::{KeyCache, Metrics, NodeLimit, UploadMemory};
 use crate::likeness_verifier::VerifierPlace;
 use crate::mail::Mail;
 use crate::policy::{Judge, ModerationPlace};
+use crate::prompt_help::{PromptHelp, PromptHelpPlace, WordsOfModel};
 use crate::web::FrontPages;
 use crate::worker::WorkerSignal;
 
@@ -52,6 +53,8 @@ pub struct AppParts {
     pub outbound: Arc<dyn Outbound>,
     /// Signs pictures, which are written in the format that their request asked for.
     pub signing_key: SigningKey,
+    /// The words of the model that is offered first, if it knows few.
+    pub words: Option<WordsOfModel>,
 }
 
 /// What the owner decided about the HTTP side. Plain values; [`Settings::new`] has the defaults.
@@ -95,6 +98,8 @@ pub struct Settings {
     pub metrics_token: Option<String>,
     /// The moderation service that is asked beside the built-in rules. Default none.
     pub moderation: Option<ModerationPlace>,
+    /// The language model that helps with prompts. Default none.
+    pub prompt_help: Option<PromptHelpPlace>,
 }
 
 /// Gives random bytes that nobody can guess.
@@ -175,6 +180,7 @@ pub struct Shared {
     pub(crate) attempts: NodeLimit<String>,
     pub(crate) metrics: Metrics,
     pub(crate) judge: Judge,
+    pub(crate) prompt_help: PromptHelp,
 }
 
 impl App {
@@ -186,6 +192,7 @@ impl App {
         let catalogue = Catalogue::new(parts.offers.clone(), Vec::new())?;
         let uploads = UploadMemory::new(parts.settings.upload_memory_bytes);
         let judge = Judge::new(parts.store.clone(), parts.settings.moderation.clone());
+        let prompt_help = PromptHelp::new(parts.words, parts.settings.prompt_help.clone());
         Ok(Self(Arc::new(Shared {
             store: parts.store,
             objects: parts.objects,
@@ -209,6 +216,7 @@ impl App {
             attempts: NodeLimit::default(),
             metrics: Metrics::default(),
             judge,
+            prompt_help,
         })))
     }
 
@@ -348,6 +356,7 @@ impl Settings {
             likeness_verifier: None,
             metrics_token: None,
             moderation: None,
+            prompt_help: None,
         }
     }
 }

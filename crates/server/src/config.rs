@@ -18,6 +18,7 @@ use store::{ObjectsPlace, S3Place, Sealer, read_schedule};
 use crate::app::Settings;
 use crate::likeness_verifier::VerifierPlace;
 use crate::policy::ModerationPlace;
+use crate::prompt_help::PromptHelpPlace;
 use crate::smtp::{Sender, SmtpPlace, SmtpSecurity};
 use crate::web::languages;
 
@@ -80,6 +81,9 @@ pub struct Config {
     /// The moderation service that is asked beside the built-in rules. Keys: `moderation_url`, and with it `moderation_key`,
     /// `moderation_model`, `moderation_timeout_seconds` (default 10) and `moderation_fails`, `closed` (default) or `open`.
     pub moderation: Option<ModerationPlace>,
+    /// The language model that helps with prompts. Keys: `prompt_help_url`, `prompt_help_model`, and with them `prompt_help_key` and
+    /// `prompt_help_timeout_seconds` (default 20).
+    pub prompt_help: Option<PromptHelpPlace>,
     /// What looks at captures of likenesses in the place of a reviewer. Keys: `likeness_verifier_url`, `likeness_verifier_token`.
     pub likeness_verifier: Option<VerifierPlace>,
 }
@@ -131,6 +135,10 @@ struct Written {
     moderation_model: Option<String>,
     moderation_timeout_seconds: Option<u32>,
     moderation_fails: Option<WrittenFails>,
+    prompt_help_url: Option<String>,
+    prompt_help_model: Option<String>,
+    prompt_help_key: Option<String>,
+    prompt_help_timeout_seconds: Option<u32>,
     likeness_verifier_url: Option<String>,
     likeness_verifier_token: Option<String>,
 }
@@ -201,6 +209,10 @@ const KEYS: &[(&str, Form)] = &[
     ("moderation_model", Form::Text),
     ("moderation_timeout_seconds", Form::Plain),
     ("moderation_fails", Form::Text),
+    ("prompt_help_url", Form::Text),
+    ("prompt_help_model", Form::Text),
+    ("prompt_help_key", Form::Text),
+    ("prompt_help_timeout_seconds", Form::Plain),
     ("likeness_verifier_url", Form::Text),
     ("likeness_verifier_token", Form::Text),
 ];
@@ -246,6 +258,7 @@ impl Config {
             schedule: self.schedule.clone(),
             contact: self.contact.clone(),
             moderation: self.moderation.clone(),
+            prompt_help: self.prompt_help.clone(),
             likeness_verifier: self.likeness_verifier.clone(),
             visible_mark: self.visible_mark,
             ..Settings::new(&self.public_url)
@@ -284,6 +297,7 @@ impl Written {
             objects: self.objects_place(&data)?,
             smtp: self.smtp_place()?,
             moderation: self.moderation_place()?,
+            prompt_help: self.prompt_help_place()?,
             secrets_key: match self.secrets_key {
                 Some(key) => match Sealer::parse(&key) {
                     Ok(_) => Some(key),
@@ -361,9 +375,7 @@ impl Written {
                 None => Ok(None),
             };
         };
-        let address = reqwest::Url::parse(url).ok().filter(|address| matches!(address.scheme(), "http" | "https"));
-        // Not repeated: someone may have written a password into it.
-        if address.is_none_or(|address| !address.username().is_empty() || address.password().is_some()) {
+        if !is_plain_address(url) {
             return Err(wrong(
                 "moderation_url",
                 "write https://HOST/v1/moderations; a key has its own key, moderation_key",
@@ -380,6 +392,35 @@ impl Written {
             timeout: Duration::from_secs(seconds.into()),
             fails_open: self.moderation_fails == Some(WrittenFails::Open),
         }))
+    }
+
+    fn prompt_help_place(&self) -> Result<Option<PromptHelpPlace>, ConfigError> {
+        let Some(url) = &self.prompt_help_url else {
+            let rest = [
+                ("prompt_help_model", self.prompt_help_model.is_some()),
+                ("prompt_help_key", self.prompt_help_key.is_some()),
+                ("prompt_help_timeout_seconds", self.prompt_help_timeout_seconds.is_some()),
+            ];
+            return match rest.iter().find(|(_, said)| *said) {
+                Some((key, _)) => Err(wrong(key, "it means nothing without prompt_help_url")),
+                None => Ok(None),
+            };
+        };
+        if !is_plain_address(url) {
+            return Err(wrong(
+                "prompt_help_url",
+                "write https://HOST/v1/chat/completions; a key has its own key, prompt_help_key",
+            ));
+        }
+        let Some(model) = self.prompt_help_model.clone() else {
+            return Err(wrong("prompt_help_model", "prompt_help_url needs it: the name of the language model"));
+        };
+        let seconds = self.prompt_help_timeout_seconds.unwrap_or(20);
+        if seconds == 0 {
+            return Err(wrong("prompt_help_timeout_seconds", "nobody answers in no time"));
+        }
+        let (key, timeout) = (self.prompt_help_key.clone(), Duration::from_secs(seconds.into()));
+        Ok(Some(PromptHelpPlace { url: url.clone(), key, model, timeout }))
     }
 
     fn smtp_place(&self) -> Result<Option<SmtpPlace>, ConfigError> {
@@ -544,6 +585,12 @@ impl std::fmt::Debug for Config {
     }
 }
 
+/// Whether it is an http(s) address without a name or password in it, which are not repeated in messages.
+fn is_plain_address(url: &str) -> bool {
+    let address = reqwest::Url::parse(url).ok().filter(|address| matches!(address.scheme(), "http" | "https"));
+    address.is_some_and(|address| address.username().is_empty() && address.password().is_none())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -596,6 +643,7 @@ mod tests {
                 ("retention", _) => concat!(env!("CARGO_MANIFEST_DIR"), "/../store/src/retention.json"),
                 ("moderation_url", _) => "https://watch.example.org/v1/moderations",
                 ("moderation_fails", _) => "open",
+                ("prompt_help_url", _) => "https://words.example.org/v1/chat/completions",
                 ("mail_url", _) => "smtps://mail.example.org",
                 ("mail_from", _) => "Misora <misora@example.org>",
                 ("secrets_key", _) => "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=",
@@ -609,6 +657,10 @@ mod tests {
             }
             if key.starts_with("moderation_") {
                 variables.insert(0, ("MISORA_MODERATION_URL".into(), "http://localhost:9/v1/moderations".into()));
+            }
+            if key.starts_with("prompt_help_") {
+                variables.insert(0, ("MISORA_PROMPT_HELP_URL".into(), "http://localhost:9/v1/chat/completions".into()));
+                variables.insert(0, ("MISORA_PROMPT_HELP_MODEL".into(), "small".into()));
             }
             if *key == "likeness_verifier_token" {
                 variables.push(("MISORA_LIKENESS_VERIFIER_URL".into(), "https://verifier.example.org".into()));
@@ -648,6 +700,9 @@ mod tests {
         check(("MISORA_METRICS_TOKEN", ""), "metrics_token (MISORA_METRICS_TOKEN)");
         check(("MISORA_MODERATION_FAILS", "open"), "it means nothing without moderation_url");
         check(("MISORA_MODERATION_URL", "watch.example.org"), "moderation_url (MISORA_MODERATION_URL): write https://");
+        check(("MISORA_PROMPT_HELP_KEY", "k"), "it means nothing without prompt_help_url");
+        check(("MISORA_PROMPT_HELP_URL", "https://me:secret@host/"), "prompt_help_url (MISORA_PROMPT_HELP_URL): write");
+        check(("MISORA_PROMPT_HELP_URL", "https://host/"), "prompt_help_model (MISORA_PROMPT_HELP_MODEL)");
         check(("MISORA_ALIASES", "sora-2"), "aliases (MISORA_ALIASES): \"sora-2\" is not of the form NAME=VALUE");
     }
 

@@ -17,6 +17,8 @@ mod web;
 mod likeness_verifier;
 mod mail;
 mod outbound;
+mod owners_service;
+mod prompt_help;
 mod smtp;
 
 pub mod archive;
@@ -42,6 +44,7 @@ pub use likeness_verifier::VerifierPlace;
 pub use mail::{Mail, MailError, Outbox};
 pub use outbound::{HttpOutbound, OutboundError};
 pub use policy::{HttpModeration, ModerationPlace, ModerationService, NoAnswer, Opinion, Shown};
+pub use prompt_help::{PromptHelpPlace, WordsOfModel};
 pub use serve::{ServeError, Server, archivist, back_up, full_offer, migrate, open, restore, run_worker, seal};
 pub use smtp::{Sender, Smtp, SmtpError, SmtpPlace, SmtpSecurity};
 pub use web::{Viewer, page_list};

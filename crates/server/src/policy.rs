@@ -6,22 +6,20 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use platform::Timestamp;
 use platform::policy::{Category, Context, Finding, Policy, Rights, RightsUse, Sentence, Stage, Subject, Verdict};
-use reqwest::Client;
-use reqwest::redirect::Policy as Redirects;
 use serde::Deserialize;
 use serde_json::json;
 use store::{Store, StoreError};
+
+use crate::owners_service::OwnersService;
 
 /// How long the registry is believed before it is read again.
 const RIGHTS_FOR: Duration = Duration::from_secs(2);
 /// A text of more bytes is read in a thread of its own: that takes longer than others should wait.
 const LONG_TEXT: usize = 200;
-/// The largest answer of a service that is read.
-const MAX_ANSWER_BYTES: usize = 1_000_000;
 
 /// The owner's moderation service: one that answers `POST /v1/moderations` in the API's shape.
 #[derive(Clone, PartialEq, Eq)]
@@ -89,8 +87,8 @@ pub(crate) enum JudgeError {
 /// Speaks to a [`ModerationPlace`].
 #[derive(Debug)]
 pub struct HttpModeration {
-    place: ModerationPlace,
-    client: Result<Client, String>,
+    service: OwnersService,
+    model: Option<String>,
 }
 
 /// Judges. Cheap to clone.
@@ -218,22 +216,12 @@ struct AnswerResult {
 }
 
 impl HttpModeration {
-    /// A client. Where it speaks to is the owner's choice, this machine too; it follows no redirects and knows no proxy.
+    /// A client of the service at a place.
     pub fn new(place: ModerationPlace) -> Self {
-        // `reqwest` leaves the choice of cryptography to the process. A choice that was made before stays.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .redirect(Redirects::none())
-            .no_proxy()
-            .timeout(place.timeout)
-            .user_agent(concat!("Misora/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| error.to_string());
-        Self { place, client }
+        Self { service: OwnersService::new(place.url, place.key, place.timeout), model: place.model }
     }
 
     async fn ask(&self, shown: &[Shown]) -> Result<Opinion, NoAnswer> {
-        let client = self.client.as_ref().map_err(|error| NoAnswer(format!("cannot be spoken to: {error}")))?;
         let input: Vec<_> = shown
             .iter()
             .map(|shown| match shown {
@@ -245,27 +233,10 @@ impl HttpModeration {
             })
             .collect();
         let mut body = json!({ "input": input });
-        if let Some(model) = &self.place.model {
+        if let Some(model) = &self.model {
             body["model"] = json!(model);
         }
-        let mut request =
-            client.post(&self.place.url).header("content-type", "application/json").body(body.to_string());
-        if let Some(key) = &self.place.key {
-            request = request.bearer_auth(key);
-        }
-        let mut response = request.send().await.map_err(|error| {
-            NoAnswer(if error.is_timeout() { "did not answer in time" } else { "could not be reached" }.into())
-        })?;
-        if !response.status().is_success() {
-            return Err(NoAnswer(format!("answered with status {}", response.status().as_u16())));
-        }
-        let mut bytes = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(|_| NoAnswer("broke off".into()))? {
-            if bytes.len() + chunk.len() > MAX_ANSWER_BYTES {
-                return Err(NoAnswer("answered with too much".into()));
-            }
-            bytes.extend_from_slice(&chunk);
-        }
+        let bytes = self.service.ask(&body).await.map_err(NoAnswer)?;
         let unreadable = |what: &str| NoAnswer(format!("answered with {what}"));
         let answer: Answer =
             serde_json::from_slice(&bytes).map_err(|_| unreadable("something that is no moderation"))?;

@@ -24,6 +24,7 @@ use crate::first_clips::FirstClips;
 use crate::http::router;
 use crate::mail::{Mail, Outbox};
 use crate::outbound::{HttpOutbound, OutboundError};
+use crate::prompt_help::WordsOfModel;
 use crate::smtp::{Smtp, SmtpError};
 use crate::worker::{Models, Worker, WorkerOptions, WorkerSignal};
 use crate::{archive, batch_runner, first_clips, housekeeping, letters, webhooks};
@@ -227,6 +228,7 @@ impl Server {
         config: &Config,
         offers: Vec<Offer>,
         models: Vec<Models>,
+        words: Option<WordsOfModel>,
         key: SigningKey,
     ) -> Result<Self, ServeError> {
         let (store, objects) = open(config).await?;
@@ -260,6 +262,7 @@ impl Server {
             mail,
             outbound: Arc::new(HttpOutbound::new(config.allow_private_webhooks)?),
             signing_key: key.clone(),
+            words,
         })?;
         write_aliases(&app, config, &offers).await.map_err(doing("writing the names of models"))?;
         app.prepare().await.map_err(doing("preparing the installation"))?;

@@ -41,6 +41,7 @@ pub(crate) mod likeness;
 pub(crate) mod memberships;
 pub(crate) mod passkeys;
 mod password;
+mod prompts;
 pub(crate) mod second_factor;
 pub(crate) mod sessions;
 
@@ -88,6 +89,7 @@ fn all_endpoints() -> Vec<Endpoint> {
         models::endpoints(),
         files::endpoints(),
         images::endpoints(),
+        prompts::endpoints(),
         moderations::endpoints(),
         batches::endpoints(),
         webhook_endpoints::endpoints(),

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use media::{PictureLimits, cover, encode_png, read_picture};
 use platform::policy::{Finding, Sentence};
 use platform::{Act, Offer, PostAddress, ProjectId, Refusal, RefusalCode, Service, Size, hex, may};
+use render::Reworded;
 use store::{LibraryFilter, LibraryState, Post, Project, Shape};
 
 use crate::app::App;
@@ -16,19 +17,22 @@ use crate::http::derived::remix_shown;
 use crate::http::error::ApiError;
 use crate::http::form::{Field, Form, Upload};
 use crate::http::page::Values;
+use crate::http::prompts::help;
 use crate::http::videos::{create_video, quote_video};
+use crate::prompt_help::{Helped, Helper};
 use crate::web::clip::{ClipView, own};
 use crate::web::guard::{Visitor, is_guards};
 use crate::web::post::seen;
 use crate::web::shell::{Here, Shell, html, html_refused};
 use crate::web::words::Words;
-use crate::web::{Fields, Page, Viewer, get, go, post};
+use crate::web::{Fields, Page, Viewer, get, go, post, wants_json};
 
 pub(super) fn pages() -> Vec<Page> {
     vec![
         get("/make", Viewer::Person, show_making),
         post("/make", Viewer::Person, make_clip).with_picture(),
         get("/make/quote", Viewer::Person, quote),
+        post("/make/reword", Viewer::Person, reword).with_picture(),
     ]
 }
 
@@ -57,6 +61,10 @@ pub(super) struct PromptBox {
     pub(super) once: String,
     /// How to say it differently, from the model that knows.
     pub(super) starters: Vec<&'static str>,
+    /// Whether somebody here says prompts again in the model's words.
+    pub(super) helps: bool,
+    /// What became of the prompt that was said again.
+    pub(super) helped: Vec<String>,
 }
 
 /// Prompts that the built-in model understands well.
@@ -98,6 +106,8 @@ impl PromptBox {
             counts: (1..=MOST_CLIPS).collect(),
             once: once(app),
             starters: STARTERS.into(),
+            helps: app.prompt_help.is_there(),
+            helped: Vec::new(),
         }
     }
 
@@ -224,6 +234,54 @@ async fn make_clip(
             Ok(html_refused(&MakePage { shell, ask, refused, under_way }, &error))
         }
     }
+}
+
+/// Says the prompt of the box again in the model's words: for the script as JSON, else as the box with the new words in it.
+async fn reword(
+    State(app): State<App>,
+    visitor: Visitor,
+    person: Person,
+    headers: HeaderMap,
+    Fields(mut form): Fields,
+) -> Result<Response, ApiError> {
+    person.membership(Service::Video).readable()?;
+    let project = home(&app, &person).await?;
+    count(&app, &project).await?;
+    let helped = help(&app, &form).await?;
+    let told = told(visitor.words, &helped);
+    if wants_json(&headers) {
+        let body = serde_json::json!({ "prompt": helped.reworded.prompt, "told": told });
+        return Ok(Json(body).into_response());
+    }
+    if let Some(prompt) = helped.reworded.prompt {
+        form.set("prompt", Field::Text(prompt));
+    }
+    let ask = PromptBox { helped: told, ..PromptBox::of_form(&app, &form) };
+    let under_way = under_way(&app, &visitor, &person).await?;
+    let shell = Shell::new(&app, &visitor, "make.title", Here::Make);
+    Ok(html(&MakePage { shell, ask, refused: None, under_way }))
+}
+
+/// What was changed in a prompt, in sentences.
+fn told(words: &Words, helped: &Helped) -> Vec<String> {
+    let Reworded { prompt, changes, unknown, chosen } = &helped.reworded;
+    let mut told = Vec::new();
+    told.push(match (prompt, helped.by) {
+        (None, _) => words.say("reword.nothing").to_owned(),
+        (Some(_), Helper::LanguageModel) => words.say("reword.by_model").to_owned(),
+        (Some(_), Helper::Rules) => words.say("reword.done").to_owned(),
+    });
+    if !changes.is_empty() {
+        let changes: Vec<String> = changes.iter().map(|(asked, closest)| format!("{asked} → {closest}")).collect();
+        told.push(words.fill("reword.changes", &[&changes.join(", ")]));
+    }
+    if !unknown.is_empty() {
+        told.push(words.fill("reword.unknown", &[&unknown.join(", ")]));
+    }
+    if !chosen.is_empty() {
+        told.push(words.fill("reword.chosen", &[&chosen.join(", ")]));
+    }
+    told
 }
 
 /// Makes what a form asks for, in the person's own project; the ids of the clips.

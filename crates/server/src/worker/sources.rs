@@ -87,7 +87,7 @@ impl Sources {
             Start::Extend(bytes) => {
                 let mut lead = RatedFrames::open(bytes, rate, size)?;
                 lead.end = lead.end.saturating_sub(tail_frames(rate));
-                Some(Parent { file: bytes, lead: Box::new(lead) })
+                Some(Parent { lead: Box::new(lead), ..Parent::from(&bytes[..]) })
             }
             Start::Edit(bytes) => Some(Parent::from(&bytes[..])),
             Start::Nothing | Start::FirstFrame(_) | Start::Trim(_) => None,

@@ -45,6 +45,23 @@ function askBox(form) {
   });
   $("[data-unpick]", form)?.addEventListener("click", () => { input.value = ""; picked.hidden = true; input.focus(); });
   const text = $("textarea", form);
+  // The words of the model come into the box without leaving the page, so a chosen picture stays.
+  $("[data-reword]", form)?.addEventListener("click", async (event) => {
+    if (!text.value.trim()) return;
+    event.preventDefault();
+    const body = new URLSearchParams({ prompt: text.value });
+    try {
+      const answer = await fetch("/make/reword", { method: "POST", headers: { accept: "application/json" }, body });
+      if (!answer.ok) throw new Error(answer.status);
+      const said = await answer.json();
+      if (said.prompt) text.value = said.prompt;
+      $("[data-helped]", form).replaceChildren(...said.told.map((sentence) => {
+        const line = document.createElement("p");
+        line.textContent = sentence;
+        return line;
+      }));
+    } catch { event.target.removeAttribute("data-reword"); form.requestSubmit(event.target); }
+  });
   text.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.metaKey || event.ctrlKey)) form.requestSubmit();
   });

@@ -5,11 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use platform::policy::Policy;
 use platform::{Role, Service};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
 
 use super::{ask, sites};
-use crate::http::site::{As, Sent, Site, png, small};
+use crate::http::site::{As, Sent, Site, owners_service, png, small};
 
 async fn refused(site: &Site, prompt: &str) -> Value {
     let answer = site.post("/v1/videos", small(prompt)).await;
@@ -102,36 +100,15 @@ async fn what_holders_of_rights_say_counts() {
     }
 }
 
-/// A moderation service on this machine: it speaks against pictures and whatever says «teapot». It ends with its last client.
+/// A moderation service on this machine: it speaks against pictures and whatever says «teapot».
 async fn watchful() -> server::ModerationPlace {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/v1/moderations", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut request = Vec::new();
-            let mut buffer = [0; 4096];
-            let body = loop {
-                let read = stream.read(&mut buffer).await.unwrap();
-                request.extend_from_slice(&buffer[..read]);
-                let text = String::from_utf8_lossy(&request).into_owned();
-                let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-                let length = head.to_lowercase().lines().find_map(|line| {
-                    line.strip_prefix("content-length: ").and_then(|length| length.parse::<usize>().ok())
-                });
-                if read == 0 || length.is_some_and(|length| body.len() >= length) {
-                    break body.to_owned();
-                }
-            };
-            let flagged = body.contains("image_url") || body.contains("teapot");
-            let result = json!({ "flagged": flagged, "categories": { "harassment": flagged } });
-            let answer = json!({ "id": "modr-1", "model": "watchful", "results": [result] }).to_string();
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", answer.len());
-            stream.write_all(format!("{head}{answer}").as_bytes()).await.unwrap();
-            stream.shutdown().await.unwrap();
-        }
+    let url = owners_service("/v1/moderations", |body| {
+        let flagged = body.contains("image_url") || body.contains("teapot");
+        let result = json!({ "flagged": flagged, "categories": { "harassment": flagged } });
+        json!({ "id": "modr-1", "model": "watchful", "results": [result] })
     });
     let timeout = std::time::Duration::from_secs(20);
-    server::ModerationPlace { url, key: None, model: None, timeout, fails_open: false }
+    server::ModerationPlace { url: url.await, key: None, model: None, timeout, fails_open: false }
 }
 
 #[tokio::test]

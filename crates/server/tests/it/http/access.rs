@@ -41,6 +41,7 @@ GET    /v1/files/{id}                                files:read      reads  api 
 DELETE /v1/files/{id}                                files:write     reads  api    own
 GET    /v1/files/{id}/content                        files:read      reads  api    own
 POST   /v1/images/generations                        videos:write    makes  video
+POST   /v1/prompts/reword                            videos:read     reads  video
 POST   /v1/moderations                               videos:read     reads  api
 POST   /v1/batches                                   batches:write   makes  video
 GET    /v1/batches                                   videos:read     reads  video

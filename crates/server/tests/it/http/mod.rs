@@ -15,6 +15,7 @@ mod openapi;
 pub(crate) mod pages;
 mod passkeys;
 mod pictures;
+mod prompts;
 mod second_factor;
 mod security;
 pub(crate) mod shared;

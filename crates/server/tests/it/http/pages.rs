@@ -25,6 +25,7 @@ POST  /confirm-password                          person
 GET   /make                                      person
 POST  /make                                      person
 GET   /make/quote                                person
+POST  /make/reword                               person
 GET   /clips/{id}                                person  own
 GET   /clips/{id}/events                         person  own
 GET   /clips/{id}/media/{variant}                person  own

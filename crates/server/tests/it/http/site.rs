@@ -14,6 +14,8 @@ use platform::{
 };
 use serde_json::Value;
 use store::{Project, Session};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -351,6 +353,35 @@ impl Site {
 }
 
 /// The smallest clip that can be asked for.
+/// A service on this machine that answers each question of JSON with what `answer` makes of it; its address. It ends with the test.
+pub(crate) async fn owners_service(path: &str, answer: impl Fn(&str) -> Value + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}{path}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = Vec::new();
+            let mut buffer = [0; 4096];
+            let body = loop {
+                let read = stream.read(&mut buffer).await.unwrap();
+                request.extend_from_slice(&buffer[..read]);
+                let text = String::from_utf8_lossy(&request).into_owned();
+                let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+                let length = head.to_lowercase().lines().find_map(|line| {
+                    line.strip_prefix("content-length: ").and_then(|length| length.parse::<usize>().ok())
+                });
+                if read == 0 || length.is_some_and(|length| body.len() >= length) {
+                    break body.to_owned();
+                }
+            };
+            let answer = answer(&body).to_string();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", answer.len());
+            stream.write_all(format!("{head}{answer}").as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+        }
+    });
+    url
+}
+
 pub(crate) fn small(prompt: &str) -> Value {
     serde_json::json!({ "prompt": prompt, "size": "144x80", "seconds": "4" })
 }

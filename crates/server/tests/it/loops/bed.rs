@@ -9,9 +9,11 @@ use platform::{
     Parameters, ProjectId, Quotas, Rate, Seconds, Service, Size, Tier, Timestamp, VideoId, Words,
 };
 use provenance::{SigningKey, TrustedRoots};
-use render::{Progress, SteppedTestCard, TestCard};
+use render::{Progress, Reworded, SteppedTestCard, TestCard};
 use server::worker::{Models, Worker, WorkerOptions};
-use server::{App, AppParts, HttpOutbound, Mail, ManualClock, Outbox, Settings, SystemEntropy, full_offer};
+use server::{
+    App, AppParts, HttpOutbound, Mail, ManualClock, Outbox, Settings, SystemEntropy, WordsOfModel, full_offer,
+};
 use store::{
     Accept, Accepted, Generation, LinkKey, NewGeneration, Objects, ObjectsPlace, Project, S3Place, Sealer, Store,
     StoreError, Subject,
@@ -252,8 +254,14 @@ fn app_of(
         mail,
         outbound: Arc::new(HttpOutbound::new(false).unwrap()),
         signing_key: key(),
+        words: Some(WordsOfModel { reword: say_louder, told: "It knows one word: CARD.".into() }),
     })
     .unwrap()
+}
+
+/// What the test card makes of a prompt.
+fn say_louder(prompt: &str) -> Reworded {
+    Reworded { prompt: Some(prompt.to_uppercase()), unknown: vec!["quietly".into()], ..Reworded::default() }
 }
 
 pub(crate) fn create() -> GenerationKind {
