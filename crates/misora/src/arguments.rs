@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Admin(AdminOptions),
     /// Make a clip from a prompt.
     Generate(GenerateOptions),
+    /// Make a film from a storyboard: shots with prompts and lengths in a document.
+    Storyboard(StoryboardOptions),
     /// See which models there are, bring one here, or look into a folder.
     Models(ModelsOptions),
     /// Say who made a file or signed a receipt, when, how, and whether it is untouched.
@@ -57,6 +59,8 @@ pub(crate) enum Command {
     Caption(CaptionOptions),
     /// Measure how often the model shows what it was asked.
     Eval(EvalOptions),
+    /// Make a page of clips of prompts that training never saw, as they come.
+    Gallery(GalleryOptions),
 }
 
 /// `misora serve`, and what everything that looks into the same installation needs.
@@ -392,7 +396,7 @@ pub(crate) struct GenerateOptions {
     /// Taken from the picture or clip if there is one, else 1280x720.
     #[arg(long, value_name = "WxH")]
     pub size: Option<OutputSize>,
-    /// Length in seconds: 4, 8, 12, 16 or 20. With --extend, the length that is added.
+    /// Length in seconds: 4, 8, 12, 16 or 20. Of what is new, if there is a clip that it goes on from.
     #[arg(long, default_value = "4")]
     pub seconds: ClipSeconds,
     /// Steps of denoising; more are slower and a little finer.
@@ -401,20 +405,35 @@ pub(crate) struct GenerateOptions {
     /// How strictly the prompt is followed; 1 is not at all strict.
     #[arg(long, allow_negative_numbers = true)]
     pub guidance: Option<f32>,
+    /// Say the prompt again in the words that the built-in model learned, and ask for that.
+    #[arg(long)]
+    pub reword: bool,
     /// What the clip should not look like.
     #[arg(long, default_value = "", value_name = "TEXT")]
     pub negative: String,
     /// A picture that becomes the first frame (PNG, JPEG or WebP).
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["extend", "edit"])]
+    #[arg(long, value_name = "FILE", conflicts_with = "clips")]
     pub image: Option<PathBuf>,
+    /// A picture that it ends at; with --image too, the clip goes from one to the other.
+    #[arg(long, value_name = "FILE", conflicts_with = "clips")]
+    pub last_image: Option<PathBuf>,
     /// A picture of someone or something that should appear; may be given up to three times.
     #[arg(long, value_name = "FILE")]
     pub reference: Vec<PathBuf>,
     /// A clip to go on from its end.
-    #[arg(long, value_name = "FILE", conflicts_with = "edit")]
+    #[arg(long, value_name = "FILE", group = "clips")]
     pub extend: Option<PathBuf>,
+    /// A clip that what is new leads up to.
+    #[arg(long, value_name = "FILE", group = "clips")]
+    pub precede: Option<PathBuf>,
+    /// Two clips: what is new leads from the end of the first to the beginning of the second.
+    #[arg(long, value_names = ["FROM", "TO"], num_args = 2, group = "clips")]
+    pub bridge: Vec<PathBuf>,
+    /// A clip that what is new leads back to the beginning of, so that it can be played round and round.
+    #[arg(long = "loop", value_name = "FILE", group = "clips")]
+    pub round: Option<PathBuf>,
     /// A clip to change with the new prompt.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "clips")]
     pub edit: Option<PathBuf>,
     /// How far an edit may go: 0 leaves the clip alone, 1 replaces it.
     #[arg(long, default_value_t = 0.7, requires = "edit", allow_negative_numbers = true)]
@@ -444,12 +463,49 @@ pub(crate) struct GenerateOptions {
     pub places: Places,
 }
 
+/// `misora storyboard`.
+#[derive(Debug, Args)]
+#[command(after_help = STORYBOARD_HELP)]
+pub(crate) struct StoryboardOptions {
+    /// The document; pictures in it are found from its folder.
+    #[arg(value_name = "FILE")]
+    pub document: PathBuf,
+    /// The film to write.
+    #[arg(short, long, default_value = "film.mp4", value_name = "FILE")]
+    pub output: PathBuf,
+    /// Keep the model's own small size.
+    #[arg(long)]
+    pub no_upscale: bool,
+    /// Leave out the moving visible mark. The Content Credentials stay.
+    #[arg(long)]
+    pub no_visible_mark: bool,
+    /// Tell the result as JSON on standard output.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub places: Places,
+}
+
+const STORYBOARD_HELP: &str = "\
+A storyboard is JSON:
+  { \"storyboard\": 1, \"title\": \"A boat goes home\", \"size\": \"1280x720\", \"seed\": 7,
+    \"shots\": [
+      { \"prompt\": \"a red boat sails right on the sea\", \"seconds\": 8 },
+      { \"prompt\": \"a red boat in the rain\", \"join\": \"continue\" },
+      { \"prompt\": \"a white house at night\", \"image\": \"house.png\", \"seed\": 3 } ] }
+A shot has 4, 8, 12, 16 or 20 seconds. It is cut to, or with \"join\": \"continue\" the picture moves on from the one before.
+The same document gives the same film again on the same machine, and the film carries its document.";
+
 const GENERATE_EXAMPLES: &str = "\
 Examples:
   misora generate \"a blue bird flies up over the mountains\" --seed 3 -o bird.mp4
   misora generate \"a cat in the snow\" --size 720x1280 --seconds 8 -n 4
+  misora generate \"my dog chasing a frisbee at the beach\" --reword
   misora generate \"the heart grows\" --image first.png -o heart.mp4
   misora generate \"it starts to rain\" --extend boat.mp4 -o longer.mp4
+  misora generate \"the boat comes near\" --precede boat.mp4 -o earlier.mp4
+  misora generate \"a boat on the sea\" --loop boat.mp4 -o round.mp4
+  misora generate \"the boat becomes a fish\" --bridge boat.mp4 fish.mp4 -o both.mp4
   misora generate \"a green boat\" --edit boat.mp4 --strength 0.6 -o green.mp4";
 
 /// Ways from noise to a clip.
@@ -566,6 +622,28 @@ pub(crate) struct PaperOptions {
     /// Write a contact sheet of 48 scenes, from --seed on.
     #[arg(long)]
     pub sheet: bool,
+}
+
+/// `misora gallery`.
+#[derive(Debug, Args)]
+pub(crate) struct GalleryOptions {
+    /// A new folder for the clips, the page and the contact sheet.
+    #[arg(short, long, value_name = "FOLDER")]
+    pub output: PathBuf,
+    /// How many clips.
+    #[arg(short = 'n', long = "count", default_value_t = 48, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub count: u16,
+    /// The first scene, and the first seed; the others come after it.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// 1280x720, 720x1280, 960x960, or a small size.
+    #[arg(long, default_value = "1280x720", value_name = "WxH")]
+    pub size: OutputSize,
+    /// Length of each clip in seconds.
+    #[arg(long, default_value = "4")]
+    pub seconds: ClipSeconds,
+    #[command(flatten)]
+    pub places: Places,
 }
 
 /// `misora train`.

@@ -13,14 +13,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 use media::{Clip, Frame, PictureLimits, ReadLimits, read_mp4, read_picture};
 use provenance::TrainingChoice;
 use render::{
-    OutputSize, Parent, Progress, Prompt, RenderError, RenderOptions, Rendered, Source, Stage, VideoRequest, render,
+    OutputSize, Parent, Progress, Prompt, RenderError, RenderOptions, Rendered, Source, Stage, Storyboard,
+    VideoRequest, render,
 };
 use serde::Serialize;
 
-use crate::arguments::{GenerateOptions, Solver};
-use crate::model::{OpenModel, signing_key};
+use crate::arguments::{GenerateOptions, Solver, StoryboardOptions};
+use crate::model::{NAME, OpenModel, signing_key};
 use crate::output::{check_writable, numbered, read_limited, usage, write_whole};
-use crate::vocabulary::unknown_words;
+use crate::vocabulary::{in_words_of_the_world, unknown_words};
 use crate::wan::WanChoices;
 
 /// What `--json` tells of each clip.
@@ -38,7 +39,7 @@ struct Told<'a> {
 /// Makes the clips one after the other.
 pub(crate) fn run(options: &GenerateOptions) -> Result<ExitCode> {
     // Everything that can be wrong is found before the work begins.
-    let prompt: Prompt = options.prompt.parse()?;
+    let mut prompt: Prompt = options.prompt.parse()?;
     if !(0.0..=1.0).contains(&options.strength) {
         return Err(usage(format!("--strength {} is not between 0 and 1", options.strength)));
     }
@@ -53,19 +54,11 @@ pub(crate) fn run(options: &GenerateOptions) -> Result<ExitCode> {
     for output in &outputs {
         check_writable(output)?;
     }
-    let (source, parent) = read_source(options)?;
+    let (source, files) = read_source(options)?;
     let references = options.reference.iter().map(|path| read_frame(path)).collect::<Result<Vec<_>>>()?;
     let size = chosen_size(options, &source);
 
-    let stop = Arc::new(AtomicBool::new(false));
-    let stopped = Arc::clone(&stop);
-    // The first Ctrl-C stops at the next step; nothing has been written by then. The second does not wait.
-    ctrlc::set_handler(move || {
-        if stopped.swap(true, Ordering::SeqCst) {
-            std::process::exit(1);
-        }
-    })
-    .context("Ctrl-C cannot be caught")?;
+    let stop = stop_on_ctrl_c()?;
 
     let key = signing_key(options.places.home.as_deref())?;
     let (model, home) = (options.places.model.as_deref(), options.places.home.as_deref());
@@ -76,8 +69,21 @@ pub(crate) fn run(options: &GenerateOptions) -> Result<ExitCode> {
         OpenModel::Paper(_) => unknown_words(prompt.as_str()),
         OpenModel::Wan(_) => Default::default(),
     };
-    if let Some(advice) = advice {
-        eprintln!("{advice}");
+    match (&model, options.reword) {
+        (OpenModel::Paper(_), true) => {
+            let reworded = in_words_of_the_world(prompt.as_str()).prompt;
+            let reworded = reworded.ok_or_else(|| usage(format!("no word of the prompt means anything to {NAME}")))?;
+            eprintln!("asking for: {reworded}");
+            prompt = reworded.parse()?;
+        }
+        (OpenModel::Wan(_), true) => {
+            return Err(usage("--reword is for the built-in model: open weights know more words"));
+        }
+        (_, false) => {
+            if let Some(advice) = advice {
+                eprintln!("{advice}");
+            }
+        }
     }
 
     let first_seed = options.seed.unwrap_or_else(random_seed);
@@ -102,14 +108,9 @@ pub(crate) fn run(options: &GenerateOptions) -> Result<ExitCode> {
         let made = render(
             model.as_model(),
             &request,
-            parent.as_deref().map(Parent::from),
+            parent(&files),
             &key,
-            &RenderOptions {
-                visible_mark: !options.no_visible_mark,
-                training: TrainingChoice::default(),
-                when: time::OffsetDateTime::now_utc(),
-                version: env!("CARGO_PKG_VERSION").into(),
-            },
+            &render_options(!options.no_visible_mark),
             &mut |progress| {
                 bar.show(progress);
                 if stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -118,10 +119,7 @@ pub(crate) fn run(options: &GenerateOptions) -> Result<ExitCode> {
         bar.finish();
         let made = match made {
             Ok(made) => made,
-            Err(RenderError::Stopped) => {
-                eprintln!("misora: stopped; {} was not written", output.display());
-                return Ok(ExitCode::FAILURE);
-            }
+            Err(RenderError::Stopped) => return Ok(stopped(output)),
             Err(error) => return Err(error.into()),
         };
         write_whole(output, made.video.bytes())?;
@@ -136,6 +134,34 @@ pub(crate) fn run(options: &GenerateOptions) -> Result<ExitCode> {
         println!("{}", serde_json::to_string_pretty(&told)?);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Set by the first Ctrl-C, which stops at the next step; nothing has been written by then. The second does not wait.
+fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if stopped.swap(true, Ordering::SeqCst) {
+            std::process::exit(1);
+        }
+    })
+    .context("Ctrl-C cannot be caught")?;
+    Ok(stop)
+}
+
+pub(crate) fn render_options(visible_mark: bool) -> RenderOptions {
+    RenderOptions {
+        visible_mark,
+        training: TrainingChoice::default(),
+        when: time::OffsetDateTime::now_utc(),
+        version: env!("CARGO_PKG_VERSION").into(),
+    }
+}
+
+/// The first file as the parent, the others as what stands behind the new frames.
+fn parent(files: &[Vec<u8>]) -> Option<Parent<'_>> {
+    let (first, others) = files.split_first()?;
+    Some(Parent { placed: others.iter().map(Vec::as_slice).collect(), ..Parent::from(&first[..]) })
 }
 
 /// What is chosen for open weights beside the request.
@@ -159,26 +185,41 @@ fn choices(options: &GenerateOptions) -> Result<WanChoices> {
     })
 }
 
-/// Reads the picture or clip that the new one starts from, with the file's bytes if it becomes a parent.
-fn read_source(options: &GenerateOptions) -> Result<(Source, Option<Vec<u8>>)> {
-    if let Some(path) = &options.image {
-        return Ok((Source::FirstFrame(read_frame(path)?), None));
-    }
+/// What the new clip starts from, with the bytes of the files that stay in it or that it is made from.
+fn read_source(options: &GenerateOptions) -> Result<(Source, Vec<Vec<u8>>)> {
     let read_clip = |path: &Path| -> Result<(Clip, Vec<u8>)> {
         let limits = ReadLimits::default();
         let bytes = read_limited(path, limits.max_bytes as u64)?;
         let clip = read_mp4(&bytes, &limits).with_context(|| format!("{} cannot be read as a clip", path.display()))?;
         Ok((clip, bytes))
     };
-    if let Some(path) = &options.extend {
+    let one = |path: &Path, source: &dyn Fn(Clip) -> Source| {
         let (clip, bytes) = read_clip(path)?;
-        return Ok((Source::Extend(clip), Some(bytes)));
+        Ok((source(clip), vec![bytes]))
+    };
+    if let Some(path) = &options.extend {
+        return one(path, &Source::Extend);
+    }
+    if let Some(path) = &options.precede {
+        return one(path, &Source::Precede);
+    }
+    if let Some(path) = &options.round {
+        return one(path, &Source::Loop);
     }
     if let Some(path) = &options.edit {
-        let (clip, bytes) = read_clip(path)?;
-        return Ok((Source::Edit { clip, strength: options.strength }, Some(bytes)));
+        return one(path, &|clip| Source::Edit { clip, strength: options.strength });
     }
-    Ok((Source::Text, None))
+    if let [from, to] = options.bridge.as_slice() {
+        let ((from, before), (to, after)) = (read_clip(from)?, read_clip(to)?);
+        return Ok((Source::Bridge { from, to }, vec![before, after]));
+    }
+    let first = options.image.as_deref().map(read_frame).transpose()?;
+    let source = match (first, &options.last_image) {
+        (first, Some(last)) => Source::Ends { first, last: read_frame(last)? },
+        (Some(first), None) => Source::FirstFrame(first),
+        (None, None) => Source::Text,
+    };
+    Ok((source, Vec::new()))
 }
 
 fn read_frame(path: &Path) -> Result<Frame> {
@@ -191,10 +232,97 @@ fn read_frame(path: &Path) -> Result<Frame> {
 fn chosen_size(options: &GenerateOptions, source: &Source) -> OutputSize {
     let asked = options.size.unwrap_or_else(|| match source {
         Source::Text => OutputSize::ALL[0],
-        Source::FirstFrame(frame) => OutputSize::closest_to(frame.size()),
-        Source::Extend(clip) | Source::Edit { clip, .. } => OutputSize::closest_to(clip.size()),
+        Source::FirstFrame(frame) | Source::Ends { last: frame, .. } => OutputSize::closest_to(frame.size()),
+        Source::Extend(clip)
+        | Source::Precede(clip)
+        | Source::Loop(clip)
+        | Source::Bridge { from: clip, .. }
+        | Source::Edit { clip, .. } => OutputSize::closest_to(clip.size()),
     });
     if options.no_upscale { asked.native() } else { asked }
+}
+
+/// What `--json` tells of a film.
+#[derive(Serialize)]
+struct ToldFilm<'a> {
+    file: &'a Path,
+    bytes: usize,
+    frames: usize,
+    seconds: f64,
+    wall_seconds: f64,
+    recipes: &'a [render::Recipe],
+}
+
+/// `misora storyboard`: a document becomes a film.
+pub(crate) fn storyboard(options: &StoryboardOptions) -> Result<ExitCode> {
+    const LARGEST_DOCUMENT: u64 = 1 << 20;
+    let text = String::from_utf8(read_limited(&options.document, LARGEST_DOCUMENT)?)
+        .with_context(|| format!("{} is no text", options.document.display()))?;
+    let mut board = Storyboard::read(&text).map_err(|error| usage(error.to_string()))?;
+    if options.no_upscale {
+        board.size = board.output_size()?.native().to_string();
+    }
+    check_writable(&options.output)?;
+    let folder = options.document.parent().unwrap_or(Path::new("."));
+    let picture = |name: &str| read_frame(&folder.join(name)).map(Some).map_err(|error| format!("{error:#}"));
+    let requests = board.requests(picture).map_err(|error| usage(error.to_string()))?;
+
+    let stop = stop_on_ctrl_c()?;
+    let key = signing_key(options.places.home.as_deref())?;
+    let (model, home) = (options.places.model.as_deref(), options.places.home.as_deref());
+    let model = OpenModel::open(model, home, WanChoices::default(), options.places.device.open()?)?;
+    if let OpenModel::Paper(_) = &model {
+        let prompts: Vec<&str> = board.shots.iter().map(|shot| shot.prompt.as_str()).collect();
+        if let (_, Some(advice)) = unknown_words(&prompts.join(", ")) {
+            eprintln!("{advice}");
+        }
+    }
+    let (started, bar) = (Instant::now(), Bar::new(&options.output));
+    let made = board.render(
+        model.as_model(),
+        requests,
+        &key,
+        &render_options(!options.no_visible_mark),
+        &mut |shot, progress| {
+            bar.0.set_prefix(format!("{} shot {}/{}", options.output.display(), shot + 1, board.shots.len()));
+            bar.show(progress);
+            if stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        },
+    );
+    bar.finish();
+    let made = match made {
+        Ok(made) => made,
+        Err(RenderError::Stopped) => return Ok(stopped(&options.output)),
+        Err(error) => return Err(error.into()),
+    };
+    write_whole(&options.output, made.video.bytes())?;
+    let told = ToldFilm {
+        file: &options.output,
+        bytes: made.video.bytes().len(),
+        frames: made.frames,
+        seconds: made.frames as f64 / model.as_model().frame_rate().as_f64(),
+        wall_seconds: started.elapsed().as_secs_f64(),
+        recipes: &made.recipes,
+    };
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&told)?);
+    } else {
+        println!(
+            "{}: {} shots, {:.0} s, {}, {} kB, signed, made in {:.1} s",
+            options.output.display(),
+            board.shots.len(),
+            told.seconds,
+            board.size,
+            told.bytes.div_ceil(1000),
+            told.wall_seconds
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn stopped(output: &Path) -> ExitCode {
+    eprintln!("misora: stopped; {} was not written", output.display());
+    ExitCode::FAILURE
 }
 
 fn tell<'a>(

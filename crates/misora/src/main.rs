@@ -6,6 +6,7 @@ mod admin;
 mod archive;
 mod arguments;
 mod device;
+mod gallery;
 mod generate;
 mod hub;
 mod judge;
@@ -41,12 +42,14 @@ fn main() -> ExitCode {
         Command::Import(options) => archive::import(&options),
         Command::Admin(options) => admin::run(&options),
         Command::Generate(options) => generate::run(&options),
+        Command::Storyboard(options) => generate::storyboard(&options),
         Command::Models(options) => models::run(&options),
         Command::Verify(options) => verify::run(&options),
         Command::Paper(options) => paper::run(&options),
         Command::Train(options) => train::run(&options),
         Command::Caption(options) => judge::caption(&options),
         Command::Eval(options) => judge::evaluate(&options),
+        Command::Gallery(options) => gallery::run(&options),
     };
     match outcome {
         Ok(code) => code,

@@ -1,6 +1,6 @@
 //! The built-in model behind the seam, and where its weights and the signing key are.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -50,21 +50,63 @@ const HASHED: [&str; 4] = [
 struct Windows {
     /// Latent frames that the network makes at once: four seconds.
     length: usize,
-    /// Latent frames of the clip so far that the next window is given: a second.
+    /// Latent frames of what is known that a window is given on a side: a second.
     overlap: usize,
+    /// Fewer of them, where something is known on both sides and all between is then made at once.
+    least: usize,
 }
 
 impl Windows {
     /// Of a model whose latent frames are blocks of `block_frames`.
     fn of(block_frames: usize) -> Self {
-        Self { length: latent_frames(block_frames, 4), overlap: latent_frames(block_frames, 1) }
+        Self { length: latent_frames(block_frames, 4), overlap: latent_frames(block_frames, 1), least: 1 }
     }
 
-    /// Windows needed for `total` latent frames of which `known` are given.
-    fn count(self, known: usize, total: usize) -> usize {
-        let first = self.length.min(total).max(known);
-        1 + (total - first).div_ceil(self.length - self.overlap)
+    /// The next window of a clip of which these latent frames are known: it has unknown ones, and known ones beside them unless there are
+    /// none at all. Nothing if all are known.
+    ///
+    /// What is known grows towards the end, or towards the beginning if only the end is known.
+    fn next(self, known: &[bool]) -> Option<Range<usize>> {
+        let first = known.iter().position(|known| !known)?;
+        let gap = known[first..].iter().position(|known| *known);
+        match gap {
+            // Nothing before: back from what comes after.
+            Some(gap) if first == 0 => {
+                let end = (gap + self.overlap).min(known.len());
+                Some(end.saturating_sub(self.length)..end)
+            }
+            // Between: at once if that can be, with as much of both sides as fits. It may be a little longer than a window.
+            Some(gap) if gap + 2 * self.least <= self.length + self.least => {
+                let side = ((self.length.saturating_sub(gap)) / 2).clamp(self.least, self.overlap);
+                Some(first.saturating_sub(side)..(first + gap + side).min(known.len()))
+            }
+            _ => {
+                let start = first.saturating_sub(self.overlap);
+                Some(start..(start + self.length).min(known.len()))
+            }
+        }
     }
+
+    /// Windows that a clip needs of which these latent frames are known.
+    fn count(self, mut known: Vec<bool>) -> usize {
+        let mut count = 0;
+        while let Some(window) = self.next(&known) {
+            known[window].fill(true);
+            count += 1;
+        }
+        count
+    }
+}
+
+/// A clip in the making: its latent frames `[1, 1, H, W, C]` as far as they are known.
+struct Timeline {
+    latents: Vec<Option<Tensor<5>>>,
+    /// Frames at the beginning that are not new.
+    skip: usize,
+    /// New frames.
+    frames: usize,
+    /// The clip that is changed, `[1, T, H, W, C]`, and how far.
+    edit: Option<(Tensor<5>, f32)>,
 }
 
 /// The files of a model folder, or of the built-in model.
@@ -192,6 +234,66 @@ impl PaperVideoModel {
         self.model.vae.encode(clips_to_tensor(&[vec![frame]], &self.device))
     }
 
+    /// The latent frames of what is asked for, those filled in that are known before anything is made.
+    fn timeline(&self, request: &VideoRequest, size: Size) -> diffusion::Result<Timeline> {
+        let block = self.model.vae.config().block_frames;
+        let side = Windows::of(block).overlap;
+        let wanted = (request.seconds.get() * FRAME_RATE) as usize;
+        let new = wanted.div_ceil(block);
+        let unknown = |count: usize| std::iter::repeat_n(None, count);
+        let known = |latents: Tensor<5>| single_frames(&latents).into_iter().map(Some);
+        let before = |clip: &Clip| self.encode_clip(clip, size, Some(1 + (side - 1) * block));
+        let after = |clip: &Clip| self.encode_head(&at_frame_rate(clip), size, side - 1);
+        let from_nothing = || Timeline { latents: vec![None; 1 + new], skip: 0, frames: wanted, edit: None };
+        Ok(match &request.source {
+            Source::Text => from_nothing(),
+            Source::FirstFrame(picture) => {
+                let mut timeline = from_nothing();
+                timeline.latents[0] = Some(self.encode_picture(picture, size)?);
+                timeline
+            }
+            Source::Ends { first, last } => {
+                let mut timeline = from_nothing();
+                timeline.latents[0] = first.as_ref().map(|picture| self.encode_picture(picture, size)).transpose()?;
+                let last = self.encode_head(&[&media::cover(last, size)], size, 1)?;
+                timeline.latents[new] = Some(last);
+                timeline
+            }
+            Source::Extend(clip) | Source::Loop(clip) | Source::Bridge { from: clip, .. } => {
+                let mut latents: Vec<_> = known(before(clip)?).collect();
+                let skip = 1 + (latents.len() - 1) * block;
+                latents.extend(unknown(new));
+                match &request.source {
+                    Source::Loop(next) | Source::Bridge { to: next, .. } => latents.extend(known(after(next)?)),
+                    _ => {}
+                }
+                Timeline { latents, skip, frames: wanted, edit: None }
+            }
+            // The first latent frame of a clip stands for one frame alone. It is made and left out.
+            Source::Precede(clip) => {
+                let latents = unknown(1 + new).chain(known(after(clip)?)).collect();
+                Timeline { latents, skip: 1 + new * block - wanted, frames: wanted, edit: None }
+            }
+            Source::Edit { clip, strength } => {
+                let latents = self.encode_clip(clip, size, None)?;
+                let frames = at_frame_rate(clip).len();
+                Timeline { latents: vec![None; latents.dims()[1]], skip: 0, frames, edit: Some((latents, *strength)) }
+            }
+        })
+    }
+
+    /// The latents of the first `blocks` blocks of a clip as they are in the middle of a longer one; its last frame is repeated if it is
+    /// shorter. `[1, blocks, H, W, C]`.
+    fn encode_head(&self, frames: &[&Frame], size: Size, blocks: usize) -> diffusion::Result<Tensor<5>> {
+        let count = blocks * self.model.vae.config().block_frames;
+        let mut resizer = Resizer::new();
+        let mut at_size = |index: usize| resizer.resize(frames[index.min(frames.len() - 1)], size, Filter::Area);
+        // A clip's first frame is no part of a block, so the first one is there twice.
+        let frames: Vec<Frame> = std::iter::once(0).chain(0..count).map(&mut at_size).collect();
+        let latents = self.model.vae.encode(clips_to_tensor(&[frames], &self.device))?;
+        Ok(latents.narrow(1, 1, blocks))
+    }
+
     /// The latents of the last frames of a clip, or of all of them; a count that does not fit the blocks is
     /// filled by repeating the last frame.
     fn encode_clip(&self, clip: &Clip, size: Size, last: Option<usize>) -> diffusion::Result<Tensor<5>> {
@@ -301,39 +403,17 @@ impl VideoModel for PaperVideoModel {
             .collect::<diffusion::Result<Vec<_>>>()
             .map_err(failed)?;
 
-        // What is known of the clip already, how many latent frames it will have, how many frames of it are new.
-        let wanted = (request.seconds.get() * FRAME_RATE) as usize;
-        let empty = |_| -> Vec<Tensor<5>> { Vec::new() };
-        let (known, total, skip, frames, edit) = match &request.source {
-            Source::Text => (empty(()), 1 + wanted.div_ceil(block), 0, wanted, None),
-            Source::FirstFrame(picture) => {
-                let first = self.encode_picture(picture, size).map_err(failed)?;
-                (vec![first], 1 + wanted.div_ceil(block), 0, wanted, None)
-            }
-            Source::Extend(clip) => {
-                let context = 1 + (plan.overlap - 1) * block;
-                let latents = self.encode_clip(clip, size, Some(context)).map_err(failed)?;
-                let known = single_frames(&latents);
-                let count = known.len();
-                (known, count + wanted.div_ceil(block), 1 + (count - 1) * block, wanted, None)
-            }
-            Source::Edit { clip, strength } => {
-                let latents = self.encode_clip(clip, size, None).map_err(failed)?;
-                let count = latents.dims()[1];
-                let frames = at_frame_rate(clip).len();
-                (empty(()), count, 0, frames, Some((latents, *strength)))
-            }
-        };
+        let Timeline { mut latents, skip, frames, edit } = self.timeline(request, size).map_err(failed)?;
 
-        // Windows: each is given the last latent frames of the one before.
+        // Windows: each is given latent frames that are known beside it.
         let steps = request.num_inference_steps.unwrap_or(self.model.sampling.num_inference_steps);
-        let windows = plan.count(known.len(), total);
+        let known = |latents: &[Option<Tensor<5>>]| latents.iter().map(Option::is_some).collect::<Vec<_>>();
+        let windows = plan.count(known(&latents));
         let done = AtomicUsize::new(0);
-        let mut latents = known;
-        for window in 0..windows {
-            let given = if window == 0 { latents.len() } else { plan.overlap };
-            let start = latents.len() - given;
-            let count = plan.length.min(total - start);
+        let mut window = 0_u64;
+        while let Some(Range { start, end }) = plan.next(&known(&latents)) {
+            let count = end - start;
+            let given = latents[start..end].iter().cloned().enumerate();
             let window_request = SampleRequest {
                 text: text.clone(),
                 negative: negative.clone(),
@@ -341,7 +421,7 @@ impl VideoModel for PaperVideoModel {
                 times_s: latent_times_s(block, usize::from(start > 0), count),
                 rows: size.height as usize / grid,
                 columns: size.width as usize / grid,
-                given: latents[start..].iter().cloned().enumerate().collect(),
+                given: given.filter_map(|(index, latent)| Some((index, latent?))).collect(),
                 references: references.clone(),
                 edit: edit.clone().map(|(clip, strength)| (clip.narrow(1, start, count), strength)),
                 steps,
@@ -349,7 +429,7 @@ impl VideoModel for PaperVideoModel {
                 guidance_interval: self.model.sampling.guidance_interval,
                 shift: self.model.sampling.shift,
                 solver: SolverKind::AdamsBashforth2,
-                seed: request.seed.wrapping_add((window as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+                seed: request.seed.wrapping_add(window.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             };
             let made = sample(&self.model.transformer, &window_request, &self.device, |_| {
                 progress(Progress {
@@ -359,8 +439,14 @@ impl VideoModel for PaperVideoModel {
                 })
             })
             .map_err(failed)?;
-            latents.extend(single_frames(&made).into_iter().skip(given));
+            for (latent, made) in latents[start..end].iter_mut().zip(single_frames(&made)) {
+                latent.get_or_insert(made);
+            }
+            window += 1;
         }
+        // What comes after the new frames was needed for them alone.
+        latents.truncate(1 + (skip + frames - 1).div_ceil(block));
+        let latents: Vec<Tensor<5>> = latents.into_iter().flatten().collect();
 
         // Frames, a second or so at a time.
         let (mut position, mut emitted) = (0, 0);
@@ -425,16 +511,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn windows_cover_the_clip() {
-        for (block, total) in (1..200).flat_map(|total| [(4, total), (8, total)]) {
+    fn windows_cover_the_clip_and_lean_on_what_is_known() {
+        for (block, gap) in (1..120).flat_map(|gap| [(4, gap), (8, gap)]) {
             let plan = Windows::of(block);
-            let windows = plan.count(0, total);
-            let mut made = plan.length.min(total);
-            for _ in 1..windows {
-                assert!(made < total);
-                made += (plan.length - plan.overlap).min(total - made);
+            for (before, after) in
+                [(0, 0), (1, 0), (plan.overlap, 0), (0, plan.overlap - 1), (plan.overlap, plan.overlap - 1)]
+            {
+                let mut known = [vec![true; before], vec![false; gap], vec![true; after]].concat();
+                let mut count = 0;
+                while let Some(window) = plan.next(&known) {
+                    let (given, of) = (known[window.clone()].iter().filter(|known| **known).count(), window.len());
+                    let what = format!("{before} + {gap} + {after}: {window:?}");
+                    assert!(given < of, "{what} makes nothing");
+                    assert!(of <= plan.length + plan.least, "{what} is too long");
+                    assert_eq!(given == 0, before + after == 0 && count == 0, "{what} leans on nothing");
+                    known[window].fill(true);
+                    count += 1;
+                }
+                assert!(known.iter().all(|known| *known));
             }
-            assert_eq!(made, total);
+        }
+    }
+
+    #[test]
+    fn four_seconds_between_two_clips_are_made_at_once() {
+        for block in [4, 8] {
+            let plan = Windows::of(block);
+            let gap = plan.length - 1;
+            let known = [vec![true; plan.overlap], vec![false; gap], vec![true; plan.overlap - 1]].concat();
+            assert_eq!(plan.next(&known), Some(plan.overlap - 1..plan.overlap + gap + 1));
+            assert_eq!(plan.count(known), 1);
         }
     }
 

@@ -9,6 +9,7 @@ use server::{Config, Server};
 
 use crate::arguments::{BackupOptions, RestoreOptions, ServeOptions};
 use crate::model::{NAME, OpenModel, default_home, signing_key};
+use crate::vocabulary::words_of_the_world;
 use crate::wan::WanChoices;
 
 /// Credits that a second of the built-in model costs at 1280×720: one.
@@ -28,6 +29,7 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<ExitCode> {
     if name.as_str() == NAME {
         offer.made_at = MADE_AT;
     }
+    let words = matches!(first, OpenModel::Paper(_)).then(words_of_the_world);
     let mut models = Vec::new();
     if config.workers > 0 {
         models.push(Models::new(vec![(name, first.into_model())]));
@@ -37,7 +39,7 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<ExitCode> {
     }
     let key = signing_key(Some(&config.data))?;
     runtime()?.block_on(async {
-        let server = Server::start(&config, vec![offer], models, key).await?;
+        let server = Server::start(&config, vec![offer], models, words, key).await?;
         println!("Misora is at http://{}", server.address);
         if let Some(link) = &server.set_up_link {
             println!("Nobody administers it yet. Whoever opens this link first does:\n  {link}");

@@ -1,105 +1,47 @@
-//! What of a prompt the paper world can show, told honestly: nothing is refused for it.
+//! What of a prompt the paper world can show, told honestly, and the prompt in its words: nothing is refused for it.
 
-use std::collections::BTreeSet;
+use render::Reworded;
+use server::WordsOfModel;
+use training::paper::{ActorKind, Background, Camera, Colour, Motion, TimeOfDay, Weather, reword};
 
-use training::paper::{ActorKind, known_words};
+/// The prompt in the words of the paper world.
+pub(crate) fn in_words_of_the_world(prompt: &str) -> Reworded {
+    let training::paper::Reworded { prompt, changes, unknown, chosen } = reword(prompt);
+    Reworded { prompt, changes, unknown, chosen }
+}
 
-/// Words that carry no picture of their own.
-const FUNCTION_WORDS: &[&str] = &[
-    "a", "an", "the", "and", "or", "of", "on", "in", "at", "to", "from", "by", "with", "while", "then", "over",
-    "under", "is", "are", "it", "its", "it's", "there", "this", "that", "into", "across", "for", "as", "up", "very",
-    "some", "through", "near", "next", "his", "her", "their", "my", "i", "one", "two", "three", "be", "has", "have",
-];
-
-/// What people ask for, and what in the paper world comes closest.
-const CLOSEST: &[(&str, &str)] = &[
-    ("dog", "cat"),
-    ("puppy", "cat"),
-    ("lion", "cat"),
-    ("tiger", "cat"),
-    ("horse", "cat"),
-    ("rabbit", "cat"),
-    ("animal", "cat"),
-    ("whale", "fish"),
-    ("shark", "fish"),
-    ("dolphin", "fish"),
-    ("eagle", "bird"),
-    ("duck", "bird"),
-    ("owl", "bird"),
-    ("butterfly", "bird"),
-    ("dragon", "bird"),
-    ("plane", "rocket"),
-    ("airplane", "rocket"),
-    ("spaceship", "rocket"),
-    ("ship", "boat"),
-    ("truck", "car"),
-    ("bus", "car"),
-    ("train", "car"),
-    ("bike", "car"),
-    ("castle", "house"),
-    ("tower", "house"),
-    ("bridge", "house"),
-    ("forest", "tree"),
-    ("rose", "flower"),
-    ("man", "person"),
-    ("woman", "person"),
-    ("boy", "person"),
-    ("girl", "person"),
-    ("child", "person"),
-    ("astronaut", "person"),
-    ("robot", "person"),
-    ("beach", "sea"),
-    ("lake", "sea"),
-    ("river", "sea"),
-    ("forest", "meadow"),
-    ("garden", "meadow"),
-    ("field", "meadow"),
-    ("street", "city"),
-    ("town", "city"),
-    ("space", "night sky"),
-    ("moon", "night sky"),
-    ("ice", "snow field"),
-    ("storm", "rain"),
-    ("fog", "rain"),
-    ("sunset", "dusk"),
-    ("sunrise", "dusk"),
-    ("evening", "dusk"),
-    ("morning", "day"),
-    ("midnight", "night"),
-    ("runs", "moves"),
-    ("jumps", "bounces"),
-    ("dances", "sways"),
-    ("rotates", "spins"),
-    ("flies", "moves up"),
-    ("chasing", "moves"),
-    ("gold", "yellow"),
-    ("silver", "grey"),
-    ("turquoise", "blue"),
-    ("frisbee", "ball"),
-    ("football", "ball"),
-    ("sun", "star"),
-];
+/// The paper world for whoever helps with prompts: its rules, and what a language model is told of it.
+pub(crate) fn words_of_the_world() -> WordsOfModel {
+    fn list<T: Copy>(all: &[T], name: fn(T) -> &'static str) -> String {
+        all.iter().map(|one| name(*one)).collect::<Vec<_>>().join(", ")
+    }
+    let told = format!(
+        "The model knows nothing but a world of paper cut-outs, so use these words alone and choose the closest ones. Who: {} (a puppet is \
+         called a person, with skin, hair, hat and glasses, in a shirt of a colour); one to three of them, each with one colour of: {}. \
+         What the first of them does, and nobody else: {}; slowly or fast. Where they are to each other: left of, above, behind. Where: {}. \
+         Time: {}. Weather: {}. Camera: {}. At most two shots, joined by \", then cut to \". An example: \"A red boat sails right on the \
+         sea at dusk in the rain while the camera zooms in.\"",
+        list(ActorKind::ALL, ActorKind::name),
+        list(Colour::ALL, Colour::name),
+        list(Motion::ALL, Motion::name),
+        list(Background::ALL, Background::name),
+        list(TimeOfDay::ALL, TimeOfDay::name),
+        list(Weather::ALL, Weather::name),
+        list(Camera::ALL, Camera::name),
+    );
+    WordsOfModel { reword: in_words_of_the_world, told }
+}
 
 /// The words of a prompt that the paper world does not know, and a sentence about them if there are any.
 pub(crate) fn unknown_words(prompt: &str) -> (Vec<String>, Option<String>) {
-    let known: BTreeSet<String> =
-        known_words().iter().flat_map(|known| known.word.split_whitespace().map(stem).collect::<Vec<_>>()).collect();
-    let mut unknown = Vec::new();
-    for word in prompt.split(|c: char| !c.is_alphanumeric() && c != '\'').filter(|word| !word.is_empty()) {
-        let word = word.to_lowercase();
-        let is_known = known.contains(&stem(&word)) || FUNCTION_WORDS.contains(&word.as_str());
-        if !is_known && !unknown.contains(&word) {
-            unknown.push(word);
-        }
-    }
+    let reworded = reword(prompt);
+    let asked = reworded.changes.iter().map(|(asked, _)| asked.clone());
+    let unknown: Vec<String> = asked.chain(reworded.unknown).collect();
     if unknown.is_empty() {
         return (unknown, None);
     }
-    let closest: Vec<String> = unknown
-        .iter()
-        .filter_map(|word| closest(word, &known).map(|close| format!("{word} → {close}")))
-        .take(8)
-        .collect();
+    let closest: Vec<String> =
+        reworded.changes.iter().map(|(asked, closest)| format!("{asked} → {closest}")).take(8).collect();
     let actors = ActorKind::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
     let shown: Vec<&str> = unknown.iter().take(8).map(String::as_str).collect();
     let mut sentence = format!(
@@ -110,41 +52,10 @@ pub(crate) fn unknown_words(prompt: &str) -> (Vec<String>, Option<String>) {
     if !closest.is_empty() {
         sentence += &format!(" Closest: {}.", closest.join("; "));
     }
+    if let Some(prompt) = reworded.prompt {
+        sentence += &format!(" In its words, as --reword would ask: \"{prompt}\"");
+    }
     (unknown, Some(sentence))
-}
-
-/// The word without its English ending, roughly: enough to match "boats" with "boat".
-fn stem(word: &str) -> String {
-    let word = word.to_lowercase();
-    for ending in ["ing", "es", "s", "ed"] {
-        if let Some(stem) = word.strip_suffix(ending)
-            && stem.len() >= 3
-        {
-            return stem.trim_end_matches('e').to_owned();
-        }
-    }
-    word.trim_end_matches('e').to_owned()
-}
-
-fn closest(word: &str, known: &BTreeSet<String>) -> Option<String> {
-    let meant = CLOSEST.iter().find(|(asked, _)| stem(asked) == stem(word)).map(|(_, close)| (*close).to_owned());
-    meant
-        .or_else(|| {
-            // A slip of the finger: one letter off.
-            known_words().iter().map(|known| known.word.clone()).find(|known| one_letter_off(word, known))
-        })
-        .filter(|_| !known.is_empty())
-}
-
-/// Whether one word becomes the other by adding, leaving out or changing one letter.
-fn one_letter_off(a: &str, b: &str) -> bool {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    if a.len() < 3 || a.len().abs_diff(b.len()) > 1 {
-        return false;
-    }
-    let same = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
-    let same_end = a.iter().rev().zip(b.iter().rev()).take_while(|(x, y)| x == y).count();
-    same + same_end + 1 >= a.len().max(b.len())
 }
 
 #[cfg(test)]
@@ -180,11 +91,11 @@ mod tests {
 
     #[test]
     fn what_it_does_not_know_is_named_with_what_comes_closest() {
-        let (unknown, advice) = unknown_words("my dog chasing a frisbee at the beach");
-        assert_eq!(unknown, ["dog", "chasing", "frisbee"], "a beach is a word for the sea");
+        let (unknown, advice) = unknown_words("my dog chasing a frisbee at the beach, cinematic");
+        assert_eq!(unknown, ["dog", "chasing", "frisbee", "beach", "cinematic"]);
         let advice = advice.unwrap();
         assert!(advice.contains("dog → cat") && advice.contains("frisbee → ball"), "{advice}");
-        assert!(unknown_words("a red baot").1.is_some());
+        assert!(advice.contains("\"An orange cat walks right with a red ball on the sea.\""), "{advice}");
         assert!(unknown_words("a red bot").1.unwrap().contains("bot → boat"));
     }
 }

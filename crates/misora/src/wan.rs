@@ -79,9 +79,14 @@ impl WanVideoModel {
         let picture = match &request.source {
             Source::Text => None,
             Source::FirstFrame(frame) => Some(frame),
-            Source::Extend(_) | Source::Edit { .. } => {
+            Source::Ends { .. }
+            | Source::Extend(_)
+            | Source::Precede(_)
+            | Source::Bridge { .. }
+            | Source::Loop(_)
+            | Source::Edit { .. } => {
                 return Err(ModelError::Failed(format!(
-                    "{} makes new clips; it neither extends nor edits others",
+                    "{} makes new clips from words or a first picture; it neither extends nor edits others",
                     family.name()
                 )));
             }

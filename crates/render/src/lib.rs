@@ -8,13 +8,15 @@ mod model;
 mod recipe;
 mod render;
 
+mod storyboard;
 mod trim;
 
 mod test_card;
 
-pub use model::{Looks, ModelError, Progress, Stage, VideoModel};
+pub use model::{Looks, ModelError, Progress, Reworded, Stage, VideoModel};
 pub use recipe::Recipe;
 pub use render::{Parent, RenderError, RenderOptions, Rendered, render};
 pub use request::{ClipSeconds, OutputSize, Prompt, RequestError, Source, VideoRequest};
+pub use storyboard::{Join, RenderedFilm, Storyboard, StoryboardError, StoryboardShot};
 pub use test_card::{SteppedTestCard, TestCard};
 pub use trim::trim;

@@ -25,7 +25,7 @@ pub struct Recipe {
     pub size: String,
     /// Seconds of the clip, or of what was added.
     pub seconds: u32,
-    /// `text`, `first_frame`, `extend` or `edit`; `trim` for a part of a clip that was made so.
+    /// [`crate::Source::name`]; `trim` for a part of a clip that was made so.
     pub source: String,
     /// How far an edit may change its clip.
     #[serde(skip_serializing_if = "Option::is_none")]

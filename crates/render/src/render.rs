@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use media::{Filter, Frame, Mp4Writer, Quality, Resizer, WriteError};
+use media::{Clip, Filter, Frame, FrameRate, Mp4Writer, Quality, Resizer, Size, WriteError};
 use provenance::{
     Action, Model, Provenance, SignError, SignedVideo, SigningKey, SoftwareAgent, TrainingChoice, VisibleMark, sign,
 };
@@ -15,7 +15,7 @@ use crate::request::{Source, VideoRequest};
 impl<'a> From<&'a [u8]> for Parent<'a> {
     /// A clip that lies in memory whole.
     fn from(file: &'a [u8]) -> Self {
-        Self { file, lead: Box::new(std::iter::empty()) }
+        Self { file, lead: Box::new(std::iter::empty()), placed: Vec::new() }
     }
 }
 
@@ -45,13 +45,15 @@ pub struct Rendered {
     pub first_frame: Frame,
 }
 
-/// What an extension or an edit starts from.
+/// The files whose clips are in [`Source`].
 pub struct Parent<'a> {
-    /// The file; it becomes the ingredient of the manifest.
+    /// The file that it goes on from, leads up to or changes; it becomes the parent in the manifest.
     pub file: &'a [u8],
     /// The frames of an extended clip that come before those in [`Source::Extend`], one by one, so that a long clip need not lie in
     /// memory. They are at the model's rate. The error is in words for whoever asked.
     pub lead: Box<dyn Iterator<Item = Result<Frame, String>> + 'a>,
+    /// The files of the clips that stand behind the new frames, if the parent stands before them.
+    pub placed: Vec<&'a [u8]>,
 }
 
 /// Why there is no clip.
@@ -74,7 +76,7 @@ pub enum RenderError {
     Sign(#[from] SignError),
 }
 
-/// Makes the clip of a request. `parent` is what an extension or an edit starts from.
+/// Makes the clip of a request. `parent` is what the new frames were made from, unless they were made from words and pictures alone.
 ///
 /// # Errors
 /// [`RenderError`]; nothing unsigned ever leaves.
@@ -87,81 +89,135 @@ pub fn render(
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Rendered, RenderError> {
     let recipe = model.recipe(request);
-    let size = request.size.size();
-    let frame_rate = model.frame_rate();
-    let mark = options.visible_mark.then(|| VisibleMark::new(size));
-    let mut resizer = Resizer::new();
-    let mut writer = Mp4Writer::new(size, frame_rate, Quality::default())?;
-    let (mut frames, mut first_frame, mut write_error) = (0, None, None);
-
-    // An extension begins with the clip it extends, which carries its mark already.
-    let mut push = |frame: &Frame, fresh: bool| -> ControlFlow<()> {
-        let mut frame =
-            if frame.size() == size { frame.clone() } else { resizer.resize(frame, size, Filter::CatmullRom) };
-        if let (Some(mark), true) = (&mark, fresh) {
-            mark.draw(&mut frame, f64::from(frames as u32) / frame_rate.as_f64());
+    let mut film = Film::new(request.size.size(), model.frame_rate(), options.visible_mark)?;
+    let (parent, lead, placed) =
+        parent.map_or((None, None, Vec::new()), |parent| (Some(parent.file), Some(parent.lead), parent.placed));
+    for frame in lead.into_iter().flatten() {
+        film.add(&frame.map_err(RenderError::Source)?)?;
+        if progress(Progress { stage: Stage::Reading, done: 0, total: 1 }).is_break() {
+            return Err(RenderError::Stopped);
         }
-        frames += 1;
-        if let Err(error) = writer.push(&frame) {
-            write_error = Some(error);
-            return ControlFlow::Break(());
-        }
-        first_frame.get_or_insert(frame);
-        ControlFlow::Continue(())
+    }
+    for frame in request.source.before().into_iter().flat_map(Clip::frames) {
+        film.add(frame)?;
+    }
+    film.make(model, request, progress, &mut |_| {})?;
+    for frame in request.source.after().into_iter().flat_map(Clip::frames) {
+        film.add(frame)?;
+    }
+    let action = match request.source {
+        Source::Text | Source::FirstFrame(_) | Source::Ends { .. } => Action::Created,
+        Source::Extend(_) | Source::Precede(_) | Source::Bridge { .. } | Source::Loop(_) => Action::Extended,
+        Source::Edit { .. } => Action::Edited,
     };
-    let (parent, lead) = parent.map_or((None, None), |parent| (Some(parent.file), Some(parent.lead)));
-    let mut outcome = Ok(());
-    if let Source::Extend(clip) = &request.source {
-        for frame in lead.into_iter().flatten() {
-            let pushed = push(&frame.map_err(RenderError::Source)?, false);
-            if pushed.is_break() {
-                outcome = Err(ModelError::Sink);
-                break;
-            }
-            if progress(Progress { stage: Stage::Reading, done: 0, total: 1 }).is_break() {
-                return Err(RenderError::Stopped);
-            }
-        }
-        let rest = if outcome.is_ok() { clip.frames() } else { &[] };
-        for frame in rest {
-            if push(frame, false).is_break() {
-                outcome = Err(ModelError::Sink);
-                break;
-            }
-        }
-    }
-    let outcome = outcome.and_then(|()| model.generate(request, progress, &mut |frame| push(&frame, true)));
-    if let Some(error) = write_error {
-        return Err(error.into());
-    }
-    match outcome {
-        Ok(()) => {}
-        Err(ModelError::Stopped) => return Err(RenderError::Stopped),
-        Err(error) => return Err(RenderError::Model(error.to_string())),
-    }
-    let Some(first_frame) = first_frame else { return Err(RenderError::Model("it made no frame".into())) };
-
-    if progress(Progress { stage: Stage::Signing, done: 0, total: 1 }).is_break() {
-        return Err(RenderError::Stopped);
-    }
-    let mp4 = writer.finish()?;
     let facts = Provenance {
         title: title(request.prompt.as_str()),
-        action: match request.source {
-            Source::Text | Source::FirstFrame(_) => Action::Created,
-            Source::Extend(_) => Action::Extended,
-            Source::Edit { .. } => Action::Edited,
-        },
-        software_agent: SoftwareAgent { name: "Misora".into(), version: options.version.clone() },
+        action,
+        software_agent: options.software_agent(),
         model: Model { name: recipe.model.clone(), weights_hash: recipe.weights_hash.clone() },
         recipe: serde_json::to_value(&recipe).unwrap_or_default(),
         training: options.training,
         when: options.when,
         visible_mark: options.visible_mark,
         parent,
+        placed,
     };
-    let video = sign(&mp4, &facts, key)?;
+    let (video, frames, first_frame) = film.sign(&facts, key, progress)?;
     Ok(Rendered { video, recipe, frames, first_frame })
+}
+
+impl RenderOptions {
+    /// This program, as manifests have it.
+    pub(crate) fn software_agent(&self) -> SoftwareAgent {
+        SoftwareAgent { name: "Misora".into(), version: self.version.clone() }
+    }
+}
+
+/// A film in the making: every frame is brought to size, marked if it is new, and encoded as it comes.
+pub(crate) struct Film {
+    size: Size,
+    frame_rate: FrameRate,
+    mark: Option<VisibleMark>,
+    resizer: Resizer,
+    writer: Mp4Writer,
+    frames: usize,
+    first_frame: Option<Frame>,
+}
+
+impl Film {
+    pub(crate) fn new(size: Size, frame_rate: FrameRate, visible_mark: bool) -> Result<Self, RenderError> {
+        Ok(Self {
+            size,
+            frame_rate,
+            mark: visible_mark.then(|| VisibleMark::new(size)),
+            resizer: Resizer::new(),
+            writer: Mp4Writer::new(size, frame_rate, Quality::default())?,
+            frames: 0,
+            first_frame: None,
+        })
+    }
+
+    /// A frame of another clip, which carries its mark already.
+    fn add(&mut self, frame: &Frame) -> Result<(), WriteError> {
+        self.push(frame, false)
+    }
+
+    fn push(&mut self, frame: &Frame, fresh: bool) -> Result<(), WriteError> {
+        let mut frame = if frame.size() == self.size {
+            frame.clone()
+        } else {
+            self.resizer.resize(frame, self.size, Filter::CatmullRom)
+        };
+        if let (Some(mark), true) = (&self.mark, fresh) {
+            mark.draw(&mut frame, f64::from(self.frames as u32) / self.frame_rate.as_f64());
+        }
+        self.frames += 1;
+        self.writer.push(&frame)?;
+        self.first_frame.get_or_insert(frame);
+        Ok(())
+    }
+
+    /// The new frames of a request, each shown to `seen` at the model's own size.
+    pub(crate) fn make(
+        &mut self,
+        model: &dyn VideoModel,
+        request: &VideoRequest,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+        seen: &mut dyn FnMut(&Frame),
+    ) -> Result<(), RenderError> {
+        let mut write_error = None;
+        let outcome = model.generate(request, progress, &mut |frame| {
+            seen(&frame);
+            match self.push(&frame, true) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    write_error = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        });
+        match (write_error, outcome) {
+            (Some(error), _) => Err(error.into()),
+            (None, Ok(())) => Ok(()),
+            (None, Err(ModelError::Stopped)) => Err(RenderError::Stopped),
+            (None, Err(error)) => Err(RenderError::Model(error.to_string())),
+        }
+    }
+
+    /// The finished file, the number of its frames and the first of them.
+    pub(crate) fn sign(
+        self,
+        facts: &Provenance<'_>,
+        key: &SigningKey,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<(SignedVideo, usize, Frame), RenderError> {
+        let Some(first_frame) = self.first_frame else { return Err(RenderError::Model("it made no frame".into())) };
+        if progress(Progress { stage: Stage::Signing, done: 0, total: 1 }).is_break() {
+            return Err(RenderError::Stopped);
+        }
+        let mp4 = self.writer.finish()?;
+        Ok((sign(&mp4, facts, key)?, self.frames, first_frame))
+    }
 }
 
 /// The prompt's first line, cut at 80 characters.

@@ -41,8 +41,26 @@ pub enum Source {
     Text,
     /// This picture is the first frame.
     FirstFrame(Frame),
+    /// It ends at this picture, and begins with another one if there is one.
+    Ends {
+        /// The first frame.
+        first: Option<Frame>,
+        /// Where it arrives.
+        last: Frame,
+    },
     /// The clip goes on from the end of this one. Of a long clip these are the last frames; [`crate::Parent::lead`] has those before.
     Extend(Clip),
+    /// What leads up to this clip.
+    Precede(Clip),
+    /// The way from the end of one clip to the beginning of another.
+    Bridge {
+        /// The clip that comes before.
+        from: Clip,
+        /// The clip that comes after.
+        to: Clip,
+    },
+    /// The way from the end of this clip back to its beginning, so that it can be played round and round.
+    Loop(Clip),
     /// This clip is changed; 0 leaves it alone, 1 replaces it.
     Edit {
         /// The clip.
@@ -61,7 +79,7 @@ pub struct VideoRequest {
     pub negative_prompt: String,
     /// Sides of the finished clip.
     pub size: OutputSize,
-    /// Length, or the length that an extension adds. An edit keeps the length of its clip.
+    /// Length, or the length of what is new beside the clips it starts from. An edit keeps the length of its clip.
     pub seconds: ClipSeconds,
     /// Everything random is drawn from it.
     pub seed: u64,
@@ -81,8 +99,28 @@ impl Source {
         match self {
             Self::Text => "text",
             Self::FirstFrame(_) => "first_frame",
+            Self::Ends { .. } => "ends",
             Self::Extend(_) => "extend",
+            Self::Precede(_) => "precede",
+            Self::Bridge { .. } => "bridge",
+            Self::Loop(_) => "loop",
             Self::Edit { .. } => "edit",
+        }
+    }
+
+    /// The clip whose frames stand before the new ones in the finished file.
+    pub fn before(&self) -> Option<&Clip> {
+        match self {
+            Self::Extend(clip) | Self::Loop(clip) | Self::Bridge { from: clip, .. } => Some(clip),
+            _ => None,
+        }
+    }
+
+    /// The clip whose frames stand behind them. A loop is played again, so its beginning is not repeated.
+    pub fn after(&self) -> Option<&Clip> {
+        match self {
+            Self::Precede(clip) | Self::Bridge { to: clip, .. } => Some(clip),
+            _ => None,
         }
     }
 

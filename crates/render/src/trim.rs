@@ -3,7 +3,7 @@
 use std::ops::{ControlFlow, Range};
 
 use media::{Mp4Info, Mp4Reader, Mp4Writer, Quality, ReadError, ReadLimits};
-use provenance::{Action, Model, Provenance, SigningKey, SoftwareAgent, TrustedRoots, sign, verify};
+use provenance::{Action, Model, Provenance, SigningKey, TrustedRoots, sign, verify};
 
 use crate::model::{Progress, Stage};
 use crate::recipe::Recipe;
@@ -57,7 +57,7 @@ pub fn trim(
     let facts = Provenance {
         title: title(&recipe.prompt),
         action: Action::Trimmed,
-        software_agent: SoftwareAgent { name: "Misora".into(), version: options.version.clone() },
+        software_agent: options.software_agent(),
         model: Model { name: recipe.model.clone(), weights_hash: recipe.weights_hash.clone() },
         recipe: serde_json::to_value(&recipe).unwrap_or_default(),
         training: options.training,
@@ -65,6 +65,7 @@ pub fn trim(
         // The frames carry the mark that the clip's carry.
         visible_mark: verify(file, &TrustedRoots::none()).visible_mark.unwrap_or(false),
         parent: Some(file),
+        placed: Vec::new(),
     };
     let video = sign(&mp4, &facts, key)?;
     Ok(Rendered { video, recipe, frames, first_frame })

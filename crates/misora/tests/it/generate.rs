@@ -175,6 +175,100 @@ fn an_extension_goes_on_from_its_clip_and_names_it_as_parent() {
     assert_eq!(told["parents"].as_array().unwrap().len(), 1);
 }
 
+/// The mean difference of two frames in steps of 8 bits.
+fn apart(a: &Frame, b: &Frame) -> f64 {
+    let sum: u64 = a.rgb().iter().zip(b.rgb()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+    sum as f64 / a.rgb().len() as f64
+}
+
+#[test]
+fn what_is_new_leads_up_to_a_clip_round_it_or_from_one_to_another() {
+    let desk = Desk::new();
+    let source = read(&desk.clip("boat.mp4", "1"));
+    let other = read(&desk.clip("other.mp4", "5"));
+    let frames = source.frames().len();
+    let make = |name: &str, how: &[&str]| {
+        let plain = ["generate", "a red boat", "--no-upscale", "--steps", "4", "--seed", "2", "-o", name];
+        desk.succeed(&[&plain[..], how].concat());
+        let told: Value = serde_json::from_str(&desk.succeed(&["verify", name, "--json"])).unwrap();
+        assert_eq!(told["action"], "extended", "{told}");
+        let parents = told["parents"].as_array().unwrap().len();
+        (read(&desk.path(name)), told["recipe"]["source"].as_str().unwrap().to_owned(), parents)
+    };
+    // Frames of the clips are in it as they were, but for being encoded again.
+    let same = |made: &[Frame], known: &[Frame]| {
+        assert_eq!(made.len(), known.len());
+        made.iter().zip(known).for_each(|(made, known)| assert!(apart(made, known) < 4.0));
+    };
+    let (before, name, parents) = make("before.mp4", &["--precede", "boat.mp4"]);
+    assert_eq!((before.frames().len(), name.as_str(), parents), (frames + 48, "precede", 1));
+    same(&before.frames()[48..], source.frames());
+
+    let (round, name, parents) = make("round.mp4", &["--loop", "boat.mp4"]);
+    assert_eq!((round.frames().len(), name.as_str(), parents), (frames + 48, "loop", 1));
+    same(&round.frames()[..frames], source.frames());
+
+    let (both, name, parents) = make("both.mp4", &["--bridge", "boat.mp4", "other.mp4"]);
+    assert_eq!((both.frames().len(), name.as_str(), parents), (frames * 2 + 48, "bridge", 2));
+    same(&both.frames()[..frames], source.frames());
+    same(&both.frames()[frames + 48..], other.frames());
+
+    let message = desk.fail(2, &["generate", "x", "--loop", "boat.mp4", "--extend", "boat.mp4", "-o", "x.mp4"]);
+    assert!(message.contains("cannot be used with"), "{message}");
+}
+
+#[test]
+fn a_clip_goes_from_one_picture_to_another() {
+    let desk = Desk::new();
+    let pictures = ["1", "5"].map(|seed| {
+        let name = format!("{seed}.png");
+        let frame = read(&desk.clip("clip.mp4", seed)).frames()[20].clone();
+        std::fs::write(desk.path(&name), media::encode_png(&frame).unwrap()).unwrap();
+        frame
+    });
+    let plain = ["generate", "a red boat", "--no-upscale", "--no-visible-mark", "--seed", "2", "--image", "1.png"];
+    desk.succeed(&[&plain[..], &["--last-image", "5.png", "-o", "way.mp4"]].concat());
+    desk.succeed(&[&plain[..], &["-o", "free.mp4"]].concat());
+    let (way, free) = (read(&desk.path("way.mp4")), read(&desk.path("free.mp4")));
+    assert_eq!(way.frames().len(), 48);
+    assert!(apart(&way.frames()[0], &pictures[0]) < 12.0);
+    let (arrived, elsewhere) = (apart(&way.frames()[47], &pictures[1]), apart(&free.frames()[47], &pictures[1]));
+    assert!(arrived < 12.0 && arrived < elsewhere / 2.0, "{arrived}, without it {elsewhere}");
+}
+
+#[test]
+fn a_storyboard_becomes_a_film() {
+    let desk = Desk::new();
+    let board = r#"{ "storyboard": 1, "title": "A boat goes home", "size": "256x144", "seed": 7, "shots": [
+        { "prompt": "a red boat sails right on the sea" },
+        { "prompt": "a red boat on the sea in the rain", "join": "continue" } ] }"#;
+    std::fs::write(desk.path("board.json"), board).unwrap();
+    let told = desk.succeed(&["storyboard", "board.json", "-o", "film.mp4", "--json"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&told["frames"], &told["recipes"][1]["source"]), (&96.into(), &"extend".into()));
+    assert_eq!(read(&desk.path("film.mp4")).frames().len(), 96);
+    let report: Value = serde_json::from_str(&desk.succeed(&["verify", "film.mp4", "--json"])).unwrap();
+    assert_eq!(report["title"], "A boat goes home");
+    assert_eq!(report["recipe"]["storyboard"], serde_json::from_str::<Value>(board).map(with_defaults).unwrap());
+
+    std::fs::write(desk.path("wrong.json"), board.replace("continue", "melt")).unwrap();
+    assert!(desk.fail(2, &["storyboard", "wrong.json"]).contains("melt"));
+    std::fs::write(desk.path("wrong.json"), board.replace("\"join\": \"continue\"", "\"image\": \"none.png\""))
+        .unwrap();
+    let message = desk.fail(2, &["storyboard", "wrong.json"]);
+    assert!(message.contains("shot 2") && message.contains("none.png"), "{message}");
+}
+
+/// What a storyboard leaves out is written down in the film.
+fn with_defaults(mut board: Value) -> Value {
+    for shot in board["shots"].as_array_mut().unwrap() {
+        let shot = shot.as_object_mut().unwrap();
+        shot.entry("seconds").or_insert(4.into());
+        shot.entry("join").or_insert("cut".into());
+    }
+    board
+}
+
 #[test]
 fn an_edit_keeps_the_length_of_its_clip() {
     let desk = Desk::new();
