@@ -23,7 +23,7 @@ use crate::paper::{
     known_words,
 };
 use crate::sheet::contact_sheet;
-use crate::text::draw_caption;
+use crate::text::draw_style;
 
 /// A judge that is right less often than this is not trusted.
 const TRUSTED: f64 = 0.97;
@@ -269,8 +269,20 @@ pub struct Evaluation {
     pub first_frame_psnr_db: Option<Figure>,
     /// PSNR of the same pictures through the autoencoder alone: the most that the model can reach.
     pub autoencoder_psnr_db: Option<Figure>,
+    /// Everything that was asked in words, by how it was said.
+    #[serde(default)]
+    pub by_style: Vec<(CaptionStyle, Tally)>,
+    /// The same by how many actors there are.
+    #[serde(default)]
+    pub by_count: Vec<(usize, Tally)>,
     /// Difference across the seam of an extension against that of neighbouring frames; up to 1.5 is good.
     pub seam_ratio: Option<Figure>,
+    /// The same where new frames lead up to a clip.
+    #[serde(default)]
+    pub arrival_ratio: Option<Figure>,
+    /// The same for the worse of both seams where new frames lead from the end of a clip back to its beginning.
+    #[serde(default)]
+    pub loop_ratio: Option<Figure>,
     /// Difference ΔE (CIE 1976) between the mean colours of the first and the last second of a long clip.
     pub drift_delta_e: Option<Figure>,
     /// The clips with most wrong, worst first.
@@ -316,7 +328,18 @@ pub fn evaluate(
 
     let mut asked = [(Tally::default(), Tally::default()); Attribute::IN_WORDS.len()];
     let mut failures = Vec::new();
-    part("prompts", options.count, &mut |index| bench.judge_prompt(index, &mut asked, &mut failures))?;
+    let mut by_style: Vec<(CaptionStyle, Tally)> =
+        CaptionStyle::ALL.iter().map(|style| (*style, Tally::default())).collect();
+    let mut by_count: Vec<(usize, Tally)> = (1..=3).map(|count| (count, Tally::default())).collect();
+    part("prompts", options.count, &mut |index| {
+        let (style, count, shown) = bench.judge_prompt(index, &mut asked, &mut failures)?;
+        let of_style = by_style.iter_mut().filter(|(group, _)| *group == style).map(|(_, tally)| tally);
+        let of_count = by_count.iter_mut().filter(|(group, _)| *group == count).map(|(_, tally)| tally);
+        for tally in of_style.chain(of_count) {
+            shown.iter().for_each(|right| tally.add(*right));
+        }
+        Ok(())
+    })?;
     failures.sort_by_key(|failure| std::cmp::Reverse(failure.wrong.len()));
     failures.truncate(WORST);
 
@@ -335,6 +358,15 @@ pub fn evaluate(
         seams.push(bench.seam(index)?);
         Ok(())
     })?;
+    let (mut arrivals, mut loops) = (Vec::new(), Vec::new());
+    part("beginnings", options.extensions, &mut |index| {
+        arrivals.push(bench.arrival(index)?);
+        Ok(())
+    })?;
+    part("loops", options.extensions, &mut |index| {
+        loops.push(bench.round(index)?);
+        Ok(())
+    })?;
     let mut drifts = Vec::new();
     part("long clips", options.drifts, &mut |index| {
         drifts.push(bench.drift(index)?);
@@ -351,7 +383,11 @@ pub fn evaluate(
         reference: scores(&Attribute::LOOKS, &looks),
         first_frame_psnr_db: Figure::new(&first_frames, f64::min),
         autoencoder_psnr_db: Figure::new(&ceilings, f64::min),
+        by_style,
+        by_count,
         seam_ratio: Figure::new(&seams, f64::max),
+        arrival_ratio: Figure::new(&arrivals, f64::max),
+        loop_ratio: Figure::new(&loops, f64::max),
         drift_delta_e: Figure::new(&drifts, f64::max),
         failures,
         seconds: started.elapsed().as_secs_f64(),
@@ -386,6 +422,19 @@ impl fmt::Display for Evaluation {
         };
         rows("in words", &self.attributes)?;
         rows("reference", &self.reference)?;
+        let mut group = |name: String, tally: &Tally| -> fmt::Result {
+            if tally.of == 0 {
+                return Ok(());
+            }
+            writeln!(f, "{name:<38}{:>8}   of {}", percent(tally.share()), tally.of)
+        };
+        for (style, tally) in &self.by_style {
+            group(format!("all that was asked, {} captions", style.name()), tally)?;
+        }
+        for (count, tally) in &self.by_count {
+            let actors = if *count == 1 { "one actor".to_owned() } else { format!("{count} actors") };
+            group(format!("all that was asked, {actors}"), tally)?;
+        }
         let mut figure = |name: &str, unit: &str, figure: &Option<Figure>| -> fmt::Result {
             let Some(Figure { mean, worst, of }) = figure else { return Ok(()) };
             writeln!(f, "{name:<38}{mean:>7.2}{unit}   worst {worst:.2}, of {of}")
@@ -393,6 +442,8 @@ impl fmt::Display for Evaluation {
         figure("first frame, PSNR", " dB", &self.first_frame_psnr_db)?;
         figure("  through the autoencoder alone", " dB", &self.autoencoder_psnr_db)?;
         figure("seam of an extension, ≤ 1.5 is good", "", &self.seam_ratio)?;
+        figure("seam where it leads up to a clip", "", &self.arrival_ratio)?;
+        figure("worse seam of a loop", "", &self.loop_ratio)?;
         figure(&format!("drift over {:.0} s, ΔE", self.options.drift_s), "", &self.drift_delta_e)
     }
 }
@@ -425,14 +476,14 @@ struct Start {
 }
 
 impl Bench<'_> {
-    /// A scene that passes, its caption in the usual mixture of styles, and a seed for noise.
+    /// A scene that passes, the style of its caption, in the usual mixture, the caption, and a seed for noise.
     fn draw(
         &self,
         stream: Stream,
         index: usize,
         mixture: &Mixture,
         passes: impl Fn(&Scene) -> bool,
-    ) -> (Scene, String, u64) {
+    ) -> (Scene, CaptionStyle, String, u64) {
         let mut random = generator(self.options.seed, index, stream as usize);
         let scene = loop {
             let scene = Scene::sample(random.random(), self.options.split, mixture);
@@ -440,8 +491,9 @@ impl Bench<'_> {
                 break scene;
             }
         };
-        let caption = draw_caption(&scene, &mut random);
-        (scene, caption, random.random())
+        let style = draw_style(&mut random);
+        let caption = scene.caption(style, random.random());
+        (scene, style, caption, random.random())
     }
 
     fn true_frames(&self, scene: &Scene) -> Vec<Frame> {
@@ -491,9 +543,14 @@ impl Bench<'_> {
         Ok(sample(&self.model.transformer, &request, &self.device, |_| ControlFlow::Continue(()))?)
     }
 
-    /// One clip asked for in words, and the true render of its scene.
-    fn judge_prompt(&self, index: usize, tallies: &mut [(Tally, Tally)], failures: &mut Vec<Failure>) -> Result<()> {
-        let (scene, prompt, seed) = self.draw(Stream::Prompts, index, &Mixture::default(), |_| true);
+    /// One clip asked for in words, and the true render of its scene. How it was said, how many actors there are, and what of it is shown.
+    fn judge_prompt(
+        &self,
+        index: usize,
+        tallies: &mut [(Tally, Tally)],
+        failures: &mut Vec<Failure>,
+    ) -> Result<(CaptionStyle, usize, Vec<bool>)> {
+        let (scene, style, prompt, seed) = self.draw(Stream::Prompts, index, &Mixture::default(), |_| true);
         let latents = self.generate(&prompt, Start::default(), self.options.latent_frames, seed)?;
         let frames = self.decode(latents);
         let asked = asked(&scene, &prompt);
@@ -506,6 +563,7 @@ impl Bench<'_> {
                 tallies[at].1.add(judged);
             }
         }
+        let rights = shown.iter().map(|check| check.right).collect();
         // A wrong direction is a wrong motion: it is told once.
         let wrong: Vec<String> = shown
             .into_iter()
@@ -517,7 +575,7 @@ impl Bench<'_> {
             let frames = [0, last / 2, last].map(|at| frames[at].clone()).to_vec();
             failures.push(Failure { prompt, index, wrong, frames });
         }
-        Ok(())
+        Ok((style, scene.shots[0].actors.len(), rights))
     }
 
     /// A person who is only shown in a portrait: the prompt does not say how they look.
@@ -525,7 +583,7 @@ impl Bench<'_> {
         let mixture =
             Mixture { puppets: 0.5, two_shots: 0.0, two_actors: 0.0, three_actors: 0.0, ..Mixture::default() };
         let is_puppet = |scene: &Scene| scene.shots[0].main().kind == ActorKind::Puppet;
-        let (scene, _, seed) = self.draw(Stream::References, index, &mixture, is_puppet);
+        let (scene, .., seed) = self.draw(Stream::References, index, &mixture, is_puppet);
         let prompt = scene.caption(CaptionStyle::Terse, seed);
         let portrait = self.encode(&[scene.portrait(0, self.size())])?;
         let start = Start { references: vec![portrait], ..Start::default() };
@@ -542,7 +600,7 @@ impl Bench<'_> {
 
     /// PSNR of frame 0 of a clip whose first frame was given, and of the autoencoder alone.
     fn first_frame(&self, index: usize) -> Result<(f64, f64)> {
-        let (scene, prompt, seed) = self.draw(Stream::FirstFrames, index, &Mixture::default(), |_| true);
+        let (scene, _, prompt, seed) = self.draw(Stream::FirstFrames, index, &Mixture::default(), |_| true);
         let picture = scene.frame(0.0, self.size());
         let latent = self.encode(std::slice::from_ref(&picture))?;
         let again = self.decode(latent.clone());
@@ -554,13 +612,45 @@ impl Bench<'_> {
     /// The step across the seam of an extension, in mean steps of the same clip.
     fn seam(&self, index: usize) -> Result<f64> {
         let mixture = Mixture { two_shots: 0.0, ..Mixture::default() };
-        let (scene, prompt, seed) = self.draw(Stream::Extensions, index, &mixture, |_| true);
+        let (scene, _, prompt, seed) = self.draw(Stream::Extensions, index, &mixture, |_| true);
         let prefix = self.options.prefix;
         let known = self.encode(&self.true_frames(&scene)[..self.frames(prefix)])?;
         let given = (0..prefix).map(|at| (at, known.clone().narrow(1, at, 1))).collect();
         let start = Start { given, ..Start::default() };
         let frames = self.decode(self.generate(&prompt, start, self.options.latent_frames, seed)?);
         Ok(seam_ratio(&frames, self.frames(prefix)))
+    }
+
+    /// The step into a clip that new frames lead up to, in mean steps of the whole.
+    fn arrival(&self, index: usize) -> Result<f64> {
+        let mixture = Mixture { two_shots: 0.0, ..Mixture::default() };
+        let (scene, _, prompt, seed) = self.draw(Stream::Extensions, index, &mixture, |_| true);
+        let count = self.options.latent_frames;
+        let free = count - self.options.prefix;
+        let known = self.encode(&self.true_frames(&scene))?;
+        let given = (free..count).map(|at| (at, known.clone().narrow(1, at, 1))).collect();
+        let start = Start { given, ..Start::default() };
+        let frames = self.decode(self.generate(&prompt, start, count, seed)?);
+        Ok(seam_ratio(&frames, self.frames(free)))
+    }
+
+    /// The larger step at the two ends of new frames that lead from the end of a clip back to its beginning.
+    fn round(&self, index: usize) -> Result<f64> {
+        let mixture = Mixture { two_shots: 0.0, ..Mixture::default() };
+        let (scene, _, prompt, seed) = self.draw(Stream::Extensions, index, &mixture, |_| true);
+        let (count, block) = (self.options.latent_frames, self.model.vae.config().block_frames);
+        let (frames, new) = (self.true_frames(&scene), count - 1);
+        let known = self.encode(&frames)?;
+        // The beginning as a block in the middle of a clip.
+        let beginning: Vec<Frame> = frames[..1].iter().chain(&frames[..block]).cloned().collect();
+        let beginning = self.encode(&beginning)?.narrow(1, 1, 1);
+        let given = vec![(0, known.clone().narrow(1, count - 1, 1)), (1 + new, beginning)];
+        let start = Start { given, later: true, ..Start::default() };
+        let way = self.generate(&prompt, start, new + 2, seed)?.narrow(1, 1, new + 1);
+        let frames = self.decode(Tensor::cat(vec![known, way], 1));
+        let end = self.frames(count);
+        let round = &frames[end - block..];
+        Ok(seam_ratio(round, block).max(seam_ratio(round, block + new * block)))
     }
 
     /// ΔE between the first and the last second of a long clip, made window by window.
@@ -571,8 +661,7 @@ impl Bench<'_> {
             let motion = shot.main().motion;
             shot.camera == Camera::Still && !matches!(motion, Motion::Grows | Motion::Shrinks | Motion::FadesIn)
         };
-        let (scene, prompt, seed) = self.draw(Stream::Drifts, index, &mixture, quiet);
-        let _ = scene;
+        let (_, _, prompt, seed) = self.draw(Stream::Drifts, index, &mixture, quiet);
         let block = self.model.vae.config().block_frames;
         let second = crate::clips::FRAME_RATE as usize;
         let total = 1 + ((self.options.drift_s * second as f32) as usize).div_ceil(block);
@@ -856,9 +945,16 @@ mod tests {
         };
         let mut parts = Vec::new();
         let found = evaluate(&model, &captioner, &options, &device, |progress| parts.push(progress.part)).unwrap();
-        assert_eq!(parts, ["prompts", "prompts", "references", "first frames", "extensions", "long clips"]);
+        assert_eq!(
+            parts,
+            ["prompts", "prompts", "references", "first frames", "extensions", "beginnings", "loops", "long clips"]
+        );
         assert!(found.attributes.len() >= 8 && found.reference.len() == Attribute::LOOKS.len());
         assert!(found.first_frame_psnr_db.is_some() && found.seam_ratio.is_some() && found.drift_delta_e.is_some());
+        assert!(found.arrival_ratio.is_some() && found.loop_ratio.is_some());
+        let asked: usize = found.attributes.iter().map(|score| score.shown.of).sum();
+        assert_eq!(found.by_style.iter().map(|(_, tally)| tally.of).sum::<usize>(), asked);
+        assert_eq!(found.by_count.iter().map(|(_, tally)| tally.of).sum::<usize>(), asked);
         assert!(found.to_string().contains("not trusted") && found.failures_sheet().is_some());
         let again = evaluate(&model, &captioner, &options, &device, |_| ()).unwrap();
         assert_eq!(Evaluation { seconds: 0.0, ..found.clone() }, Evaluation { seconds: 0.0, ..again });

@@ -75,10 +75,15 @@ pub fn train_tokenizer(config: &TextStageConfig, path: &Path) -> Result<PromptTo
 
 /// A caption of the scene in a style drawn at random, the plain ones most often.
 pub(crate) fn draw_caption(scene: &Scene, random: &mut Pcg64) -> String {
-    use CaptionStyle::{Detailed, Paraphrase, Plain, Terse};
-    let style = [Terse, Terse, Plain, Plain, Plain, Detailed, Detailed, Detailed, Paraphrase, Paraphrase]
-        [random.random_range(0..10)];
+    let style = draw_style(random);
     scene.caption(style, random.random())
+}
+
+/// A style of captions, the plain ones most often.
+pub(crate) fn draw_style(random: &mut Pcg64) -> CaptionStyle {
+    use CaptionStyle::{Detailed, Paraphrase, Plain, Terse};
+    [Terse, Terse, Plain, Plain, Plain, Detailed, Detailed, Detailed, Paraphrase, Paraphrase]
+        [random.random_range(0..10)]
 }
 
 /// The encoder with the heads that its training asks; only the encoder is kept.

@@ -28,6 +28,16 @@ pub enum CaptionStyle {
 impl CaptionStyle {
     /// Every style.
     pub const ALL: &'static [Self] = &[Self::Terse, Self::Plain, Self::Detailed, Self::Paraphrase];
+
+    /// A word for tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Terse => "terse",
+            Self::Plain => "plain",
+            Self::Detailed => "detailed",
+            Self::Paraphrase => "free",
+        }
+    }
 }
 
 impl Scene {
