@@ -44,7 +44,7 @@ pub(crate) enum Command {
     /// Look after users, keys, invites, tiers, jobs and models.
     Admin(AdminOptions),
     /// Make a clip from a prompt.
-    Generate(GenerateOptions),
+    Generate(Box<GenerateOptions>),
     /// Make a film from a storyboard: shots with prompts and lengths in a document.
     Storyboard(StoryboardOptions),
     /// See which models there are, bring one here, or look into a folder.

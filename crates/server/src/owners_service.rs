@@ -8,7 +8,7 @@ use reqwest::redirect::Policy as Redirects;
 use serde_json::Value;
 
 /// The largest answer that is read.
-const MAX_ANSWER_BYTES: usize = 1_000_000;
+pub(crate) const MAX_ANSWER_BYTES: usize = 1_000_000;
 
 /// One address. Where it is is the owner's choice, this machine too; no redirect is followed, and no proxy known.
 #[derive(Debug)]

@@ -342,7 +342,7 @@ mod tests {
             (302, String::new()),
             (200, "hello".into()),
             (200, json!({ "results": [] }).to_string()),
-            (200, "x".repeat(MAX_ANSWER_BYTES + 1)),
+            (200, "x".repeat(crate::owners_service::MAX_ANSWER_BYTES + 1)),
         ] {
             let (said, _) = asked(status, text).await;
             assert!(said.is_err(), "{said:?}");

@@ -41,7 +41,7 @@ pub(crate) mod likeness;
 pub(crate) mod memberships;
 pub(crate) mod passkeys;
 mod password;
-mod prompts;
+pub(crate) mod prompts;
 pub(crate) mod second_factor;
 pub(crate) mod sessions;
 

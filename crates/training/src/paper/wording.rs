@@ -553,11 +553,11 @@ impl Said {
                 }
             }),
             Meaning::Backdrop => {
-                let colours = self.pending.iter().filter_map(|meaning| match meaning {
+                let mut colours = self.pending.iter().filter_map(|meaning| match meaning {
                     Meaning::Colour(colour) => Some(*colour),
                     _ => None,
                 });
-                self.plain_colour = colours.last().or(self.plain_colour);
+                self.plain_colour = colours.next_back().or(self.plain_colour);
                 self.pending.clear();
                 self.plain = false;
                 if self.background.is_none() || self.background == Some(Background::Plain) {
