@@ -332,6 +332,16 @@ async function main() {
     await page.click("a.seal");
     await page.waitForSelector("text=Not one byte was changed");
 
+    step("a wish is said again in the model's words");
+    await page.goto(`${base}/make`);
+    await page.fill("#prompt", "my dog chasing a frisbee at the beach");
+    await page.click("[data-reword]");
+    await page.waitForSelector("text=dog → cat");
+    const said = await page.inputValue("#prompt");
+    if (said !== "An orange cat walks right with a red ball on the sea.") complain(`the wish became ${said}`);
+    await page.screenshot({ path: join(folder, "reworded-phone-light.png") });
+    await judge(page, "reworded, phone, light");
+
     step("a prompt that breaks a rule");
     await page.goto(`${base}/make`);
     await page.fill("#prompt", "hardcore porn");
