@@ -294,7 +294,16 @@ pub const ARCHIVE_CLASSES: &[ArchiveClass] = &[
             columns: &[
                 kept("id", "id", id!(VideoId)),
                 kept("project", "project", id!(ProjectId)),
-                kept("kind", "kind", Text(|word| matches!(word, "create" | "remix" | "edit" | "extension" | "image"))),
+                kept(
+                    "kind",
+                    "kind",
+                    Text(|word| {
+                        let drawn = matches!(word, "create" | "remix" | "edit" | "image");
+                        drawn || matches!(word, "extension" | "beginning" | "loop" | "trim")
+                    }),
+                ),
+                maybe("trim_start_ms", "trim_start_ms", Whole(0, Seconds::LONGEST.get() as i64 * 1000)),
+                maybe("trim_end_ms", "trim_end_ms", Whole(0, Seconds::LONGEST.get() as i64 * 1000 + 1000)),
                 maybe("source_video", "remixed_from_video_id", id!(VideoId)),
                 maybe("source_file", "source_file_id", id!(FileId)),
                 maybe("first_frame", "first_frame_file_id", id!(FileId)),

@@ -534,6 +534,31 @@ async fn r20_an_archive_comes_back_whole_on_a_clean_installation_and_twice_chang
 }
 
 #[tokio::test]
+async fn r20_every_kind_of_clip_comes_back() {
+    let ([one, other], [clean, cleaner]) = (sites().await, sites().await);
+    for (from, to) in [(one, cleaner), (other, clean)] {
+        let id = from.video().await;
+        from.post(&format!("/v1/videos/{id}/trim"), json!({ "start": 1, "end": 2.5 })).await.ok();
+        from.post(&format!("/v1/videos/{id}/remix"), json!({ "prompt": "at dusk" })).await.ok();
+        for direction in ["after", "before", "loop"] {
+            let more = json!({ "prompt": "more", "seconds": "4", "direction": direction, "video": { "id": id } });
+            from.post("/v1/videos/extensions", more).await.ok();
+        }
+        for _ in 0..5 {
+            from.work().await;
+        }
+        let mika = from.sign_in(from.owner()).await;
+        let export = exported(&from, &mika, json!({})).await;
+        let zip = fetched(&from, &mika, &export).await;
+        let cookie = to.sign_in(to.owner()).await;
+        brought(&to, &cookie, &zip).await;
+        let (before, after) = (canonical(&from, from.owner()).await, canonical(&to, to.owner()).await);
+        assert_eq!(before["video"].len(), 6);
+        assert_eq!(after["video"], before["video"]);
+    }
+}
+
+#[tokio::test]
 async fn r20_an_archive_in_another_account_takes_nothing_away_from_its_first() {
     let site = Site::new().await;
     let (mika, _) = live(&site).await;
