@@ -204,7 +204,7 @@ fn read_source(options: &GenerateOptions) -> Result<(Source, Vec<Vec<u8>>)> {
         return one(path, &Source::Precede);
     }
     if let Some(path) = &options.round {
-        return one(path, &Source::Loop);
+        return one(path, &|end| Source::Loop { start: head(&end), end });
     }
     if let Some(path) = &options.edit {
         return one(path, &|clip| Source::Edit { clip, strength: options.strength });
@@ -222,6 +222,14 @@ fn read_source(options: &GenerateOptions) -> Result<(Source, Vec<Vec<u8>>)> {
     Ok((source, Vec::new()))
 }
 
+/// The first seconds of a clip: as much of it as a model looks at.
+fn head(clip: &Clip) -> Clip {
+    const HEAD_S: f64 = 4.0;
+    let count = (HEAD_S * clip.frame_rate().as_f64()).ceil() as usize;
+    let frames = clip.frames()[..count.min(clip.frames().len())].to_vec();
+    Clip::new(frames, clip.frame_rate()).unwrap_or_else(|_| clip.clone())
+}
+
 fn read_frame(path: &Path) -> Result<Frame> {
     let limits = PictureLimits::default();
     let bytes = read_limited(path, limits.max_bytes as u64)?;
@@ -235,7 +243,7 @@ fn chosen_size(options: &GenerateOptions, source: &Source) -> OutputSize {
         Source::FirstFrame(frame) | Source::Ends { last: frame, .. } => OutputSize::closest_to(frame.size()),
         Source::Extend(clip)
         | Source::Precede(clip)
-        | Source::Loop(clip)
+        | Source::Loop { end: clip, .. }
         | Source::Bridge { from: clip, .. }
         | Source::Edit { clip, .. } => OutputSize::closest_to(clip.size()),
     });

@@ -259,12 +259,14 @@ impl PaperVideoModel {
                 timeline.latents[new] = Some(last);
                 timeline
             }
-            Source::Extend(clip) | Source::Loop(clip) | Source::Bridge { from: clip, .. } => {
+            Source::Extend(clip) | Source::Loop { end: clip, .. } | Source::Bridge { from: clip, .. } => {
                 let mut latents: Vec<_> = known(before(clip)?).collect();
                 let skip = 1 + (latents.len() - 1) * block;
                 latents.extend(unknown(new));
                 match &request.source {
-                    Source::Loop(next) | Source::Bridge { to: next, .. } => latents.extend(known(after(next)?)),
+                    Source::Loop { start: next, .. } | Source::Bridge { to: next, .. } => {
+                        latents.extend(known(after(next)?))
+                    }
                     _ => {}
                 }
                 Timeline { latents, skip, frames: wanted, edit: None }

@@ -83,7 +83,7 @@ impl WanVideoModel {
             | Source::Extend(_)
             | Source::Precede(_)
             | Source::Bridge { .. }
-            | Source::Loop(_)
+            | Source::Loop { .. }
             | Source::Edit { .. } => {
                 return Err(ModelError::Failed(format!(
                     "{} makes new clips from words or a first picture; it neither extends nor edits others",

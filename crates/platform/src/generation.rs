@@ -25,10 +25,12 @@ pub enum GenerationKind {
         /// What it starts from.
         source: ClipSource,
     },
-    /// The source, and what comes after it, as one clip.
+    /// The source, and what comes after it, before it or round to its beginning, as one clip.
     Extension {
         /// What it goes on from.
         source: ClipSource,
+        /// On which side of the source the new part is.
+        direction: ExtensionDirection,
         /// How many extensions are in it, this one included: 1 to 6.
         depth: u32,
     },
@@ -41,6 +43,18 @@ pub enum GenerationKind {
     },
     /// One picture.
     Image,
+}
+
+/// On which side of a clip its extension is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ExtensionDirection {
+    /// It goes on from the end.
+    #[default]
+    After,
+    /// It leads up to the beginning.
+    Before,
+    /// It goes on from the end and arrives at the beginning, so that the whole can be played round and round.
+    Loop,
 }
 
 /// A clip that work starts from.
@@ -182,10 +196,38 @@ impl GenerationKind {
             Self::Create { .. } => "create",
             Self::Remix { .. } => "remix",
             Self::Edit { .. } => "edit",
-            Self::Extension { .. } => "extension",
+            Self::Extension { direction: ExtensionDirection::After, .. } => "extension",
+            Self::Extension { direction: ExtensionDirection::Before, .. } => "beginning",
+            Self::Extension { direction: ExtensionDirection::Loop, .. } => "loop",
             Self::Trim { .. } => "trim",
             Self::Image => "image",
         }
+    }
+}
+
+impl ExtensionDirection {
+    /// Every direction.
+    pub const ALL: [Self; 3] = [Self::After, Self::Before, Self::Loop];
+
+    /// Its word in requests.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::After => "after",
+            Self::Before => "before",
+            Self::Loop => "loop",
+        }
+    }
+
+    /// What a request says; after the clip if it says nothing.
+    ///
+    /// # Errors
+    /// [`Refusal`] for another word.
+    pub fn parse(word: Option<&str>) -> Result<Self, Refusal> {
+        let Some(word) = word else { return Ok(Self::default()) };
+        Self::ALL.into_iter().find(|direction| direction.as_str() == word).ok_or_else(|| {
+            let message = format!("An extension has no direction {word:?}: it is one of after, before, loop.");
+            Refusal::new(RefusalCode::InvalidValue, Some("direction"), message)
+        })
     }
 }
 

@@ -56,8 +56,8 @@ pub use decision::{
     HOUSE_RULES, IDENTITY_GROUNDS,
 };
 pub use generation::{
-    ClipSource, GenerationError, GenerationErrorCode, GenerationEvent, GenerationKind, GenerationState, Progress,
-    extended,
+    ClipSource, ExtensionDirection, GenerationError, GenerationErrorCode, GenerationEvent, GenerationKind,
+    GenerationState, Progress, extended,
 };
 pub use hex::encode as hex;
 pub use id::{

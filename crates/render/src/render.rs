@@ -15,7 +15,7 @@ use crate::request::{Source, VideoRequest};
 impl<'a> From<&'a [u8]> for Parent<'a> {
     /// A clip that lies in memory whole.
     fn from(file: &'a [u8]) -> Self {
-        Self { file, lead: Box::new(std::iter::empty()), placed: Vec::new() }
+        Self { file, lead: Box::new(std::iter::empty()), trail: Box::new(std::iter::empty()), placed: Vec::new() }
     }
 }
 
@@ -52,6 +52,8 @@ pub struct Parent<'a> {
     /// The frames of an extended clip that come before those in [`Source::Extend`], one by one, so that a long clip need not lie in
     /// memory. They are at the model's rate. The error is in words for whoever asked.
     pub lead: Box<dyn Iterator<Item = Result<Frame, String>> + 'a>,
+    /// The frames that come behind those in [`Source::Precede`], likewise.
+    pub trail: Box<dyn Iterator<Item = Result<Frame, String>> + 'a>,
     /// The files of the clips that stand behind the new frames, if the parent stands before them.
     pub placed: Vec<&'a [u8]>,
 }
@@ -90,14 +92,11 @@ pub fn render(
 ) -> Result<Rendered, RenderError> {
     let recipe = model.recipe(request);
     let mut film = Film::new(request.size.size(), model.frame_rate(), options.visible_mark)?;
-    let (parent, lead, placed) =
-        parent.map_or((None, None, Vec::new()), |parent| (Some(parent.file), Some(parent.lead), parent.placed));
-    for frame in lead.into_iter().flatten() {
-        film.add(&frame.map_err(RenderError::Source)?)?;
-        if progress(Progress { stage: Stage::Reading, done: 0, total: 1 }).is_break() {
-            return Err(RenderError::Stopped);
-        }
-    }
+    let (file, lead, trail, placed) = match parent {
+        Some(Parent { file, lead, trail, placed }) => (Some(file), Some(lead), Some(trail), placed),
+        None => (None, None, None, Vec::new()),
+    };
+    film.pass(lead.into_iter().flatten(), Stage::Reading, progress)?;
     for frame in request.source.before().into_iter().flat_map(Clip::frames) {
         film.add(frame)?;
     }
@@ -105,9 +104,10 @@ pub fn render(
     for frame in request.source.after().into_iter().flat_map(Clip::frames) {
         film.add(frame)?;
     }
+    film.pass(trail.into_iter().flatten(), Stage::Drawing, progress)?;
     let action = match request.source {
         Source::Text | Source::FirstFrame(_) | Source::Ends { .. } => Action::Created,
-        Source::Extend(_) | Source::Precede(_) | Source::Bridge { .. } | Source::Loop(_) => Action::Extended,
+        Source::Extend(_) | Source::Precede(_) | Source::Bridge { .. } | Source::Loop { .. } => Action::Extended,
         Source::Edit { .. } => Action::Edited,
     };
     let facts = Provenance {
@@ -119,7 +119,7 @@ pub fn render(
         training: options.training,
         when: options.when,
         visible_mark: options.visible_mark,
-        parent,
+        parent: file,
         placed,
     };
     let (video, frames, first_frame) = film.sign(&facts, key, progress)?;
@@ -160,6 +160,24 @@ impl Film {
     /// A frame of another clip, which carries its mark already.
     fn add(&mut self, frame: &Frame) -> Result<(), WriteError> {
         self.push(frame, false)
+    }
+
+    /// Frames of another clip that do not lie in memory together.
+    fn pass(
+        &mut self,
+        frames: impl Iterator<Item = Result<Frame, String>>,
+        stage: Stage,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<(), RenderError> {
+        for frame in frames {
+            self.add(&frame.map_err(RenderError::Source)?)?;
+            // The beginning of the first stage, the end of the other.
+            let done = usize::from(stage != Stage::Reading);
+            if progress(Progress { stage, done, total: 1 }).is_break() {
+                return Err(RenderError::Stopped);
+            }
+        }
+        Ok(())
     }
 
     fn push(&mut self, frame: &Frame, fresh: bool) -> Result<(), WriteError> {

@@ -50,7 +50,7 @@ pub enum Source {
     },
     /// The clip goes on from the end of this one. Of a long clip these are the last frames; [`crate::Parent::lead`] has those before.
     Extend(Clip),
-    /// What leads up to this clip.
+    /// What leads up to this clip. Of a long one these are the first frames; [`crate::Parent::trail`] has those behind.
     Precede(Clip),
     /// The way from the end of one clip to the beginning of another.
     Bridge {
@@ -59,8 +59,13 @@ pub enum Source {
         /// The clip that comes after.
         to: Clip,
     },
-    /// The way from the end of this clip back to its beginning, so that it can be played round and round.
-    Loop(Clip),
+    /// The way from the end of a clip back to its beginning, so that it can be played round and round.
+    Loop {
+        /// The clip. Of a long one these are the last frames; [`crate::Parent::lead`] has those before.
+        end: Clip,
+        /// Its first frames.
+        start: Clip,
+    },
     /// This clip is changed; 0 leaves it alone, 1 replaces it.
     Edit {
         /// The clip.
@@ -103,7 +108,7 @@ impl Source {
             Self::Extend(_) => "extend",
             Self::Precede(_) => "precede",
             Self::Bridge { .. } => "bridge",
-            Self::Loop(_) => "loop",
+            Self::Loop { .. } => "loop",
             Self::Edit { .. } => "edit",
         }
     }
@@ -111,7 +116,7 @@ impl Source {
     /// The clip whose frames stand before the new ones in the finished file.
     pub fn before(&self) -> Option<&Clip> {
         match self {
-            Self::Extend(clip) | Self::Loop(clip) | Self::Bridge { from: clip, .. } => Some(clip),
+            Self::Extend(clip) | Self::Loop { end: clip, .. } | Self::Bridge { from: clip, .. } => Some(clip),
             _ => None,
         }
     }

@@ -283,7 +283,7 @@ async fn insert_generation(
         }
         GenerationKind::Remix { source: video } => source = Some(ClipSource::Video(*video)),
         GenerationKind::Edit { source: clip } => source = Some(*clip),
-        GenerationKind::Extension { source: clip, depth: count } => (source, depth) = (Some(*clip), *count),
+        GenerationKind::Extension { source: clip, depth: count, .. } => (source, depth) = (Some(*clip), *count),
         GenerationKind::Trim { source: video, cut: part } => {
             source = Some(ClipSource::Video(*video));
             cut = Some(*part);

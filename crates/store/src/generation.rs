@@ -1,8 +1,9 @@
 //! Generations as they are remembered: reading, listing, cancelling, deleting.
 
 use platform::{
-    CharacterId, ClipSource, Credits, Cut, FileId, FolderId, GenerationError, GenerationErrorCode, GenerationKind,
-    GenerationState, IdentityId, ModelName, Progress, ProjectId, Seconds, Service, Size, Timestamp, VideoId,
+    CharacterId, ClipSource, Credits, Cut, ExtensionDirection, FileId, FolderId, GenerationError, GenerationErrorCode,
+    GenerationKind, GenerationState, IdentityId, ModelName, Progress, ProjectId, Seconds, Service, Size, Timestamp,
+    VideoId,
 };
 
 use crate::database::{Row, Tx, Value, args};
@@ -352,7 +353,14 @@ fn kind(row: &Row) -> Result<GenerationKind, StoreError> {
         },
         ("remix", Some(ClipSource::Video(source))) => GenerationKind::Remix { source },
         ("edit", Some(source)) => GenerationKind::Edit { source },
-        ("extension", Some(source)) => GenerationKind::Extension { source, depth: number(row, "depth")? },
+        ("extension" | "beginning" | "loop", Some(source)) => {
+            let direction = match word.as_str() {
+                "beginning" => ExtensionDirection::Before,
+                "loop" => ExtensionDirection::Loop,
+                _ => ExtensionDirection::After,
+            };
+            GenerationKind::Extension { source, direction, depth: number(row, "depth")? }
+        }
         ("trim", Some(ClipSource::Video(source))) => {
             let (start_ms, end_ms) = (number(row, "trim_start_ms")?, number(row, "trim_end_ms")?);
             let cut = Cut::between(start_ms, end_ms).ok_or_else(|| corrupt("trim_end_ms", end_ms))?;

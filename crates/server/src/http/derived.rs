@@ -4,12 +4,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use platform::{
-    ClipSource, Credits, Cut, FileId, GenerationKind, GenerationState, ModelName, Offer, Parameters, Seconds, Size,
-    VideoId, Words, extended,
+    ClipSource, Credits, Cut, ExtensionDirection, FileId, GenerationKind, GenerationState, ModelName, Offer,
+    Parameters, Seconds, Size, VideoId, Words, extended,
 };
 use serde::Serialize;
 use store::Generation;
-use utoipa::openapi::schema::Schema;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::app::App;
@@ -25,10 +25,11 @@ use crate::http::upload::clean_clip;
 use crate::http::videos::{MAKE, Made, idempotency, make, object_or_file, video};
 
 /// Every field that these may have. Size and length of a remix and an edit follow the source, whatever is said.
-const FIELDS: [&str; 15] = [
+const FIELDS: [&str; 16] = [
     "prompt",
     "video",
     "seconds",
+    "direction",
     "model",
     "seed",
     "negative_prompt",
@@ -57,7 +58,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             .once()
             .answers::<Made>(),
         post("/v1/videos/extensions", MAKE, extend_video)
-            .says("Goes on from the end of a video; the answer is one stitched clip.")
+            .says("Goes on from the end of a video, leads up to it, or back to its beginning; the answer is one stitched clip.")
             .reads::<Extension>(BodyKind::JsonOrForm)
             .once()
             .answers::<Made>(),
@@ -118,6 +119,9 @@ pub(crate) struct Extension {
     prompt: String,
     /// The length of the new part.
     seconds: String,
+    /// Where the new part is: `after` the clip, which is the default, `before` it, or from its end back to its beginning, `loop`.
+    #[schema(schema_with = direction)]
+    direction: Option<String>,
     /// The clip: an object with `id`, or an MP4 as a file of a form.
     #[schema(schema_with = video_or_file)]
     video: VideoRef,
@@ -136,6 +140,11 @@ pub(crate) struct Trim {
     /// Where the part ends, in seconds; with the video if it is not said.
     #[schema(minimum = 0)]
     end: Option<f64>,
+}
+
+fn direction() -> Schema {
+    let words = ExtensionDirection::ALL.map(ExtensionDirection::as_str);
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build().into()
 }
 
 fn video_or_file() -> Schema {
@@ -230,13 +239,13 @@ pub(crate) async fn extend_video(
     let source = read_source(&app, &caller, &form).await?;
     let decided = source.offer.seconds(added).map_err(ApiError::from).and_then(|added| {
         let (total, depth) = extended(source.seconds, source.depth, added)?;
-        Ok((added, total, depth))
+        Ok((added, total, depth, ExtensionDirection::parse(form.text("direction")?)?))
     });
-    let (added, total, depth) = match decided {
+    let (added, total, depth, direction) = match decided {
         Ok(decided) => decided,
         Err(error) => return Err(forget(&app, &caller, source.kept, error).await),
     };
-    let kind = GenerationKind::Extension { source: source.clip, depth };
+    let kind = GenerationKind::Extension { source: source.clip, direction, depth };
     let mut creation = creation(&app, &caller, &form, Source { seconds: added, ..source }, kind).await?;
     creation.total_seconds = total;
     make(&app, member, &caller, creation, idempotency).await

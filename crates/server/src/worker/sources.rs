@@ -5,7 +5,7 @@ use media::{
     Clip, Filter, Frame, FrameRate, Mp4Reader, PictureLimits, ReadError, ReadLimits, Resizer, Size, cover, read_picture,
 };
 use platform::likeness::{LikenessRefusal, Puppet, with_mentions_as};
-use platform::{ClipSource, GenerationErrorCode, GenerationKind, Handle, ProjectId, Timestamp};
+use platform::{ClipSource, ExtensionDirection, GenerationErrorCode, GenerationKind, Handle, ProjectId, Timestamp};
 use render::{Looks, Parent, Source, VideoModel};
 use store::{Generation, Objects, Store};
 
@@ -31,7 +31,7 @@ pub(crate) struct Guest {
 enum Start {
     Nothing,
     FirstFrame(Bytes),
-    Extend(Bytes),
+    Extend(Bytes, ExtensionDirection),
     Edit(Bytes),
     Trim(Original),
 }
@@ -75,7 +75,9 @@ impl Sources {
                 Start::Trim(Original { file: objects.get_all(&video.key).await?, recipe: video.recipe })
             }
             GenerationKind::Edit { source } => Start::Edit(clip(store, objects, project, *source).await?),
-            GenerationKind::Extension { source, .. } => Start::Extend(clip(store, objects, project, *source).await?),
+            GenerationKind::Extension { source, direction, .. } => {
+                Start::Extend(clip(store, objects, project, *source).await?, *direction)
+            }
         };
         let people = guests(store, objects, generation, now).await?;
         Ok(Self { start, characters, people })
@@ -84,9 +86,14 @@ impl Sources {
     /// What the new one is made from: the file for its manifest, and of a clip that goes on the frames that [`Self::decode`] leaves out.
     pub(crate) fn parent(&self, rate: FrameRate, size: Size) -> Result<Option<Parent<'_>>, Failure> {
         Ok(match &self.start {
-            Start::Extend(bytes) => {
+            Start::Extend(bytes, ExtensionDirection::Before) => {
+                let mut trail = RatedFrames::open(bytes, rate, size)?;
+                trail.skip_to(shown_frames(rate));
+                Some(Parent { trail: Box::new(trail), ..Parent::from(&bytes[..]) })
+            }
+            Start::Extend(bytes, ExtensionDirection::After | ExtensionDirection::Loop) => {
                 let mut lead = RatedFrames::open(bytes, rate, size)?;
-                lead.end = lead.end.saturating_sub(tail_frames(rate));
+                lead.end = lead.end.saturating_sub(shown_frames(rate));
                 Some(Parent { lead: Box::new(lead), ..Parent::from(&bytes[..]) })
             }
             Start::Edit(bytes) => Some(Parent::from(&bytes[..])),
@@ -113,7 +120,11 @@ impl Sources {
                     .map_err(|error| Failure::source(format!("The first frame cannot be read: {error}.")))?;
                 Source::FirstFrame(if frame.size() == size { frame } else { cover(&frame, size) })
             }
-            Start::Extend(bytes) => Source::Extend(read_tail(bytes, rate, size)?),
+            Start::Extend(bytes, ExtensionDirection::After) => Source::Extend(read_tail(bytes, rate, size)?),
+            Start::Extend(bytes, ExtensionDirection::Before) => Source::Precede(read_head(bytes, rate, size)?),
+            Start::Extend(bytes, ExtensionDirection::Loop) => {
+                Source::Loop { end: read_tail(bytes, rate, size)?, start: read_head(bytes, rate, size)? }
+            }
             Start::Edit(bytes) => Source::Edit { clip: read_clip(bytes, rate, size)?, strength: STRENGTH },
         };
         let characters = self.characters.iter().map(|bytes| middle_frame(bytes));
@@ -210,11 +221,11 @@ async fn clip(store: &Store, objects: &Objects, project: ProjectId, source: Clip
     Ok(objects.get_all(&key).await?)
 }
 
-/// How much of the end of a clip the model is shown, to go on from there.
-const TAIL_S: f64 = 4.0;
+/// How much of an end of a clip the model is shown, to go on from there or to lead up to it.
+const SHOWN_S: f64 = 4.0;
 
-fn tail_frames(rate: FrameRate) -> usize {
-    (TAIL_S * rate.as_f64()).ceil() as usize
+fn shown_frames(rate: FrameRate) -> usize {
+    (SHOWN_S * rate.as_f64()).ceil() as usize
 }
 
 fn unreadable(error: &dyn std::fmt::Display) -> Failure {
@@ -224,7 +235,14 @@ fn unreadable(error: &dyn std::fmt::Display) -> Failure {
 /// The last seconds of a clip. What comes before is not decoded, but for what they refer to.
 fn read_tail(bytes: &[u8], rate: FrameRate, size: Size) -> Result<Clip, Failure> {
     let mut frames = RatedFrames::open(bytes, rate, size)?;
-    frames.skip_to(frames.end.saturating_sub(tail_frames(rate)));
+    frames.skip_to(frames.end.saturating_sub(shown_frames(rate)));
+    let frames = frames.collect::<Result<_, _>>().map_err(|error| unreadable(&error))?;
+    Clip::new(frames, rate).map_err(|error| unreadable(&error))
+}
+
+/// The first seconds of a clip.
+fn read_head(bytes: &[u8], rate: FrameRate, size: Size) -> Result<Clip, Failure> {
+    let frames = RatedFrames::open(bytes, rate, size)?.take(shown_frames(rate));
     let frames = frames.collect::<Result<_, _>>().map_err(|error| unreadable(&error))?;
     Clip::new(frames, rate).map_err(|error| unreadable(&error))
 }
@@ -356,16 +374,30 @@ mod tests {
         // Two minutes, as much as there may be.
         let check = |count: usize, file_rate: u32| {
             let bytes = Bytes::from(clip(count, FrameRate::whole(file_rate)));
-            let sources = Sources { start: Start::Extend(bytes.clone()), characters: Vec::new(), people: Vec::new() };
+            let sources = |direction| Sources {
+                start: Start::Extend(bytes.clone(), direction),
+                characters: Vec::new(),
+                people: Vec::new(),
+            };
             let rate = FrameRate::whole(12);
-            let (source, _) = sources.decode(&render::TestCard, SMALL).unwrap();
+            let after = sources(ExtensionDirection::After);
+            let (source, _) = after.decode(&render::TestCard, SMALL).unwrap();
             let Source::Extend(tail) = source else { panic!("{source:?}") };
             assert_eq!(tail.frames().len(), 48);
-            let lead: Vec<_> = sources.parent(rate, SMALL).unwrap().unwrap().lead.map(Result::unwrap).collect();
+            let lead: Vec<_> = after.parent(rate, SMALL).unwrap().unwrap().lead.map(Result::unwrap).collect();
             assert_eq!(lead.len() + tail.frames().len(), 1440);
             // The seam is where it would be if all had been read.
             let whole = read_clip(&bytes, rate, SMALL).unwrap();
             for (at, (was, is)) in whole.frames().iter().zip(lead.iter().chain(tail.frames())).enumerate() {
+                assert!((brightness(was) - brightness(is)).abs() <= 2, "frame {at} of {count} at {file_rate}");
+            }
+            // Of one that is led up to, the beginning.
+            let before = sources(ExtensionDirection::Before);
+            let (source, _) = before.decode(&render::TestCard, SMALL).unwrap();
+            let Source::Precede(head) = source else { panic!("{source:?}") };
+            let trail: Vec<_> = before.parent(rate, SMALL).unwrap().unwrap().trail.map(Result::unwrap).collect();
+            assert_eq!((head.frames().len(), trail.len()), (48, 1392));
+            for (at, (was, is)) in whole.frames().iter().zip(head.frames().iter().chain(&trail)).enumerate() {
                 assert!((brightness(was) - brightness(is)).abs() <= 2, "frame {at} of {count} at {file_rate}");
             }
         };

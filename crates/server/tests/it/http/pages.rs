@@ -348,6 +348,7 @@ async fn a_newcomer_joins_makes_a_clip_and_has_it_for_themselves() {
     // An extension, an edit and a part are clips of their own.
     for (what, fields) in [
         ("extend", &[("prompt", "it goes on"), ("seconds", "4")][..]),
+        ("extend", &[("prompt", "it comes near"), ("seconds", "4"), ("direction", "before")]),
         ("edit", &[("prompt", "a blue boat")]),
         ("trim", &[("start", "0.5"), ("end", "4")]),
     ] {

@@ -116,7 +116,16 @@ async fn remixes_edits_and_extensions_follow_their_source() {
     let edit = site.post("/v1/videos/edits", json!({ "prompt": "orange", "video": { "id": id } })).await.ok();
     assert_eq!(edit["seconds"], "4");
     let body = json!({ "prompt": "on it goes", "seconds": "8", "video": { "id": id } });
-    assert_eq!(site.post("/v1/videos/extensions", body).await.ok()["seconds"], "12");
+    assert_eq!(site.post("/v1/videos/extensions", body.clone()).await.ok()["seconds"], "12");
+    for direction in ["after", "before", "loop"] {
+        let mut body = body.clone();
+        body["direction"] = json!(direction);
+        assert_eq!(site.post("/v1/videos/extensions", body).await.ok()["seconds"], "12", "{direction}");
+    }
+    let mut sideways = body;
+    sideways["direction"] = json!("sideways");
+    let refused = site.post("/v1/videos/extensions", sideways).await;
+    assert_eq!(refused.error(), (400, "invalid_value".into(), "direction".into()));
     let path = format!("/v1/videos/{id}/trim");
     let held = site.bed.money().await.1;
     let part = site.post(&path, json!({ "start": 1, "end": "2.5" })).await.ok();

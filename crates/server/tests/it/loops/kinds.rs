@@ -6,7 +6,8 @@ use bytes::Bytes;
 use media::{Frame, Mp4Reader, ReadLimits, encode_png, read_mp4};
 use platform::likeness::Audience;
 use platform::{
-    CharacterId, ClipSource, Cut, FileId, GenerationErrorCode, GenerationKind, GenerationState, Service, VideoId,
+    CharacterId, ClipSource, Cut, ExtensionDirection, FileId, GenerationErrorCode, GenerationKind, GenerationState,
+    Service, VideoId,
 };
 use provenance::{Action, State, TrustedRoots, verify};
 use store::{Character, File, Generation};
@@ -51,7 +52,8 @@ async fn an_extension_is_the_clip_and_what_comes_after_it() {
     let bed = Bed::new().await;
     let first = made(&bed, create(), 4, 4).await;
     let source = ClipSource::Video(first.id);
-    let longer = made(&bed, GenerationKind::Extension { source, depth: 1 }, 8, 12).await;
+    let longer =
+        made(&bed, GenerationKind::Extension { source, direction: ExtensionDirection::After, depth: 1 }, 8, 12).await;
     assert_eq!(recipe(&longer).source, "extend");
     let (short, long) = (mp4(&bed, &first).await, mp4(&bed, &longer).await);
     let mut short = Mp4Reader::open(&short, &ReadLimits::default()).unwrap();
@@ -61,6 +63,31 @@ async fn an_extension_is_the_clip_and_what_comes_after_it() {
     let (first, again) = (short.next_frame().unwrap().unwrap(), long.next_frame().unwrap().unwrap());
     let apart: u64 = first.rgb().iter().zip(again.rgb()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
     assert!(apart < first.rgb().len() as u64 * 8, "{apart}");
+}
+
+#[tokio::test]
+async fn a_beginning_leads_up_to_its_clip_and_a_loop_back_to_it() {
+    let bed = Bed::new().await;
+    let first = made(&bed, create(), 4, 4).await;
+    let source = ClipSource::Video(first.id);
+    let frames = async |generation: &Generation| {
+        read_mp4(&mp4(&bed, generation).await, &ReadLimits::default()).unwrap().into_frames()
+    };
+    let whole = frames(&first).await;
+    let same = |made: &[Frame]| {
+        for (made, was) in made.iter().zip(&whole) {
+            let apart: u64 = made.rgb().iter().zip(was.rgb()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+            assert!(apart < was.rgb().len() as u64 * 8, "{apart}");
+        }
+    };
+    for (direction, name) in [(ExtensionDirection::Before, "precede"), (ExtensionDirection::Loop, "loop")] {
+        let longer = made(&bed, GenerationKind::Extension { source, direction, depth: 1 }, 8, 12).await;
+        assert_eq!((recipe(&longer).source.as_str(), longer.state), (name, GenerationState::Completed));
+        let made = frames(&longer).await;
+        assert_eq!(made.len(), 144);
+        same(if direction == ExtensionDirection::Before { &made[96..] } else { &made[..48] });
+        assert!(matches!(longer.kind, GenerationKind::Extension { direction: kept, .. } if kept == direction));
+    }
 }
 
 #[tokio::test]
