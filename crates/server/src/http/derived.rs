@@ -144,7 +144,8 @@ pub(crate) struct Trim {
 
 fn direction() -> Schema {
     let words = ExtensionDirection::ALL.map(ExtensionDirection::as_str);
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build().into()
+    let about = "Where the new part is: after the clip, which is the default, before it, or from its end back to its beginning.";
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).description(Some(about)).build().into()
 }
 
 fn video_or_file() -> Schema {
