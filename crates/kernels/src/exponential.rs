@@ -27,6 +27,21 @@ pub(crate) fn exp(x: f32) -> f32 {
     f32::from_bits(mantissa.to_bits().wrapping_add(rounded.to_bits() << 23))
 }
 
+/// 2ˣ within 8·10⁻⁵ of itself for −125 ≤ x ≤ 0, and what belongs to −125 below: enough where the result is rounded to
+/// eight bits.
+///
+/// Source: the polynomial of degree 3 with the least relative error on −½…½, found by weighted least squares.
+#[inline(always)]
+pub(crate) fn coarse_exp2(x: f32) -> f32 {
+    const ROUND: f32 = 12_582_912.0;
+    let x = if x > -125.0 { x } else { -125.0 };
+    let rounded = x + ROUND;
+    let rest = x - (rounded - ROUND);
+    let sum = (0.055_171_665 * rest + 0.242_611_14) * rest + 0.693_261;
+    let mantissa = sum * rest + 0.999_928_1;
+    f32::from_bits(mantissa.to_bits().wrapping_add(rounded.to_bits() << 23))
+}
+
 /// The normal distribution's cumulative share and its density at `x`: Φ(x), φ(x); error under 2·10⁻⁷.
 ///
 /// Source: Abramowitz & Stegun 1964, 7.1.26.
@@ -57,6 +72,16 @@ mod tests {
             assert!((value / exact - 1.0).abs() < 3e-7, "e^{x} is {exact}, not {value}");
         }
         assert!(exp(-1e9) < 1e-37 && exp(1e9).is_finite());
+    }
+
+    #[test]
+    fn powers_of_two_are_as_exact_as_they_say() {
+        for step in -12_500..=0 {
+            let x = step as f32 / 100.0;
+            let (value, exact) = (f64::from(coarse_exp2(x)), f64::from(x).exp2());
+            assert!((value / exact - 1.0).abs() < 8e-5, "2^{x} is {exact}, not {value}");
+        }
+        assert!(coarse_exp2(-1e9) < 1e-37 && coarse_exp2(f32::NEG_INFINITY) < 1e-37);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The few CPU kernels no library has fast enough: matrix products in bfloat16 where the processor has tiles for them,
-//! and the steps between the products of a transformer, forward and backward, one pass over memory each.
+//! The few CPU kernels no library has fast enough: matrix products in bfloat16 and in bytes where the processor has
+//! instructions for them, and the steps between the products of a transformer, forward and backward, one pass over memory each.
 //!
 //! Plain slices in and out: nothing here knows tensors or models. `unsafe` stands where a processor's tiles or a
 //! library's pointers are used, and nowhere else.
@@ -9,6 +9,8 @@ mod activation;
 mod amx;
 mod attention;
 mod exponential;
+mod keys;
+mod linear;
 mod mapped;
 mod matrix;
 mod norm;
@@ -16,14 +18,21 @@ mod online;
 mod pack;
 mod shift;
 mod vectorized;
+mod words;
 
 #[cfg(test)]
 mod testing;
 
 pub use activation::{gelu, gelu_backward};
 pub use attention::{Attention, AttentionGradients, Source, SourceGradients, attention, attention_backward};
+pub use keys::Keys;
+pub use linear::{Linear, Rows, Then};
 pub use mapped::MappedFile;
 pub use matrix::{Matrix, Path, Right, Start, multiply, multiply_by};
-pub use norm::{EPSILON, Modulation, ModulationGradients, gated_add, gated_add_backward, modulate, modulate_backward};
+pub use norm::{
+    EPSILON, Modulation, ModulationGradients, gated_add, gated_add_backward, layer_norm, modulate, modulate_backward,
+    rms_norm_rotate,
+};
 pub use online::{OnlineAttention, attend};
 pub use shift::{shift, shift_backward};
+pub use words::{Format, Unit};

@@ -103,6 +103,14 @@ impl<'a> Right<'a> {
             _ => Self { matrix, panels: Vec::new() },
         }
     }
+
+    /// The same without what it was made from.
+    ///
+    /// Panics on the path that reads that itself.
+    pub(crate) fn owned(mut self) -> Right<'static> {
+        assert!(!self.panels.is_empty(), "nothing but the matrix itself");
+        Right { matrix: Matrix { values: &[], ..self.matrix }, panels: std::mem::take(&mut self.panels) }
+    }
 }
 
 impl Drop for Right<'_> {

@@ -62,6 +62,72 @@ vectorized! {
 }
 
 vectorized! {
+    /// Mean 0 and variance 1 for every row of `x`, `[rows, width]`, then scale and shift of `modulation`.
+    ///
+    /// Panics if lengths do not fit.
+    pub fn layer_norm(x: &[f32], modulation: Modulation<'_>, epsilon: f32, out: &mut [f32]) {
+        check(x.len(), out.len(), modulation);
+        let Modulation { width, group, scale, base, shift } = modulation;
+        for (row, (x, out)) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)).enumerate() {
+            let mean = sum(x) / width as f32;
+            for (out, &x) in out.iter_mut().zip(x) {
+                *out = x - mean;
+            }
+            let inverse = 1.0 / (dot(out, out) / width as f32 + epsilon).sqrt();
+            let scale = line(scale, row / group, width);
+            match shift {
+                Some(shift) => {
+                    let shift = line(shift, row / group, width);
+                    for ((out, &scale), &shift) in out.iter_mut().zip(scale).zip(shift) {
+                        *out = *out * inverse * (base + scale) + shift;
+                    }
+                }
+                None => {
+                    for (out, &scale) in out.iter_mut().zip(scale) {
+                        *out = *out * inverse * (base + scale);
+                    }
+                }
+            }
+        }
+    }
+}
+
+vectorized! {
+    /// Divides every row of `x`, `[rows, gamma]`, by its root mean square, scales it by `gamma`, and turns the two halves of
+    /// each head by the angles of the row: cosines and sines, `[rows, head_width / 2]` each.
+    ///
+    /// Panics if lengths do not fit.
+    pub fn rms_norm_rotate(
+        x: &mut [f32],
+        gamma: &[f32],
+        head_width: usize,
+        rotation: Option<[&[f32]; 2]>,
+        epsilon: f32,
+    ) {
+        let width = gamma.len();
+        assert!(width > 0 && x.len().is_multiple_of(width), "whole rows");
+        assert!(head_width > 0 && width.is_multiple_of(head_width), "whole heads");
+        let half = head_width / 2;
+        let angles = x.len() / width * half;
+        assert!(rotation.is_none_or(|tables| tables.iter().all(|table| table.len() == angles)), "one angle a pair");
+        assert!(rotation.is_none() || head_width.is_multiple_of(2), "whole pairs");
+        for (row, x) in x.chunks_exact_mut(width).enumerate() {
+            let inverse = 1.0 / (dot(x, x) / width as f32 + epsilon).sqrt();
+            for (x, &gamma) in x.iter_mut().zip(gamma) {
+                *x = *x * inverse * gamma;
+            }
+            let Some([cos, sin]) = rotation.map(|tables| tables.map(|table| line(table, row, half))) else { continue };
+            for head in x.chunks_exact_mut(head_width) {
+                let (a, b) = head.split_at_mut(half);
+                for (((a, b), &cos), &sin) in a.iter_mut().zip(b).zip(cos).zip(sin) {
+                    (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
+                }
+            }
+        }
+    }
+}
+
+vectorized! {
     /// `gradient`, that of the output, becomes that of `x`; those of scale and shift are added to `gradients`.
     ///
     /// Panics if lengths do not fit.
@@ -161,6 +227,19 @@ pub(crate) fn inverse_root_mean_square(x: &[f32]) -> f32 {
     1.0 / (dot(x, x) / x.len() as f32 + EPSILON).sqrt()
 }
 
+/// Σ x in sixteen sums side by side.
+#[inline(always)]
+fn sum(x: &[f32]) -> f32 {
+    let mut sums = [0f32; 16];
+    let (blocks, rest) = x.as_chunks::<16>();
+    for block in blocks {
+        for lane in 0..16 {
+            sums[lane] += block[lane];
+        }
+    }
+    sums.iter().sum::<f32>() + rest.iter().sum::<f32>()
+}
+
 /// Σ a · b in sixteen sums side by side, so that it can be vectors.
 #[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
@@ -200,6 +279,51 @@ mod tests {
         modulate(&x, modulation, &mut out);
         for row in out.chunks(WIDTH) {
             assert!((dot(row, row) / WIDTH as f32 - 1.0).abs() < 1e-4);
+        }
+    }
+
+    #[test]
+    fn a_row_has_mean_0_and_variance_1_before_its_scale() {
+        let x: Vec<f32> = random(ROWS * WIDTH, 1).iter().map(|x| 3.0 * x + 5.0).collect();
+        let (scale, shift) = (random(2 * WIDTH, 2), random(2 * WIDTH, 3));
+        for shift in [None, Some(&shift[..])] {
+            let mut out = vec![f32::NAN; x.len()];
+            layer_norm(&x, Modulation { width: WIDTH, group: GROUP, scale: &scale, base: 1.0, shift }, 1e-6, &mut out);
+            for (row, (x, out)) in x.chunks(WIDTH).zip(out.chunks(WIDTH)).enumerate() {
+                let exact: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
+                let mean = exact.iter().sum::<f64>() / WIDTH as f64;
+                let variance = exact.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / WIDTH as f64;
+                for channel in 0..WIDTH {
+                    let at = row / GROUP * WIDTH + channel;
+                    let normal = (exact[channel] - mean) / (variance + 1e-6).sqrt();
+                    let expected =
+                        normal * (1.0 + f64::from(scale[at])) + shift.map_or(0.0, |shift| f64::from(shift[at]));
+                    assert!((f64::from(out[channel]) - expected).abs() < 1e-5, "{} for {expected}", out[channel]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_norm_over_all_heads_turns_the_halves_of_each() {
+        const HEAD: usize = 10;
+        let (x, gamma) = (random(ROWS * WIDTH, 1), random(WIDTH, 2));
+        let (cos, sin) = (random(ROWS * HEAD / 2, 3), random(ROWS * HEAD / 2, 4));
+        for turned in [false, true] {
+            let mut out = x.clone();
+            rms_norm_rotate(&mut out, &gamma, HEAD, turned.then_some([&cos, &sin]), 1e-6);
+            for (row, (x, out)) in x.chunks(WIDTH).zip(out.chunks(WIDTH)).enumerate() {
+                let square = x.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / WIDTH as f64;
+                let normal = |at: usize| f64::from(x[at]) / (square + 1e-6).sqrt() * f64::from(gamma[at]);
+                for (at, out) in out.iter().enumerate() {
+                    let (first, pair) = (at / HEAD * HEAD, at % HEAD % (HEAD / 2));
+                    let (a, b) = (normal(first + pair), normal(first + pair + HEAD / 2));
+                    let table = |values: &[f32]| f64::from(values[row * HEAD / 2 + pair]);
+                    let (c, s) = if turned { (table(&cos), table(&sin)) } else { (1.0, 0.0) };
+                    let expected = if at % HEAD < HEAD / 2 { a * c - b * s } else { a * s + b * c };
+                    assert!((f64::from(*out) - expected).abs() < 1e-5, "{out} for {expected}");
+                }
+            }
         }
     }
 
