@@ -58,6 +58,11 @@ pub(crate) fn project<const R: usize>(x: Tensor<R>, weight: Tensor<2>, bias: Opt
     }
 }
 
+/// Whether tensors of a device lie where the kernels can read them.
+pub(crate) fn on_processor(device: &burn::tensor::Device) -> bool {
+    matches!(Input::of(&Tensor::<1>::zeros([1], device)), Some(Input::Plain(_)))
+}
+
 /// Scaled dot-product attention in 32 bits that never holds all scores; nothing on other devices. Not for
 /// training.
 ///

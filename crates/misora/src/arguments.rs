@@ -453,6 +453,9 @@ pub(crate) struct GenerateOptions {
     /// How far an open model's timesteps are moved towards noise.
     #[arg(long)]
     pub shift: Option<f64>,
+    /// What an open model multiplies in: what its weights have and this processor is fast in, if it is not given.
+    #[arg(long, value_enum)]
+    pub precision: Option<Precision>,
     /// Leave out the moving visible mark. The Content Credentials stay.
     #[arg(long)]
     pub no_visible_mark: bool,
@@ -515,6 +518,17 @@ pub(crate) enum Solver {
     Unipc,
     /// First order: what models of few steps were distilled for.
     Euler,
+}
+
+/// What the transformer of an open model multiplies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Precision {
+    /// 32 bits: the reference's numbers.
+    F32,
+    /// 16 bits, sums in 32; half the memory.
+    Bf16,
+    /// 8 bits with scales, sums in 32: a quarter of the memory, the fastest and the least exact.
+    Int8,
 }
 
 /// `misora models`.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use diffusion::wan::WanSolver;
+use diffusion::wan::{Precision, WanSolver};
 use indicatif::{ProgressBar, ProgressStyle};
 use media::{Clip, Frame, PictureLimits, ReadLimits, read_mp4, read_picture};
 use provenance::TrainingChoice;
@@ -18,7 +18,7 @@ use render::{
 };
 use serde::Serialize;
 
-use crate::arguments::{GenerateOptions, Solver, StoryboardOptions};
+use crate::arguments::{self, GenerateOptions, Solver, StoryboardOptions};
 use crate::model::{NAME, OpenModel, signing_key};
 use crate::output::{check_writable, numbered, read_limited, usage, write_whole};
 use crate::vocabulary::{in_words_of_the_world, unknown_words};
@@ -182,6 +182,11 @@ fn choices(options: &GenerateOptions) -> Result<WanChoices> {
             Solver::Euler => WanSolver::Euler,
         }),
         shift: options.shift,
+        precision: options.precision.map(|precision| match precision {
+            arguments::Precision::F32 => Precision::F32,
+            arguments::Precision::Bf16 => Precision::Bf16,
+            arguments::Precision::Int8 => Precision::Int8,
+        }),
     })
 }
 

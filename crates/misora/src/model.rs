@@ -131,8 +131,8 @@ impl OpenModel {
         let place = resolve(model, home)?;
         match place {
             Some(place) if !is_paper(&place) => Ok(Self::Wan(Box::new(WanVideoModel::open(&place, choices, device)?))),
-            _ if !choices.loras.is_empty() || choices.solver.is_some() || choices.shift.is_some() => {
-                Err(usage("--lora, --solver and --shift are for open weights: name a model with --model"))
+            _ if choices != WanChoices::default() => {
+                Err(usage("--lora, --solver, --shift and --precision are for open weights: name a model with --model"))
             }
             place => Ok(Self::Paper(Box::new(PaperVideoModel::open(place.as_deref(), device)?))),
         }

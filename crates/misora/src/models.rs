@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use burn::tensor::Device;
-use diffusion::wan::{Umt5, WanFiles, WanModel, WanSettings, WanTransformer, WanVaePart};
+use diffusion::wan::{Precision, Umt5, WanFiles, WanModel, WanSettings, WanTransformer, WanVaePart};
 use diffusion::{Checkpoint, PaperModel, Storage};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -165,7 +165,7 @@ fn inspect(options: &InspectOptions) -> Result<ExitCode> {
     Umt5::new(&files.text_encoder.config, files.text_encoder.weights.clone())?;
     for (_, network) in transformers {
         if let Some(network) = network {
-            WanTransformer::read(&network.config, &network.weights, true, &device)?;
+            WanTransformer::read(&network.config, &network.weights, Precision::F32, true, &device)?;
         }
     }
     WanModel::of(files, WanSettings::default(), device)?.vae(WanVaePart::Both)?;

@@ -8,7 +8,10 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use burn::tensor::{Device, Tensor};
 use diffusion::Error;
-use diffusion::wan::{WanFamily, WanModel, WanPicture, WanPlan, WanRequest, WanSettings, WanSolver};
+use diffusion::wan::{
+    Precision, WanFamily, WanFiles, WanModel, WanPicture, WanPlan, WanRequest, WanSettings, WanSolver,
+};
+use kernels::{Format, Linear, Rows, Then};
 use media::{Frame, FrameRate, Size};
 use render::{ModelError, Progress, Recipe, Source, Stage, VideoModel, VideoRequest};
 use sha2::{Digest as _, Sha256};
@@ -21,7 +24,7 @@ const SIZES_480: [Size; 3] = [Size::new(832, 480), Size::new(480, 832), Size::ne
 const SIZES_720: [Size; 3] = [Size::new(1280, 704), Size::new(704, 1280), Size::new(960, 960)];
 
 /// What the owner may choose beside the request.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct WanChoices {
     /// Files of additions to the weights, with how much of each.
     pub loras: Vec<(PathBuf, f32)>,
@@ -29,6 +32,8 @@ pub(crate) struct WanChoices {
     pub solver: Option<WanSolver>,
     /// The shift, if not that of the model.
     pub shift: Option<f64>,
+    /// What is multiplied in, if not what suits weights and processor.
+    pub precision: Option<Precision>,
 }
 
 /// A model of the Wan family as a [`VideoModel`].
@@ -38,6 +43,7 @@ pub(crate) struct WanVideoModel {
     place: PathBuf,
     weights_hash: OnceLock<String>,
     choices: WanChoices,
+    precision: Precision,
     operations_per_second: f64,
 }
 
@@ -47,8 +53,15 @@ impl WanVideoModel {
     /// # Errors
     /// If a part is missing or damaged; the message names it.
     pub(crate) fn open(place: &Path, choices: WanChoices, device: Device) -> Result<Self> {
-        let settings = WanSettings { loras: choices.loras.clone(), ..WanSettings::default() };
-        let model = WanModel::open(place, settings, device.clone()).context("the model cannot be used")?;
+        const UNUSABLE: &str = "the model cannot be used";
+        let files = WanFiles::open(place).context(UNUSABLE)?;
+        let precision = if device == Device::flex() {
+            choices.precision.unwrap_or_else(|| Precision::suited(&files.transformer.weights))
+        } else {
+            Precision::F32
+        };
+        let settings = WanSettings { loras: choices.loras.clone(), precision, ..WanSettings::default() };
+        let model = WanModel::of(files, settings, device.clone()).context(UNUSABLE)?;
         for (report, (path, _)) in model.loras().iter().zip(&choices.loras) {
             if let Some(layer) = report.unknown.first() {
                 let count = report.unknown.len();
@@ -69,7 +82,8 @@ impl WanVideoModel {
             place: place.to_owned(),
             weights_hash: OnceLock::new(),
             choices,
-            operations_per_second: measured_speed(&device),
+            precision,
+            operations_per_second: measured_speed(precision, &device),
         })
     }
 
@@ -134,7 +148,8 @@ impl WanVideoModel {
 
     /// What a run will need, in a sentence, with the run's settings; a refusal if it does not fit.
     fn plan(&self, request: &WanRequest) -> std::result::Result<WanPlan, ModelError> {
-        let settings = WanSettings { loras: self.choices.loras.clone(), ..WanSettings::default() };
+        let settings =
+            WanSettings { loras: self.choices.loras.clone(), precision: self.precision, ..WanSettings::default() };
         WanPlan::fitting(self.model.files(), request, &settings, available_memory())
             .map_err(failed)?
             .map_err(|refusal| ModelError::Failed(refusal.to_string()))
@@ -295,11 +310,28 @@ fn frames_of(piece: Tensor<5>) -> Vec<Frame> {
 }
 
 /// Multiplications and additions in a second, by a product like those of the model; a share of it is lost around products.
-fn measured_speed(device: &Device) -> f64 {
+fn measured_speed(precision: Precision, device: &Device) -> f64 {
     const SIDE: usize = 768;
     const SHARE: f64 = 0.6;
-    let matrix = Tensor::<2>::ones([SIDE, SIDE], device);
-    let product = || matrix.clone().matmul(matrix.clone()).sum().into_scalar::<f32>();
+    let format = match precision {
+        Precision::F32 => None,
+        Precision::Bf16 => Some(Format::Bf16),
+        Precision::Int8 => Some(Format::Int8),
+    };
+    let product: Box<dyn Fn()> = if let Some(format) = format {
+        let ones = vec![1.0; SIDE * SIDE];
+        let linear = Linear::new(format, &ones, SIDE, None);
+        Box::new(move || {
+            let mut rows = Rows::new(format);
+            rows.set(&ones, SIDE);
+            linear.forward(&rows, Then::Nothing, &mut vec![0.0; SIDE * SIDE]);
+        })
+    } else {
+        let matrix = Tensor::<2>::ones([SIDE, SIDE], device);
+        Box::new(move || {
+            matrix.clone().matmul(matrix.clone()).sum().into_scalar::<f32>();
+        })
+    };
     product();
     let started = Instant::now();
     product();

@@ -7,6 +7,7 @@ mod clip;
 mod layers;
 mod layout;
 mod names;
+mod packed;
 mod pipeline;
 mod plan;
 mod prompt;
@@ -17,6 +18,7 @@ mod vae;
 
 pub use clip::{Clip, ClipConfig, prepared};
 pub use layout::{Network, WanFamily, WanFiles};
+pub use packed::Precision;
 pub use pipeline::{WanInputs, WanModel, WanPicture, WanRequest, WanSettings};
 pub use plan::{WanPlan, WanRefusal};
 pub use prompt::{WanTokenizer, cleaned};

@@ -9,6 +9,7 @@ use burn::tensor::{Device, Tensor};
 use super::clip::{Clip, prepared};
 use super::layout::{Network, WanFamily, WanFiles};
 use super::names;
+use super::packed::Precision;
 use super::prompt::WanTokenizer;
 use super::scheduler::{WanSchedule, WanSolver, WanStepper};
 use super::transformer::{WanContext, WanTransformer, WanTransformerConfig};
@@ -23,6 +24,8 @@ use crate::{Error, Result};
 pub struct WanSettings {
     /// Additions to the transformer's weights, each with its weight.
     pub loras: Vec<(PathBuf, f32)>,
+    /// What the transformer's blocks multiply in.
+    pub precision: Precision,
     /// Leave the transformer's blocks in their file and read each when it is needed.
     pub streamed: bool,
     /// How frames are cut when they are decoded.
@@ -184,7 +187,8 @@ impl WanModel {
         } else {
             &self.files.transformer
         };
-        WanTransformer::read(&network.config, &network.weights, self.settings.streamed, &self.device)
+        let WanSettings { precision, streamed, .. } = self.settings;
+        WanTransformer::read(&network.config, &network.weights, precision, streamed, &self.device)
     }
 
     /// Everything that is computed before the loop: states of prompts and picture, latents of the picture.

@@ -4,6 +4,7 @@
 //! measured run stands behind them yet.
 
 use super::layout::{Network, WanFiles};
+use super::packed::{Precision, Workspace};
 use super::pipeline::{WanRequest, WanSettings};
 use super::transformer::{TEXT_TOKENS, WanTransformerConfig, block_tensors};
 use super::vae::{WanTiling, WanVaeConfig};
@@ -25,6 +26,8 @@ pub struct WanPlan {
     pub decoding_bytes: u64,
     /// Multiplications and additions in all.
     pub operations: u64,
+    /// What the blocks multiply in.
+    pub precision: Precision,
     /// Whether blocks stay in their file.
     pub streamed: bool,
     /// How frames are cut.
@@ -72,9 +75,12 @@ impl WanPlan {
         // Weights as they are decoded, then as a tensor.
         let text_bytes = BASE_BYTES + 2 * layer as u64 * NUMBER;
         let transformers = [Some(&files.transformer), files.transformer_2.as_ref()];
-        let weights =
-            transformers.into_iter().flatten().map(|network| transformer_weights(network, settings.streamed)).max();
-        let activations = (tokens * (12 * config.width() + 2 * config.ffn_dim)) as u64 * NUMBER;
+        let weights = transformers.into_iter().flatten().map(|network| transformer_weights(network, settings)).max();
+        let activations = if settings.precision == Precision::F32 {
+            (tokens * (12 * config.width() + 2 * config.ffn_dim)) as u64 * NUMBER
+        } else {
+            Workspace::bytes(config, tokens)
+        };
         Ok(Self {
             text_bytes,
             denoising_bytes: BASE_BYTES + weights.unwrap_or(0) + activations,
@@ -85,6 +91,7 @@ impl WanPlan {
             operations: evaluations as u64 * forward_operations(config, tokens)
                 + decoding_operations(vae, [frames, rows, columns], settings.tiling)
                 + 2 * TEXT_TOKENS as u64 * (text.num_layers * layer) as u64,
+            precision: settings.precision,
             streamed: settings.streamed,
             tiling: settings.tiling,
         })
@@ -144,6 +151,10 @@ impl WanPlan {
             format!("{:.1} h", seconds / 3600.0)
         };
         let mut how = String::new();
+        if self.precision != Precision::F32 {
+            how.push_str(" in ");
+            how.push_str(self.precision.name());
+        }
         if self.streamed {
             how.push_str("; the weights stay in their files, which is slower");
         }
@@ -154,13 +165,27 @@ impl WanPlan {
     }
 }
 
-/// Bytes of a transformer's weights: all of them, or one block (as it is decoded and as a tensor) and what is around.
-fn transformer_weights(network: &Network<WanTransformerConfig>, streamed: bool) -> u64 {
+/// Bytes of a transformer's weights: all of them, or one block, as the precision has them, with what is around in 32 bits and
+/// what is decoded at one time.
+fn transformer_weights(network: &Network<WanTransformerConfig>, settings: &WanSettings) -> u64 {
+    let tensors = block_tensors(&network.config);
+    let numbers = |shape: &[usize]| shape.iter().product::<usize>() as u64 * NUMBER;
     let all = network.weights.elements() * NUMBER;
-    let block: usize = block_tensors(&network.config).iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
-    let block = block as u64 * NUMBER;
+    let block: u64 = tensors.iter().map(|(_, shape)| numbers(shape)).sum();
     let around = all.saturating_sub(block * network.config.num_layers as u64);
-    if streamed { around + 2 * block } else { all + block }
+    // Layers are decoded one by one, and put in another order where they rotate, before they are packed.
+    let (packed, passing) = if settings.precision == Precision::F32 {
+        (block, block)
+    } else {
+        let bytes = |shape: &[usize]| match shape {
+            [output, input] => settings.precision.bytes(*input, *output),
+            _ => numbers(shape),
+        };
+        let largest = tensors.iter().map(|(_, shape)| numbers(shape)).max().unwrap_or(0);
+        (tensors.iter().map(|(_, shape)| bytes(shape)).sum(), largest)
+    };
+    let kept = if settings.streamed { 1 } else { network.config.num_layers as u64 };
+    around + kept * packed + passing
 }
 
 /// Operations of one evaluation.

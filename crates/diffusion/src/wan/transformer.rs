@@ -18,9 +18,12 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::Deserialize;
 
 use super::layers::{LayerNorm, Linear, Widths, attend, gelu_tanh, normalize, rms_norm, split_heads};
+use super::packed::{
+    Conditions, Evaluation, PackedBlock, PackedKeys, Precision, Workspace, halves_order, tensor_of, values_of,
+};
 use crate::checkpoint::{Checkpoint, damaged};
 use crate::rope::{RopeTables, rotate};
-use crate::{Error, Result};
+use crate::{Error, Result, fused};
 
 /// The shape of a [`WanTransformer`], as `transformer/config.json` has it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -69,7 +72,7 @@ fn epsilon() -> f64 {
 }
 
 /// Added to mean squares of queries and keys.
-const QUERY_KEY_EPSILON: f64 = 1e-6;
+pub(super) const QUERY_KEY_EPSILON: f64 = 1e-6;
 /// Added to variances of the image encoder's states.
 const IMAGE_EPSILON: f64 = 1e-5;
 /// Tokens that prompts are filled up to.
@@ -166,6 +169,7 @@ impl WanTransformerConfig {
 #[derive(Debug)]
 pub struct WanTransformer {
     config: WanTransformerConfig,
+    precision: Precision,
     patch_weight: Tensor<5>,
     patch_bias: Tensor<1>,
     time_in: Linear,
@@ -184,6 +188,8 @@ pub struct WanTransformer {
 enum Blocks {
     /// In memory.
     Resident(Vec<Block>),
+    /// In memory, rounded.
+    Packed(Vec<PackedBlock>),
     /// In their file; each is read when it is its turn.
     Streamed(Box<Checkpoint>, Device),
 }
@@ -230,6 +236,8 @@ pub struct WanContext {
     image: Option<Tensor<3>>,
     /// Keys and values for each block: of the text, of the picture.
     blocks: Vec<OnceLock<ContextKeys>>,
+    /// The same for blocks that are rounded.
+    packed: Vec<OnceLock<PackedKeys>>,
 }
 
 #[derive(Debug)]
@@ -240,12 +248,20 @@ struct ContextKeys {
 
 impl WanTransformer {
     /// Reads a transformer, its names brought to those of diffusers. `streamed` leaves the blocks in their file and reads
-    /// each when it is needed: slower, in the memory of one.
+    /// each when it is needed: slower, in the memory of one. Devices that are not the processor compute in 32 bits whatever
+    /// `precision` says.
     ///
     /// # Errors
     /// [`Error::ModelFile`] if a tensor is missing or has another shape.
-    pub fn read(config: &WanTransformerConfig, weights: &Checkpoint, streamed: bool, device: &Device) -> Result<Self> {
+    pub fn read(
+        config: &WanTransformerConfig,
+        weights: &Checkpoint,
+        precision: Precision,
+        streamed: bool,
+        device: &Device,
+    ) -> Result<Self> {
         config.check().map_err(|reason| damaged(weights.place(), reason))?;
+        let precision = if fused::on_processor(device) { precision } else { Precision::F32 };
         let width = config.width();
         let [pt, ph, pw] = config.patch_size;
         let linear = |name: &str, input: usize, output: usize| {
@@ -286,6 +302,9 @@ impl WanTransformer {
                 Block::check(config, weights, index)?;
             }
             Blocks::Streamed(Box::new(weights.clone()), device.clone())
+        } else if let Some(format) = precision.format() {
+            let blocks = (0..config.num_layers).map(|index| PackedBlock::read(config, weights, index, format));
+            Blocks::Packed(blocks.collect::<Result<_>>()?)
         } else {
             let blocks = (0..config.num_layers).map(|index| Block::read(config, weights, index, device));
             Blocks::Resident(blocks.collect::<Result<_>>()?)
@@ -309,7 +328,13 @@ impl WanTransformer {
                 device,
             )?,
             config: config.clone(),
+            precision,
         })
+    }
+
+    /// What its blocks multiply in.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The shape it was made with.
@@ -347,7 +372,8 @@ impl WanTransformer {
             (None, Some(_)) => return Err(Error::Given("this model reads no picture through an encoder".into())),
         };
         let blocks = (0..self.config.num_layers).map(|_| OnceLock::new()).collect();
-        Ok(WanContext { text, bias, image, blocks })
+        let packed = (0..self.config.num_layers).map(|_| OnceLock::new()).collect();
+        Ok(WanContext { text, bias, image, blocks, packed })
     }
 
     /// Predicts the velocity `noise − clean` of the latents.
@@ -385,21 +411,11 @@ impl WanTransformer {
         let time = self.time_out.forward(silu(self.time_in.forward(features)));
         let modulation: Tensor<3> = self.time_projection.forward(silu(time.clone())).reshape([groups, 6, width]);
 
-        let tables = rope_tables(self.config.attention_head_dim, [frames, rows, columns], &device);
-        for index in 0..self.config.num_layers {
-            let keys = &context.blocks[index];
-            x = match &self.blocks {
-                Blocks::Resident(blocks) => blocks[index].forward(x, &modulation, context, keys, &tables, &self.config),
-                Blocks::Streamed(weights, device) => Block::read(&self.config, weights, index, device)?.forward(
-                    x,
-                    &modulation,
-                    context,
-                    keys,
-                    &tables,
-                    &self.config,
-                ),
-            };
-        }
+        let grid = [frames, rows, columns];
+        x = match self.precision.format() {
+            Some(format) => self.packed_blocks(x, modulation, grid, context, format)?,
+            None => self.blocks(x, &modulation, grid, context)?,
+        };
 
         let modulation = self.scale_shift_table.clone() + time.unsqueeze_dim::<3>(1);
         let (shift, scale) = (modulation.clone().narrow(1, 0, 1), modulation.narrow(1, 1, 1));
@@ -408,6 +424,72 @@ impl WanTransformer {
         let channels = self.config.out_channels;
         let x = x.reshape([frames, rows, columns, pt, ph, pw, channels]).permute([6, 0, 3, 1, 4, 2, 5]);
         Ok(x.reshape([1, channels, frames * pt, rows * ph, columns * pw]))
+    }
+
+    fn blocks(
+        &self,
+        mut x: Tensor<3>,
+        modulation: &Tensor<3>,
+        grid: [usize; 3],
+        context: &WanContext,
+    ) -> Result<Tensor<3>> {
+        let device = x.device();
+        let [cos, sin] = rope_tables(self.config.attention_head_dim, grid);
+        let shape = [1, 1, grid.iter().product(), self.config.attention_head_dim / 2];
+        let tables = RopeTables { cos: tensor_of(cos, shape, &device), sin: tensor_of(sin, shape, &device) };
+        let run = |block: &Block, index: usize, x| {
+            block.forward(x, modulation, context, &context.blocks[index], &tables, &self.config)
+        };
+        match &self.blocks {
+            Blocks::Resident(blocks) => {
+                for (index, block) in blocks.iter().enumerate() {
+                    x = run(block, index, x);
+                }
+            }
+            Blocks::Streamed(weights, device) => {
+                for index in 0..self.config.num_layers {
+                    x = run(&Block::read(&self.config, weights, index, device)?, index, x);
+                }
+            }
+            Blocks::Packed(_) => unreachable!("blocks are packed where the precision has a format"),
+        }
+        Ok(x)
+    }
+
+    fn packed_blocks(
+        &self,
+        x: Tensor<3>,
+        modulation: Tensor<3>,
+        grid: [usize; 3],
+        context: &WanContext,
+        format: kernels::Format,
+    ) -> Result<Tensor<3>> {
+        let (device, shape) = (x.device(), x.dims());
+        let mut values = values_of(x);
+        let modulation = values_of(modulation);
+        let [cos, sin] = rope_tables(self.config.attention_head_dim, grid);
+        let call = Evaluation { config: &self.config, modulation: &modulation, rotation: [&cos, &sin] };
+        let mut work = Workspace::new(format);
+        let mut run = |block: &PackedBlock, index: usize| {
+            let keys = context.packed[index].get_or_init(|| {
+                let text = values_of(context.text.clone());
+                let bias = context.bias.clone().map(values_of);
+                let image = context.image.clone().map(values_of);
+                let conditions = Conditions { text: &text, bias: bias.as_deref(), image: image.as_deref() };
+                block.keys(&self.config, &conditions)
+            });
+            block.forward(&mut values, keys, &call, &mut work);
+        };
+        match &self.blocks {
+            Blocks::Packed(blocks) => blocks.iter().enumerate().for_each(|(index, block)| run(block, index)),
+            Blocks::Streamed(weights, _) => {
+                for index in 0..self.config.num_layers {
+                    run(&PackedBlock::read(&self.config, weights, index, format)?, index);
+                }
+            }
+            Blocks::Resident(_) => unreachable!("blocks are packed where the precision has a format"),
+        }
+        Ok(tensor_of(values, shape, &device))
     }
 }
 
@@ -439,7 +521,11 @@ impl Block {
             Linear::read(weights, &name(part), Widths { input, output }, device)
         };
         let attention = |part: &str, rotated: bool| {
-            let order = rotated.then(|| halves_order(config.num_attention_heads, config.attention_head_dim, device));
+            let order = rotated.then(|| {
+                let order = halves_order(config.num_attention_heads, config.attention_head_dim);
+                let order: Vec<i32> = order.into_iter().map(|channel| channel as i32).collect();
+                Tensor::<1, Int>::from_ints(order.as_slice(), device)
+            });
             let inner = |end: &str| linear(&format!("{part}.{end}"), width, width);
             let norm = |end: &str| weights.tensor::<1>(&name(&format!("{part}.{end}.weight")), [width], device);
             let attention = Attention {
@@ -607,21 +693,9 @@ pub(super) fn block_tensors(config: &WanTransformerConfig) -> Vec<(String, Vec<u
     tensors
 }
 
-/// The order of channels that brings the pairs (2i, 2i + 1) of each head to (i, i + half), where [`rotate`] has them. A
-/// score is a sum over channels, so queries and keys may be in any order, as long as it is the same.
-fn halves_order(heads: usize, head: usize, device: &Device) -> Tensor<1, Int> {
-    let order: Vec<i32> = (0..heads)
-        .flat_map(|number| {
-            let first = number * head;
-            (0..head / 2).map(move |i| first + 2 * i).chain((0..head / 2).map(move |i| first + 2 * i + 1))
-        })
-        .map(|channel| channel as i32)
-        .collect();
-    Tensor::from_ints(order.as_slice(), device)
-}
-
-/// Rotary tables on three axes; angles in 64 bits. Rows and columns have a third of the head each, time the rest.
-fn rope_tables(head: usize, [frames, rows, columns]: [usize; 3], device: &Device) -> RopeTables {
+/// Rotary tables on three axes, cosines and sines `[tokens, head / 2]`; angles in 64 bits. Rows and columns have a third of
+/// the head each, time the rest.
+fn rope_tables(head: usize, [frames, rows, columns]: [usize; 3]) -> [Vec<f32>; 2] {
     let space = 2 * (head / 6);
     let time = head - 2 * space;
     let axis = |length: usize, width: usize| -> Vec<Vec<(f32, f32)>> {
@@ -644,8 +718,7 @@ fn rope_tables(head: usize, [frames, rows, columns]: [usize; 3], device: &Device
             }
         }
     }
-    let table = |values: Vec<f32>| Tensor::from_data(TensorData::new(values, [1, 1, length, head / 2]), device);
-    RopeTables { cos: table(cos), sin: table(sin) }
+    [cos, sin]
 }
 
 /// `[timesteps, features]`: cosines, then sines, at frequencies from 1 down to 1/10,000.

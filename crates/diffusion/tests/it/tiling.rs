@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::{Device, Distribution, Tensor};
 use diffusion::Error;
-use diffusion::wan::{WanModel, WanPlan, WanRequest, WanSettings, WanSolver, WanTiling, WanVaePart};
+use diffusion::wan::{Precision, WanModel, WanPlan, WanRequest, WanSettings, WanSolver, WanTiling, WanVaePart};
 
 fn model(name: &str) -> WanModel {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
@@ -108,6 +108,23 @@ fn what_does_not_fit_is_streamed_then_tiled_then_refused() {
     assert!(whole.sentence(1e12).starts_with("needs "), "{}", whole.sentence(1e12));
     let more = WanPlan::new(model.files(), &self::request(4096, 4096, 85), &settings).unwrap();
     assert!(more.operations > whole.operations && more.denoising_bytes > whole.denoising_bytes);
+}
+
+#[test]
+fn fewer_bits_need_less_memory() {
+    let model = model("wan21-t2v");
+    let request = request(32, 48, 5);
+    let bytes = |precision, streamed| {
+        let settings = WanSettings { precision, streamed, ..WanSettings::default() };
+        let plan = WanPlan::new(model.files(), &request, &settings).unwrap();
+        let told = format!(" on this machine in {}", precision.name());
+        assert_eq!(plan.sentence(1e12).contains(&told), precision != Precision::F32, "{}", plan.sentence(1e12));
+        plan.denoising_bytes
+    };
+    for streamed in [false, true] {
+        let all = [Precision::F32, Precision::Bf16, Precision::Int8].map(|precision| bytes(precision, streamed));
+        assert!(all[0] > all[1] && all[1] > all[2], "{all:?}");
+    }
 }
 
 #[test]

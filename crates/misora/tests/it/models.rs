@@ -203,10 +203,12 @@ fn a_model_is_pulled_looked_into_and_drawn_with() {
         "4",
         "-o",
         "w.mp4",
+        "--precision",
+        "bf16",
     ]);
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{message}");
-    assert!(message.contains("144×80, 65 frames: needs "), "{message}");
+    assert!(message.contains("144×80, 65 frames: needs ") && message.contains("in bf16"), "{message}");
     let clip = read(&desk.path("w.mp4"));
     assert_eq!((clip.frames().len(), clip.frame_rate().as_f64()), (64, 16.0));
     let verified = desk.succeed(&["verify", "w.mp4", "--json"]);
@@ -282,6 +284,7 @@ fn names_that_mean_nothing_are_told() {
     assert!(desk.fail(2, &["models", "pull", "a/b", "--hub", "http://example.org"]).contains("https is needed"));
     assert!(desk.fail(2, &["models", "inspect", "nowhere"]).contains("neither a model folder"));
     assert!(desk.fail(2, &["generate", "a boat", "--shift", "3", "-o", "x.mp4"]).contains("open weights"));
+    assert!(desk.fail(2, &["generate", "a boat", "--precision", "int8", "-o", "x.mp4"]).contains("open weights"));
     std::fs::create_dir(desk.path("empty")).unwrap();
     assert!(desk.fail(1, &["models", "inspect", "empty"]).contains("there is no transformer in it"));
 }
