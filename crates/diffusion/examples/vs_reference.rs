@@ -1,0 +1,96 @@
+//! Our side of `benches/vs_reference`: does what it is told, line by line.
+//!
+//!     vs_reference dit FOLDER PRECISION
+//!     vs_reference attention FOLDER PRECISION
+//!
+//! Says `ready` when everything is in memory. Then `run` computes once and `write FILE` writes the last result as 32-bit
+//! numbers; each is answered with `done`. Whoever asks measures.
+
+use std::io::{BufRead as _, Write as _};
+use std::path::Path;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use diffusion::Checkpoint;
+use diffusion::wan::{Precision, WanTransformer, WanTransformerConfig};
+use kernels::{Keys, OnlineAttention};
+
+type Failure = Box<dyn std::error::Error>;
+/// Computes once.
+type Run = Box<dyn FnMut() -> Result<Vec<f32>, Failure>>;
+
+fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [what, folder, precision] = &arguments[..] else {
+        return Err("vs_reference (dit | attention) FOLDER PRECISION".into());
+    };
+    let (folder, precision) = (Path::new(folder), precision.parse::<Precision>()?);
+    let mut run = match what.as_str() {
+        "dit" => dit(folder, precision)?,
+        "attention" => attention(folder, precision)?,
+        other => return Err(format!("there is no {other} to measure").into()),
+    };
+    let answer = |word: &str| {
+        println!("{word}");
+        std::io::stdout().flush()
+    };
+    answer("ready")?;
+    let mut last = Vec::new();
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        match line.split_once(' ') {
+            None if line == "run" => last = run()?,
+            Some(("write", path)) => {
+                let bytes: Vec<u8> = last.iter().flat_map(|value| value.to_le_bytes()).collect();
+                std::fs::write(path, bytes)?;
+            }
+            _ => return Err(format!("{line:?} means nothing").into()),
+        }
+        answer("done")?;
+    }
+    Ok(())
+}
+
+/// One evaluation of the transformer, after its prompt was read.
+fn dit(folder: &Path, precision: Precision) -> Result<Run, Failure> {
+    let device = Device::flex();
+    let config = std::fs::read(folder.join("transformer/config.json"))?;
+    let config: WanTransformerConfig = serde_json::from_slice(&config)?;
+    let weights = Checkpoint::open_sharded(&folder.join("transformer"), "diffusion_pytorch_model")?;
+    let transformer = WanTransformer::read(&config, &weights, precision, false, &device)?;
+    let inputs = Checkpoint::open(&folder.join("dit.safetensors"))?;
+    let shape = |name: &str| inputs.shape(name).map(<[usize]>::to_vec).ok_or(format!("there are no {name}"));
+    let latents_shape: [usize; 5] = shape("latents")?.try_into().map_err(|_| "latents of five axes")?;
+    let text_shape: [usize; 3] = shape("text")?.try_into().map_err(|_| "a text of three axes")?;
+    let latents =
+        Tensor::<5>::from_data(TensorData::new(inputs.values("latents", &latents_shape)?, latents_shape), &device);
+    let text = Tensor::<3>::from_data(TensorData::new(inputs.values("text", &text_shape)?, text_shape), &device);
+    let timesteps = inputs.values("timestep", &[1])?;
+    let context = transformer.context(text, None)?;
+    Ok(Box::new(move || {
+        let velocity = transformer.forward(latents.clone(), &timesteps, &context)?;
+        Ok(velocity.into_data().try_to_vec::<f32>().map_err(|error| format!("{error:?}"))?)
+    }))
+}
+
+/// Attention of all tokens to all, with its ordering of keys and values.
+fn attention(folder: &Path, precision: Precision) -> Result<Run, Failure> {
+    let inputs = Checkpoint::open(&folder.join("attention.safetensors"))?;
+    let &[tokens, heads, head_width] = inputs.shape("query").ok_or("there is no query")? else {
+        return Err("a query of three axes".into());
+    };
+    let shape = [tokens, heads, head_width];
+    let [query, key, value] = ["query", "key", "value"].map(|name| inputs.values(name, &shape));
+    let (query, key, value) = (query?, key?, value?);
+    let scale = (head_width as f32).powf(-0.5);
+    Ok(Box::new(move || {
+        let mut out = vec![0.0; query.len()];
+        if precision == Precision::F32 {
+            let (query, key, value, path) = (&query[..], &key[..], &value[..], kernels::Path::Vectors);
+            let call = OnlineAttention { heads, head_width, query, key, value, bias: None, scale, path };
+            kernels::attend(&call, &mut out);
+        } else {
+            Keys::new(heads, head_width, &key, &value, None).attend(&query, scale, &mut out);
+        }
+        Ok(out)
+    }))
+}
