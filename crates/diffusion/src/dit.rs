@@ -252,7 +252,7 @@ impl Block {
             rotation: Some(tables),
             mask: None,
         };
-        let h = self.self_output.forward(self_attention(self.self_qkv.forward(h), heads, preparation));
+        let h = self.self_output.forward_rounded(self_attention(self.self_qkv.forward_rounded(h), heads, preparation));
         let x = gated_add(x, h.reshape([batch, frames, cells, width]), modulation(2));
 
         // Cross-attention to the text.
@@ -262,13 +262,13 @@ impl Block {
             rotation: None,
             mask: Some(text_mask.clone()),
         };
-        let (query, key_value) = (self.cross_query.forward(h), self.cross_key_value.forward(text.clone()));
-        let h = self.cross_output.forward(cross_attention(query, key_value, heads, preparation));
+        let (query, key_value) = (self.cross_query.forward_rounded(h), self.cross_key_value.forward(text.clone()));
+        let h = self.cross_output.forward_rounded(cross_attention(query, key_value, heads, preparation));
         let x = x + h.reshape([batch, frames, cells, width]);
 
         // Feed-forward, with some channels from the neighbours.
         let h = modulate(x.clone(), modulation(3), modulation(4));
-        let h = self.mlp.forward(shift(h.reshape([batch, frames, rows, columns, width])));
+        let h = self.mlp.forward_rounded(shift(h.reshape([batch, frames, rows, columns, width])));
         gated_add(x, h.reshape([batch, frames, cells, width]), modulation(5))
     }
 }

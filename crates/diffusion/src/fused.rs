@@ -17,8 +17,8 @@ use burn::backend::{Autodiff, BackendTypes, Flex};
 use burn::tensor::activation::softmax;
 use burn::tensor::{DType, Tensor, TensorData};
 use kernels::{
-    Attention, AttentionGradients, Matrix, Modulation, ModulationGradients, OnlineAttention, Path, Right, Source,
-    SourceGradients, Start,
+    Attention, AttentionGradients, Format, Linear, Matrix, Modulation, ModulationGradients, OnlineAttention, Path,
+    Right, Rows, Source, SourceGradients, Start, Then, Unit,
 };
 
 use crate::rope::{RopeTables, rotate};
@@ -31,6 +31,28 @@ pub(crate) fn linear<const R: usize>(x: Tensor<R>, weight: Tensor<2>, bias: Tens
     match (Input::of(&x), Input::of(&weight), Input::of(&bias)) {
         (Some(x), Some(weight), Some(bias)) => run(LinearKernel, [x, weight, bias]),
         _ => burn::tensor::module::linear(x, weight, Some(bias)),
+    }
+}
+
+/// [`linear`] in bfloat16 with sums in 32 bits, where the processor is faster that way and nothing is learned; elsewhere the
+/// same as that.
+pub(crate) fn rounded_linear<const R: usize>(x: Tensor<R>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<R> {
+    // Tiles round in `linear` itself.
+    if Unit::fastest(Format::Bf16) != Unit::Avx512 {
+        return linear(x, weight, bias);
+    }
+    match (Input::of(&x), Input::of(&weight), Input::of(&bias)) {
+        (Some(Input::Plain(x)), Some(Input::Plain(weight)), Some(Input::Plain(bias))) => {
+            let (x, weight, bias) = (x.to_contiguous(), weight.to_contiguous(), bias.to_contiguous());
+            let (x, weight, bias) = (View::of(&x), View::of(&weight), View::of(&bias));
+            let width = weight.width();
+            let mut rows = Rows::new(Format::Bf16);
+            rows.set(x.values, x.width());
+            let mut out = vec![0.0; x.rows() * width];
+            Linear::sideways(weight.values, width, bias.values).forward(&rows, Then::Nothing, &mut out);
+            Tensor::from_primitive::<Flex>(FlexTensor::from_data(TensorData::new(out, x.shape_with(width))))
+        }
+        _ => linear(x, weight, bias),
     }
 }
 
@@ -663,7 +685,7 @@ mod tests {
 
     use super::*;
     use crate::rope::{RopeAxes, rope_tables};
-    use crate::testing::{rounding, seeded, values};
+    use crate::testing::{seeded, values};
 
     /// Result and gradients of both ways of computing something from the same inputs, of which one is the kernel.
     fn check<const R: usize, const N: usize>(
@@ -690,7 +712,20 @@ mod tests {
             let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>().sqrt();
             let apart = norm(&mut fused.iter().zip(&composed).map(|(a, b)| a - b));
             let share = apart / norm(&mut composed.iter().copied()).max(1e-6);
-            assert!(share < rounding(1e-4, 2e-2), "{what}, {index} (0 is the result): {share} apart");
+            // What is on the tape is rounded by tiles alone.
+            let most = if Path::fastest() == Path::Tiles { 2e-2 } else { 1e-4 };
+            assert!(share < most, "{what}, {index} (0 is the result): {share} apart");
+        }
+    }
+
+    #[test]
+    fn layers_without_a_tape_are_within_their_rounding() {
+        for rows in [1, 13, 100] {
+            let (x, weight, bias) = (seeded::<2>([rows, 40], 1), seeded::<2>([40, 50], 2), seeded::<1>([50], 3));
+            let plain = burn::tensor::module::linear(x.clone(), weight.clone(), Some(bias.clone()));
+            let norm = |x: Tensor<2>| values(x).into_iter().map(|x| x * x).sum::<f32>().sqrt();
+            let share = norm(rounded_linear(x, weight, bias) - plain.clone()) / norm(plain);
+            assert!(share < 6e-3, "{rows} rows: {share} apart");
         }
     }
 

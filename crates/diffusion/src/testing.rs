@@ -47,6 +47,6 @@ pub(crate) fn difference<const R: usize>(a: Tensor<R>, b: Tensor<R>) -> f32 {
 
 /// What a bound for 32-bit products becomes on this machine: where they are made of bfloat16, whose steps are 2¹⁶ times
 /// as coarse, networks with random weights land further apart.
-pub(crate) fn rounding(exact: f32, in_tiles: f32) -> f32 {
-    if kernels::Path::fastest() == kernels::Path::Tiles { in_tiles } else { exact }
+pub(crate) fn rounding(exact: f32, rounded: f32) -> f32 {
+    if kernels::Unit::fastest(kernels::Format::Bf16).gains() { rounded } else { exact }
 }
