@@ -26,7 +26,7 @@ mod testing;
 pub use activation::{gelu, gelu_backward};
 pub use attention::{Attention, AttentionGradients, Source, SourceGradients, attention, attention_backward};
 pub use keys::Keys;
-pub use linear::{Linear, Rows, Then};
+pub use linear::{Linear, MOST_INT8_DEPTH, Rows, Then};
 pub use mapped::MappedFile;
 pub use matrix::{Matrix, Path, Right, Start, multiply, multiply_by};
 pub use norm::{

@@ -20,8 +20,8 @@ const BLOCK_ROWS: usize = 16 * ROWS;
 const BLOCK_COLUMNS: usize = 16 * COLUMNS;
 /// Products below which a second thread costs more than it saves.
 const WORTH_A_THREAD: usize = 1 << 21;
-/// Largest depth whose sums of bytes cannot overflow.
-const MOST_DEPTH: usize = 1 << 16;
+/// Largest depth of a [`Linear`] in bytes: its sums cannot overflow.
+pub const MOST_INT8_DEPTH: usize = 1 << 16;
 
 /// Activations, rounded for a [`Linear`]: several layers can read the same.
 #[derive(Debug)]
@@ -189,7 +189,7 @@ impl Linear {
     /// Panics as [`Linear::new`], and if this processor lacks the unit.
     pub fn on(unit: Unit, format: Format, weight: &[f32], depth: usize, bias: Option<&[f32]>) -> Self {
         assert!(depth > 0 && weight.len().is_multiple_of(depth), "whole rows of {depth}");
-        assert!(format == Format::Bf16 || depth <= MOST_DEPTH, "sums of {depth} products of bytes may overflow");
+        assert!(format == Format::Bf16 || depth <= MOST_INT8_DEPTH, "sums of {depth} products of bytes may overflow");
         let outputs = weight.len() / depth;
         assert!(bias.is_none_or(|bias| bias.len() == outputs), "one bias an output");
         let weights = if unit == Unit::Tiles {
@@ -370,13 +370,14 @@ fn words(product: Product, format: Format, weight: &[f32], depth: usize, bias: O
                         for (word, values) in row.chunks(4).enumerate() {
                             let mut bytes = [0u8; 4];
                             for (byte, value) in bytes.iter_mut().zip(values) {
-                                let whole = nearest(value * inverse);
-                                sum += whole;
-                                *byte = whole as i8 as u8;
+                                let whole = nearest(value * inverse) as i8;
+                                sum += i32::from(whole);
+                                *byte = whole as u8;
                             }
                             panel[word * COLUMNS + column] = u32::from_le_bytes(bytes);
                         }
-                        scales[column] = scale;
+                        // What is no number stays none.
+                        scales[column] = if row.iter().any(|value| value.is_nan()) { f32::NAN } else { scale };
                         if product.unsigned {
                             start[column] = (-128 * sum) as u32;
                         }

@@ -393,7 +393,8 @@ mod x86 {
                                 sums[1] = $multiply(sums[1], word, second);
                             }
                             left = left.add(1);
-                            right = right.add(COLUMNS);
+                            // Behind the last row of the right half it may lie outside the panels.
+                            right = right.wrapping_add(COLUMNS);
                         }
                         for (row, sums) in sums.into_iter().enumerate() {
                             let at = out.add(row * o.stride);

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor};
 use diffusion::{Error, ModelFiles, PaperModel, SampleRequest, SolverKind, sample};
 use media::{Clip, Filter, Frame, FrameRate, Resizer, Size};
 use provenance::SigningKey;
-use render::{Looks, ModelError, Progress, Recipe, Source, Stage, VideoModel, VideoRequest};
+use render::{Looks, ModelError, OwnChoices, Progress, Recipe, Source, Stage, VideoModel, VideoRequest};
 use sha2::{Digest as _, Sha256};
 use training::paper::{
     Actor, ActorKind, ActorSize, Background, Camera, CaptionStyle, Colour, HairColour, HairStyle, Hat, Motion, Pace,
@@ -357,22 +357,13 @@ impl VideoModel for PaperVideoModel {
     }
 
     fn recipe(&self, request: &VideoRequest) -> Recipe {
-        Recipe {
-            model: NAME.into(),
-            weights_hash: self.weights_hash.clone(),
-            prompt: request.prompt.as_str().into(),
-            negative_prompt: request.negative_prompt.clone(),
-            seed: request.seed,
-            num_inference_steps: request.num_inference_steps.unwrap_or(self.model.sampling.num_inference_steps),
-            guidance_scale: request.guidance_scale.unwrap_or(self.model.sampling.guidance_scale),
-            solver: "adams_bashforth_2".into(),
-            size: request.size.to_string(),
-            seconds: request.seconds.get(),
-            source: request.source.name().into(),
-            strength: request.source.strength(),
-            references: request.references.len(),
-            frames: None,
-        }
+        let own = OwnChoices {
+            num_inference_steps: self.model.sampling.num_inference_steps,
+            guidance_scale: self.model.sampling.guidance_scale,
+            solver: "adams_bashforth_2",
+            precision: None,
+        };
+        Recipe::new(request, NAME, &self.weights_hash, &own)
     }
 
     fn portrait(&self, looks: &Looks, size: Size) -> Option<Frame> {

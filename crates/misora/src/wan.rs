@@ -13,7 +13,7 @@ use diffusion::wan::{
 };
 use kernels::{Format, Linear, Rows, Then};
 use media::{Frame, FrameRate, Size};
-use render::{ModelError, Progress, Recipe, Source, Stage, VideoModel, VideoRequest};
+use render::{ModelError, OwnChoices, Progress, Recipe, Source, Stage, VideoModel, VideoRequest};
 use sha2::{Digest as _, Sha256};
 
 use crate::hub::{PULLED, Pulled};
@@ -205,22 +205,13 @@ impl VideoModel for WanVideoModel {
 
     fn recipe(&self, request: &VideoRequest) -> Recipe {
         let family = self.model.family();
-        Recipe {
-            model: self.name.clone(),
-            weights_hash: self.weights_hash().into(),
-            prompt: request.prompt.as_str().into(),
-            negative_prompt: request.negative_prompt.clone(),
-            seed: request.seed,
-            num_inference_steps: request.num_inference_steps.unwrap_or(family.steps()),
-            guidance_scale: request.guidance_scale.unwrap_or(family.guidance()[0]),
-            solver: self.choices.solver.unwrap_or(self.model.files().solver).name().into(),
-            size: request.size.to_string(),
-            seconds: request.seconds.get(),
-            source: request.source.name().into(),
-            strength: request.source.strength(),
-            references: request.references.len(),
-            frames: None,
-        }
+        let own = OwnChoices {
+            num_inference_steps: family.steps(),
+            guidance_scale: family.guidance()[0],
+            solver: self.choices.solver.unwrap_or(self.model.files().solver).name(),
+            precision: Some(self.precision.name()),
+        };
+        Recipe::new(request, &self.name, self.weights_hash(), &own)
     }
 
     fn generate(

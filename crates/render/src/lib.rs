@@ -14,7 +14,7 @@ mod trim;
 mod test_card;
 
 pub use model::{Looks, ModelError, Progress, Reworded, Stage, VideoModel};
-pub use recipe::Recipe;
+pub use recipe::{OwnChoices, Recipe};
 pub use render::{Parent, RenderError, RenderOptions, Rendered, render};
 pub use request::{ClipSeconds, OutputSize, Prompt, RequestError, Source, VideoRequest};
 pub use storyboard::{Join, RenderedFilm, Storyboard, StoryboardError, StoryboardShot};

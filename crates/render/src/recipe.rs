@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::request::VideoRequest;
+
 /// All that is needed to make the same frames again on the same machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
@@ -21,6 +23,9 @@ pub struct Recipe {
     pub guidance_scale: f32,
     /// The solver's name.
     pub solver: String,
+    /// What the network multiplied in, where that is a choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<String>,
     /// Sides of the finished clip, `WIDTHxHEIGHT`.
     pub size: String,
     /// Seconds of the clip, or of what was added.
@@ -35,4 +40,40 @@ pub struct Recipe {
     /// Of a part of a clip: the first of the clip's frames in it, and the one that it stops before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames: Option<(usize, usize)>,
+}
+
+/// What a model decides where a request leaves it open.
+#[derive(Clone, Debug)]
+pub struct OwnChoices {
+    /// As [`Recipe::num_inference_steps`].
+    pub num_inference_steps: usize,
+    /// As [`Recipe::guidance_scale`].
+    pub guidance_scale: f32,
+    /// As [`Recipe::solver`].
+    pub solver: &'static str,
+    /// As [`Recipe::precision`].
+    pub precision: Option<&'static str>,
+}
+
+impl Recipe {
+    /// What a request becomes in a model's hands.
+    pub fn new(request: &VideoRequest, model: &str, weights_hash: &str, own: &OwnChoices) -> Self {
+        Self {
+            model: model.into(),
+            weights_hash: weights_hash.into(),
+            prompt: request.prompt.as_str().into(),
+            negative_prompt: request.negative_prompt.clone(),
+            seed: request.seed,
+            num_inference_steps: request.num_inference_steps.unwrap_or(own.num_inference_steps),
+            guidance_scale: request.guidance_scale.unwrap_or(own.guidance_scale),
+            solver: own.solver.into(),
+            precision: own.precision.map(str::to_owned),
+            size: request.size.to_string(),
+            seconds: request.seconds.get(),
+            source: request.source.name().into(),
+            strength: request.source.strength(),
+            references: request.references.len(),
+            frames: None,
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use media::{Frame, FrameRate, Size};
 
 use crate::model::{ModelError, Progress, Stage, VideoModel};
-use crate::recipe::Recipe;
+use crate::recipe::{OwnChoices, Recipe};
 use crate::request::VideoRequest;
 
 /// Draws sliding bars; the same seed gives the same frames.
@@ -69,22 +69,8 @@ impl VideoModel for TestCard {
     }
 
     fn recipe(&self, request: &VideoRequest) -> Recipe {
-        Recipe {
-            model: self.name().into(),
-            weights_hash: String::new(),
-            prompt: request.prompt.as_str().into(),
-            negative_prompt: request.negative_prompt.clone(),
-            seed: request.seed,
-            num_inference_steps: request.num_inference_steps.unwrap_or(1),
-            guidance_scale: request.guidance_scale.unwrap_or(1.0),
-            solver: "none".into(),
-            size: request.size.to_string(),
-            seconds: request.seconds.get(),
-            source: request.source.name().into(),
-            strength: request.source.strength(),
-            references: request.references.len(),
-            frames: None,
-        }
+        let own = OwnChoices { num_inference_steps: 1, guidance_scale: 1.0, solver: "none", precision: None };
+        Recipe::new(request, self.name(), self.weights_hash(), &own)
     }
 
     fn generate(

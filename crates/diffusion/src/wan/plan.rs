@@ -6,7 +6,7 @@
 use super::layout::{Network, WanFiles};
 use super::packed::{Precision, Workspace};
 use super::pipeline::{WanRequest, WanSettings};
-use super::transformer::{TEXT_TOKENS, WanTransformerConfig, block_tensors};
+use super::transformer::{IMAGE_TOKENS, TEXT_TOKENS, WanTransformerConfig, block_tensors};
 use super::vae::{WanTiling, WanVaeConfig};
 use crate::Result;
 
@@ -79,7 +79,9 @@ impl WanPlan {
         let activations = if settings.precision == Precision::F32 {
             (tokens * (12 * config.width() + 2 * config.ffn_dim)) as u64 * NUMBER
         } else {
-            Workspace::bytes(config, tokens)
+            // Keys and values of the prompts, and of the picture, are kept for all steps, of both sides of guidance.
+            let keys = TEXT_TOKENS + if config.added_kv_proj_dim.is_some() { IMAGE_TOKENS } else { 0 };
+            Workspace::bytes(config, tokens) + (2 * config.num_layers * 4 * config.width() * keys) as u64
         };
         Ok(Self {
             text_bytes,

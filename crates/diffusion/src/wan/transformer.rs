@@ -77,6 +77,8 @@ pub(super) const QUERY_KEY_EPSILON: f64 = 1e-6;
 const IMAGE_EPSILON: f64 = 1e-5;
 /// Tokens that prompts are filled up to.
 pub(crate) const TEXT_TOKENS: usize = 512;
+/// Tokens of a picture as it is read, filled up to whole blocks of keys.
+pub(crate) const IMAGE_TOKENS: usize = 288;
 /// Most of anything that a configuration may ask for.
 const MOST: usize = 1 << 20;
 
@@ -263,6 +265,9 @@ impl WanTransformer {
         config.check().map_err(|reason| damaged(weights.place(), reason))?;
         let precision = if fused::on_processor(device) { precision } else { Precision::F32 };
         let width = config.width();
+        if precision == Precision::Int8 && width.max(config.ffn_dim) > kernels::MOST_INT8_DEPTH {
+            return Err(damaged(weights.place(), format!("layers this wide cannot be multiplied in 8 bits: {width}")));
+        }
         let [pt, ph, pw] = config.patch_size;
         let linear = |name: &str, input: usize, output: usize| {
             Linear::read(weights, &format!("condition_embedder.{name}"), Widths { input, output }, device)
