@@ -8,6 +8,7 @@
 mod activation;
 mod amx;
 mod attention;
+mod convolution;
 mod exponential;
 mod keys;
 mod linear;
@@ -16,8 +17,10 @@ mod matrix;
 mod norm;
 mod online;
 mod pack;
+mod panel;
 mod shift;
 mod vectorized;
+mod winograd;
 mod words;
 
 #[cfg(test)]
@@ -25,6 +28,7 @@ mod testing;
 
 pub use activation::{gelu, gelu_backward};
 pub use attention::{Attention, AttentionGradients, Source, SourceGradients, attention, attention_backward};
+pub use convolution::{Convolution, ConvolutionRoom, ConvolutionShape, Frames, normalize};
 pub use keys::Keys;
 pub use linear::{Linear, MOST_INT8_DEPTH, Rows, Then};
 pub use mapped::MappedFile;
