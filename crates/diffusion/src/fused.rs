@@ -15,7 +15,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Autodiff, BackendTypes, Flex};
 use burn::tensor::activation::softmax;
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use kernels::{
     Attention, AttentionGradients, Format, Linear, Matrix, Modulation, ModulationGradients, OnlineAttention, Path,
     Right, Rows, Source, SourceGradients, Start, Then, Unit,
@@ -275,6 +275,11 @@ fn shifted(x: Tensor<5>, dim: usize, forward: bool) -> Tensor<5> {
     } else {
         Tensor::cat(vec![x.narrow(dim, 1, length - 1), edge], dim)
     }
+}
+
+/// Whether tensors of a device are the CPU's, of 32-bit numbers and without a tape.
+pub(crate) fn on_cpu(device: &Device) -> bool {
+    matches!(Input::of(&Tensor::<1>::zeros([1], device)), Some(Input::Plain(_)))
 }
 
 // From here on: the bridge.

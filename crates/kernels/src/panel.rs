@@ -65,7 +65,10 @@ pub(crate) fn multiply(
     if rows == 0 {
         return;
     }
-    assert!(columns <= WIDTH && out_stride >= WIDTH && out.len() >= (rows - 1) * out_stride + WIDTH, "room for the sums");
+    assert!(
+        columns <= WIDTH && out_stride >= WIDTH && out.len() >= (rows - 1) * out_stride + WIDTH,
+        "room for the sums"
+    );
     assert_eq!(panel.len(), segments.len() * depth * WIDTH, "a line of the panel for every value of a row");
     let needed = (rows - 1) * stride + depth;
     assert!(segments.iter().all(|segment| segment.len() >= needed), "segments hold every row");
@@ -172,14 +175,34 @@ macro_rules! blocks {
 
 #[cfg(target_arch = "x86_64")]
 blocks!(
-    wide, wide_block, "avx512f", __m512, 16, _mm512_setzero_ps, _mm512_set1_ps, _mm512_loadu_ps, _mm512_fmadd_ps,
-    _mm512_storeu_ps, [12, 8, 4, 2, 1], 2
+    wide,
+    wide_block,
+    "avx512f",
+    __m512,
+    16,
+    _mm512_setzero_ps,
+    _mm512_set1_ps,
+    _mm512_loadu_ps,
+    _mm512_fmadd_ps,
+    _mm512_storeu_ps,
+    [12, 8, 4, 2, 1],
+    2
 );
 
 #[cfg(target_arch = "x86_64")]
 blocks!(
-    middle, middle_block, "avx2,fma", __m256, 8, _mm256_setzero_ps, _mm256_set1_ps, _mm256_loadu_ps, _mm256_fmadd_ps,
-    _mm256_storeu_ps, [6, 4, 2, 1], 2
+    middle,
+    middle_block,
+    "avx2,fma",
+    __m256,
+    8,
+    _mm256_setzero_ps,
+    _mm256_set1_ps,
+    _mm256_loadu_ps,
+    _mm256_fmadd_ps,
+    _mm256_storeu_ps,
+    [6, 4, 2, 1],
+    2
 );
 
 #[cfg(test)]

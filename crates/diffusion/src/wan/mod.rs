@@ -15,6 +15,7 @@ mod scheduler;
 mod transformer;
 mod umt5;
 mod vae;
+mod vae_layers;
 
 pub use clip::{Clip, ClipConfig, prepared};
 pub use layout::{Network, WanFamily, WanFiles};

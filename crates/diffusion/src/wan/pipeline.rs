@@ -221,7 +221,7 @@ impl WanModel {
         if let Some(picture) = &request.picture {
             if family == WanFamily::TextImageToVideo22 {
                 let vae = self.vae(WanVaePart::Encoder)?;
-                inputs.pinned = Some(vae.encode(self.picture_video(picture, 1))?);
+                inputs.pinned = Some(vae.encode(self.picture_video(picture, 1), self.settings.tiling)?);
             } else {
                 inputs.condition = Some(self.condition(picture, request.frames)?);
             }
@@ -237,7 +237,7 @@ impl WanModel {
     /// Channels that tell a transformer of the first frame: four that say where it is, and its latents.
     fn condition(&self, picture: &WanPicture, frames: usize) -> Result<Tensor<5>> {
         let vae = self.vae(WanVaePart::Encoder)?;
-        let latents = vae.encode(self.picture_video(picture, frames))?;
+        let latents = vae.encode(self.picture_video(picture, frames), self.settings.tiling)?;
         let [_, _, latent_frames, rows, columns] = latents.dims();
         let channels = vae.config().temporal_compression();
         let mut given = Tensor::ones([1, channels, 1, rows, columns], &self.device);

@@ -2,17 +2,17 @@
 //! frame alone.
 //!
 //! Every convolution over time looks back, never ahead, so a clip can be worked through in pieces of any length: a
-//! convolution remembers its last two frames ([`Memory`]). Changes of the frame rate are where the first frame is special:
+//! convolution remembers its last two frames. Changes of the frame rate are where the first frame is special:
 //! it passes by their convolutions, and when frames are doubled those after it begin without a history.
 //!
 //! Source: Wan team 2025 (arXiv:2503.20314) §4.1; `AutoencoderKLWan` of diffusers 0.42.
 
-use burn::tensor::activation::silu;
-use burn::tensor::module::{attention, conv3d};
-use burn::tensor::ops::{AttentionModuleOptions, ConvOptions};
 use burn::tensor::{Device, Tensor};
 use serde::Deserialize;
 
+use super::vae_layers::{
+    Around, Average, ChannelNorm, Conv, Down, Frames, Memory, Middle, Reader, Repeat, Residual, Room, Up, channels,
+};
 use crate::checkpoint::{Checkpoint, damaged};
 use crate::{Error, Result};
 
@@ -203,7 +203,8 @@ pub struct WanPosterior {
 /// How frames are cut when they do not fit into memory whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WanTiling {
-    /// Latent cells a side of a tile; tiles are decoded with [`WanTiling::HALO`] more on each side, which are thrown away.
+    /// Latent cells a side of a tile; tiles are decoded with [`WanTiling::HALO`] more on each side, which are thrown away,
+    /// and encoded with [`WanTiling::ENCODER_HALO`].
     pub side: usize,
 }
 
@@ -211,6 +212,8 @@ impl WanTiling {
     /// Latent cells around a tile that still have a say in its pixels. Beyond them are none: attention, which alone looks
     /// further, comes before the tiles are cut.
     pub const HALO: usize = 13;
+    /// The same around a tile that is encoded: attention comes after the tiles are joined.
+    pub const ENCODER_HALO: usize = 9;
 }
 
 #[derive(Debug)]
@@ -273,7 +276,7 @@ impl WanVae {
     /// `video`: `[1, 3, T, H, W]` in −1…1, T = 1 + k·4, sides multiples of 8 (2.1) or 16 (2.2). Returns `[1, C, 1 + k, …]`.
     /// # Errors
     /// [`Error::FrameCount`] or [`Error::NotDivisible`].
-    pub fn posterior(&self, video: Tensor<5>) -> Result<WanPosterior> {
+    pub fn posterior(&self, video: Tensor<5>, tiling: Option<WanTiling>) -> Result<WanPosterior> {
         let [_, _, frames, height, width] = video.dims();
         let latent_frames = self.config.latent_frames(frames)?;
         let grid = self.config.spatial_compression();
@@ -281,11 +284,20 @@ impl WanVae {
             return Err(Error::NotDivisible { height, width, grid });
         }
         let encoder = self.encoder.as_ref().ok_or_else(|| Error::Given("the encoder was not read".into()))?;
-        let video = patchify(video, self.config.patch_size.unwrap_or(1));
-        let (mut memory, block) = (Memory::default(), self.config.temporal_compression());
+        let patch = self.config.patch_size.unwrap_or(1);
+        let (device, block, scale) = (video.device(), self.config.temporal_compression(), grid / patch);
+        let tiles = Tile::of(tiling, [height / grid, width / grid], WanTiling::ENCODER_HALO);
+        let (mut middle, mut room) = (Memory::default(), Room::default());
+        let mut memories: Vec<Memory> = tiles.iter().map(|_| Memory::default()).collect();
         let pieces = (0..latent_frames).map(|index| {
             let (start, count) = if index == 0 { (0, 1) } else { (1 + (index - 1) * block, block) };
-            encoder.forward(video.clone().narrow(2, start, count), &mut memory)
+            let pixels = Frames::of(patchify(video.clone().narrow(2, start, count), patch));
+            let seen = tiles.iter().zip(&mut memories).map(|(tile, memory)| {
+                let x = encoder.begin(tile.taken_from(&pixels, scale), memory, &mut room);
+                tile.kept(x.into_tensor(&device), 1)
+            });
+            let x = Frames::of(Tile::joined(&tiles, seen.collect()));
+            encoder.finish(x, &mut middle, &mut room).into_tensor(&device)
         });
         let moments = Tensor::cat(pieces.collect(), 2);
         let channels = self.config.z_dim;
@@ -299,8 +311,8 @@ impl WanVae {
     ///
     /// # Errors
     /// As [`WanVae::posterior`].
-    pub fn encode(&self, video: Tensor<5>) -> Result<Tensor<5>> {
-        Ok(self.normalize(self.posterior(video)?.mean))
+    pub fn encode(&self, video: Tensor<5>, tiling: Option<WanTiling>) -> Result<Tensor<5>> {
+        Ok(self.normalize(self.posterior(video, tiling)?.mean))
     }
 
     /// Pixels of normalised latents, in pieces of one latent frame: `emit` is given each, `[1, 3, frames, H, W]` in −1…1.
@@ -329,32 +341,17 @@ impl WanVae {
         let decoder = self.decoder.as_ref().ok_or_else(|| Error::Given("the decoder was not read".into()))?;
         let patch = self.config.patch_size.unwrap_or(1);
         let [_, _, frames, rows, columns] = latents.dims();
-        let tiles = match tiling {
-            Some(WanTiling { side }) if side < rows.max(columns) => Tile::grid(rows, columns, side.max(1)),
-            _ => vec![Tile::whole(rows, columns)],
-        };
+        let (tiles, device) = (Tile::of(tiling, [rows, columns], WanTiling::HALO), latents.device());
         let scale = self.config.spatial_compression() / patch;
-        let mut middle = Memory::default();
+        let (mut middle, mut room) = (Memory::default(), Room::default());
         let mut memories: Vec<Memory> = tiles.iter().map(|_| Memory::default()).collect();
         for index in 0..frames {
-            let x = decoder.begin(latents.clone().narrow(2, index, 1), &mut middle);
-            let mut drawn: Vec<Vec<Tensor<5>>> = Vec::new();
-            for (tile, memory) in tiles.iter().zip(&mut memories) {
-                let x = x.clone().narrow(3, tile.from[0], tile.count[0]).narrow(4, tile.from[1], tile.count[1]);
-                let x = decoder.finish(x, memory);
-                let x = x.narrow(3, tile.keep_from[0] * scale, tile.keep[0] * scale).narrow(
-                    4,
-                    tile.keep_from[1] * scale,
-                    tile.keep[1] * scale,
-                );
-                if tile.first_of_row {
-                    drawn.push(Vec::new());
-                }
-                if let Some(row) = drawn.last_mut() {
-                    row.push(x);
-                }
-            }
-            let x = Tensor::cat(drawn.into_iter().map(|row| Tensor::cat(row, 4)).collect(), 3);
+            let x = decoder.begin(&Frames::of(latents.clone().narrow(2, index, 1)), &mut middle, &mut room);
+            let drawn = tiles.iter().zip(&mut memories).map(|(tile, memory)| {
+                let x = decoder.finish(tile.taken_from(&x, 1), memory, &mut room).into_tensor(&device);
+                tile.kept(x, scale)
+            });
+            let x = Tile::joined(&tiles, drawn.collect());
             emit(unpatchify(x, patch).clamp(-1.0, 1.0))?;
         }
         Ok(())
@@ -385,19 +382,49 @@ struct Tile {
 }
 
 impl Tile {
+    fn of(tiling: Option<WanTiling>, [rows, columns]: [usize; 2], halo: usize) -> Vec<Self> {
+        match tiling {
+            Some(WanTiling { side }) if side < rows.max(columns) => Self::grid(rows, columns, side.max(1), halo),
+            _ => vec![Self::whole(rows, columns)],
+        }
+    }
+
+    /// What the tile is made from, in frames of `scale` pixels a cell.
+    fn taken_from(&self, frames: &Frames, scale: usize) -> Frames {
+        frames.part(self.from.map(|cells| cells * scale), self.count.map(|cells| cells * scale))
+    }
+
+    /// What remains of the tile, of `scale` pixels a cell.
+    fn kept(&self, x: Tensor<5>, scale: usize) -> Tensor<5> {
+        let x = x.narrow(3, self.keep_from[0] * scale, self.keep[0] * scale);
+        x.narrow(4, self.keep_from[1] * scale, self.keep[1] * scale)
+    }
+
+    /// The frames of which all tiles are parts.
+    fn joined(tiles: &[Self], parts: Vec<Tensor<5>>) -> Tensor<5> {
+        let mut rows: Vec<Vec<Tensor<5>>> = Vec::new();
+        for (tile, part) in tiles.iter().zip(parts) {
+            match rows.last_mut() {
+                Some(row) if !tile.first_of_row => row.push(part),
+                _ => rows.push(vec![part]),
+            }
+        }
+        Tensor::cat(rows.into_iter().map(|row| Tensor::cat(row, 4)).collect(), 3)
+    }
+
     fn whole(rows: usize, columns: usize) -> Self {
         let size = [rows, columns];
         Self { from: [0; 2], count: size, keep_from: [0; 2], keep: size, first_of_row: true }
     }
 
-    fn grid(rows: usize, columns: usize, side: usize) -> Vec<Self> {
+    fn grid(rows: usize, columns: usize, side: usize, halo: usize) -> Vec<Self> {
         let mut tiles = Vec::new();
         for row in (0..rows).step_by(side) {
             for column in (0..columns).step_by(side) {
                 let span = |start: usize, length: usize| {
                     let keep = side.min(length - start);
-                    let from = start.saturating_sub(WanTiling::HALO);
-                    let end = (start + keep + WanTiling::HALO).min(length);
+                    let from = start.saturating_sub(halo);
+                    let end = (start + keep + halo).min(length);
                     (from, end - from, start - from, keep)
                 };
                 let (vertical, horizontal) = (span(row, rows), span(column, columns));
@@ -411,87 +438,6 @@ impl Tile {
             }
         }
         tiles
-    }
-}
-
-/// What convolutions over time remember from piece to piece, in the order in which they come.
-#[derive(Debug, Default)]
-struct Memory {
-    slots: Vec<Option<Tensor<5>>>,
-    next: usize,
-    begun: bool,
-}
-
-impl Memory {
-    fn begin_piece(&mut self) {
-        self.begun = !self.slots.is_empty();
-        self.next = 0;
-    }
-
-    fn slot(&mut self) -> &mut Option<Tensor<5>> {
-        if self.next == self.slots.len() {
-            self.slots.push(None);
-        }
-        self.next += 1;
-        &mut self.slots[self.next - 1]
-    }
-
-    /// Whether this is the piece with the first frame.
-    fn is_first(&self) -> bool {
-        !self.begun
-    }
-}
-
-struct Reader<'a> {
-    weights: &'a Checkpoint,
-    device: &'a Device,
-}
-
-impl Reader<'_> {
-    fn conv(&self, name: &str, input: usize, output: usize, kernel: [usize; 3]) -> Result<Conv> {
-        let [t, h, w] = kernel;
-        Ok(Conv {
-            weight: self.weights.tensor(&format!("{name}.weight"), [output, input, t, h, w], self.device)?,
-            bias: self.weights.tensor(&format!("{name}.bias"), [output], self.device)?,
-        })
-    }
-
-    /// A convolution of single frames.
-    fn conv_2d(&self, name: &str, input: usize, output: usize, side: usize) -> Result<Conv> {
-        let weight = self.weights.tensor::<4>(&format!("{name}.weight"), [output, input, side, side], self.device)?;
-        Ok(Conv {
-            weight: weight.reshape([output, input, 1, side, side]),
-            bias: self.weights.tensor(&format!("{name}.bias"), [output], self.device)?,
-        })
-    }
-
-    fn norm(&self, name: &str, width: usize) -> Result<ChannelNorm> {
-        let gamma = self.weights.values(&format!("{name}.gamma"), &[width, 1, 1, 1])?;
-        let root = (width as f32).sqrt();
-        let gamma: Vec<f32> = gamma.into_iter().map(|value| value * root).collect();
-        Ok(ChannelNorm { gamma: channels(&gamma, self.device) })
-    }
-
-    fn residual(&self, name: &str, input: usize, output: usize) -> Result<Residual> {
-        let shortcut = format!("{name}.conv_shortcut");
-        Ok(Residual {
-            norm1: self.norm(&format!("{name}.norm1"), input)?,
-            conv1: self.conv(&format!("{name}.conv1"), input, output, [3; 3])?,
-            norm2: self.norm(&format!("{name}.norm2"), output)?,
-            conv2: self.conv(&format!("{name}.conv2"), output, output, [3; 3])?,
-            shortcut: if input == output { None } else { Some(self.conv(&shortcut, input, output, [1; 3])?) },
-        })
-    }
-
-    fn middle(&self, name: &str, width: usize) -> Result<Middle> {
-        let attention = format!("{name}.attentions.0");
-        Ok(Middle {
-            before: self.residual(&format!("{name}.resnets.0"), width, width)?,
-            norm: self.norm(&format!("{attention}.norm"), width)?,
-            query_key_value: self.conv_2d(&format!("{attention}.to_qkv"), width, 3 * width, 1)?,
-            output: self.conv_2d(&format!("{attention}.proj"), width, width, 1)?,
-            after: self.residual(&format!("{name}.resnets.1"), width, width)?,
-        })
     }
 }
 
@@ -521,9 +467,9 @@ impl Encoder {
             let down = if level + 1 < count {
                 let name = next(level, "downsampler");
                 Some(Down {
-                    space: reader.conv_2d(&format!("{name}.resample.1"), output, output, 3)?,
+                    space: reader.conv_2d(&format!("{name}.resample.1"), output, output, 3, 2)?,
                     time: if halves_time {
-                        Some(reader.conv(&format!("{name}.time_conv"), output, output, [3, 1, 1])?)
+                        Some(reader.conv_with_steps(&format!("{name}.time_conv"), output, output, [3, 1, 1], [2, 1])?)
                     } else {
                         None
                     },
@@ -548,24 +494,32 @@ impl Encoder {
         })
     }
 
-    fn forward(&self, pixels: Tensor<5>, memory: &mut Memory) -> Tensor<5> {
+    /// What looks at [`WanTiling::ENCODER_HALO`] cells around.
+    fn begin(&self, pixels: Frames, memory: &mut Memory, room: &mut Room) -> Frames {
         memory.begin_piece();
-        let mut x = self.conv_in.causal(pixels, memory);
+        let mut x = self.conv_in.causal(&pixels, Around::default(), memory, room);
         for level in &self.levels {
             let before = level.shortcut.as_ref().map(|shortcut| (shortcut, x.clone()));
             for block in &level.blocks {
-                x = block.forward(x, memory);
+                x = block.forward(x, memory, room);
             }
             if let Some(down) = &level.down {
-                x = down.forward(x, memory);
+                x = down.forward(x, memory, room);
             }
             if let Some((shortcut, before)) = before {
-                x = x + shortcut.forward(before);
+                x = x.plus(shortcut.forward(before));
             }
         }
-        let x = self.middle.forward(x, memory);
-        let x = self.conv_out.causal(silu(self.norm_out.forward(x)), memory);
-        self.quant.plain(x)
+        x
+    }
+
+    /// What looks at the whole frame.
+    fn finish(&self, x: Frames, memory: &mut Memory, room: &mut Room) -> Frames {
+        memory.begin_piece();
+        let x = self.middle.forward(x, memory, room);
+        let around = Around { norm: Some(&self.norm_out), ..Around::default() };
+        let x = self.conv_out.causal(&x, around, memory, room);
+        self.quant.plain(&x, room)
     }
 }
 
@@ -595,7 +549,7 @@ impl Decoder {
                     } else {
                         None
                     },
-                    space: reader.conv_2d(&format!("{name}.{sampler}.resample.1"), output, to, 3)?,
+                    space: reader.conv_2d(&format!("{name}.{sampler}.resample.1"), output, to, 3, 1)?,
                 })
             } else {
                 None
@@ -619,234 +573,33 @@ impl Decoder {
     }
 
     /// What looks at the whole frame.
-    fn begin(&self, latents: Tensor<5>, memory: &mut Memory) -> Tensor<5> {
+    fn begin(&self, latents: &Frames, memory: &mut Memory, room: &mut Room) -> Frames {
         memory.begin_piece();
-        let x = self.conv_in.causal(self.post_quant.plain(latents), memory);
-        self.middle.forward(x, memory)
+        let x = self.post_quant.plain(latents, room);
+        let x = self.conv_in.causal(&x, Around::default(), memory, room);
+        self.middle.forward(x, memory, room)
     }
 
     /// What looks at [`WanTiling::HALO`] cells around.
-    fn finish(&self, x: Tensor<5>, memory: &mut Memory) -> Tensor<5> {
+    fn finish(&self, x: Frames, memory: &mut Memory, room: &mut Room) -> Frames {
         memory.begin_piece();
         let mut x = x;
         for level in &self.levels {
             let before = level.shortcut.as_ref().map(|shortcut| (shortcut, x.clone()));
             for block in &level.blocks {
-                x = block.forward(x, memory);
+                x = block.forward(x, memory, room);
             }
             if let Some(up) = &level.up {
-                x = up.forward(x, memory);
+                x = up.forward(x, memory, room);
             }
             if let Some((shortcut, before)) = before {
-                x = x + shortcut.forward(before, memory.is_first());
+                x = x.plus(shortcut.forward(before, memory.is_first()));
             }
         }
-        self.conv_out.causal(silu(self.norm_out.forward(x)), memory)
-    }
-}
-
-/// A convolution.
-#[derive(Debug)]
-struct Conv {
-    /// `[output, input, kt, kh, kw]`.
-    weight: Tensor<5>,
-    bias: Tensor<1>,
-}
-
-impl Conv {
-    /// Over time it looks back, at zeros before the first frame; sides keep their length.
-    fn causal(&self, x: Tensor<5>, memory: &mut Memory) -> Tensor<5> {
-        let back = self.weight.dims()[2] - 1;
-        if back == 0 {
-            return self.plain(x);
-        }
-        let slot = memory.slot();
-        let history = slot.take().unwrap_or_else(|| zero_frames(&x, back));
-        let x = Tensor::cat(vec![history, x], 2);
-        let frames = x.dims()[2];
-        *slot = Some(x.clone().narrow(2, frames - back, back));
-        self.plain(x)
-    }
-
-    /// No frames before the first; sides keep their length.
-    fn plain(&self, x: Tensor<5>) -> Tensor<5> {
-        self.strided(x, [1; 3], self.weight.dims()[3] / 2)
-    }
-
-    fn strided(&self, x: Tensor<5>, stride: [usize; 3], padding: usize) -> Tensor<5> {
-        let options = ConvOptions::new(stride, [0, padding, padding], [1; 3], 1);
-        conv3d(x, self.weight.clone(), Some(self.bias.clone()), options)
-    }
-}
-
-/// Channels of each pixel to length √C, then a scale.
-#[derive(Debug)]
-struct ChannelNorm {
-    /// `[1, C, 1, 1, 1]`, times √C.
-    gamma: Tensor<5>,
-}
-
-impl ChannelNorm {
-    fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        let length = x.clone().square().sum_dim(1).sqrt().clamp_min(1e-12);
-        x / length * self.gamma.clone()
-    }
-}
-
-#[derive(Debug)]
-struct Residual {
-    norm1: ChannelNorm,
-    conv1: Conv,
-    norm2: ChannelNorm,
-    conv2: Conv,
-    shortcut: Option<Conv>,
-}
-
-impl Residual {
-    fn forward(&self, x: Tensor<5>, memory: &mut Memory) -> Tensor<5> {
-        let h = self.conv1.causal(silu(self.norm1.forward(x.clone())), memory);
-        let h = self.conv2.causal(silu(self.norm2.forward(h)), memory);
-        match &self.shortcut {
-            Some(shortcut) => shortcut.plain(x) + h,
-            None => x + h,
-        }
-    }
-}
-
-/// Between the levels: two residual blocks, and attention within each frame.
-#[derive(Debug)]
-struct Middle {
-    before: Residual,
-    norm: ChannelNorm,
-    query_key_value: Conv,
-    output: Conv,
-    after: Residual,
-}
-
-impl Middle {
-    fn forward(&self, x: Tensor<5>, memory: &mut Memory) -> Tensor<5> {
-        let x = self.before.forward(x, memory);
-        let [_, width, frames, rows, columns] = x.dims();
-        let qkv = self.query_key_value.plain(self.norm.forward(x.clone()));
-        // Frames as a batch, one head.
-        let part = |index: usize| -> Tensor<4> {
-            let part = qkv.clone().narrow(1, index * width, width);
-            part.reshape([width, frames, rows * columns]).permute([1, 2, 0]).unsqueeze_dim(1)
-        };
-        let options = AttentionModuleOptions { scale: None, softcap: None, is_causal: false };
-        let h = attention(part(0), part(1), part(2), None, None, options);
-        let h: Tensor<3> = h.reshape([frames, rows * columns, width]).permute([2, 0, 1]);
-        let x = x + self.output.plain(h.reshape([1, width, frames, rows, columns]));
-        self.after.forward(x, memory)
-    }
-}
-
-/// Halves the sides, and the frame rate if it has a convolution for it.
-#[derive(Debug)]
-struct Down {
-    space: Conv,
-    time: Option<Conv>,
-}
-
-impl Down {
-    fn forward(&self, x: Tensor<5>, memory: &mut Memory) -> Tensor<5> {
-        // One row and one column of zeros at the end.
-        let [_, width, frames, rows, columns] = x.dims();
-        let device = x.device();
-        let x = Tensor::cat(vec![x, Tensor::zeros([1, width, frames, 1, columns], &device)], 3);
-        let x = Tensor::cat(vec![x, Tensor::zeros([1, width, frames, rows + 1, 1], &device)], 4);
-        let x = self.space.strided(x, [1, 2, 2], 0);
-        let Some(time) = &self.time else { return x };
-        let slot = memory.slot();
-        let last = x.clone().narrow(2, frames - 1, 1);
-        match slot.replace(last) {
-            Some(before) => time.strided(Tensor::cat(vec![before, x], 2), [2, 1, 1], 0),
-            // The first frame passes by.
-            None if frames == 1 => x,
-            None => Tensor::cat(vec![x.clone().narrow(2, 0, 1), time.strided(x, [2, 1, 1], 0)], 2),
-        }
-    }
-}
-
-/// Doubles the frame rate if it has a convolution for it, then the sides.
-#[derive(Debug)]
-struct Up {
-    time: Option<Conv>,
-    space: Conv,
-}
-
-impl Up {
-    fn forward(&self, x: Tensor<5>, memory: &mut Memory) -> Tensor<5> {
-        let mut x = x;
-        if let Some(time) = &self.time {
-            let first = memory.is_first();
-            let frames = x.dims()[2];
-            if first && frames == 1 {
-                // The first frame passes by, and leaves nothing to remember.
-                memory.slot();
-            } else {
-                let from = usize::from(first);
-                let doubled = doubled_frames(time.causal(x.clone().narrow(2, from, frames - from), memory));
-                x = if first { Tensor::cat(vec![x.narrow(2, 0, 1), doubled], 2) } else { doubled };
-            }
-        }
-        let [_, width, frames, rows, columns] = x.dims();
-        let x = x.reshape([width * frames, rows, 1, columns, 1]).expand([width * frames, rows, 2, columns, 2]);
-        self.space.plain(x.reshape([1, width, frames, 2 * rows, 2 * columns]))
-    }
-}
-
-/// `[1, 2·C, T, H, W] → [1, C, 2·T, H, W]`: the first half of the channels are frames 0, 2, ….
-fn doubled_frames(x: Tensor<5>) -> Tensor<5> {
-    let [_, width, frames, rows, columns] = x.dims();
-    let x = x.reshape([2, width / 2, frames, rows * columns]).permute([1, 2, 0, 3]);
-    x.reshape([1, width / 2, 2 * frames, rows, columns])
-}
-
-/// The shortcut around a level of the 2.2 encoder: cells that become one are averaged, channels too.
-#[derive(Debug)]
-struct Average {
-    channels: usize,
-    time: usize,
-    space: usize,
-}
-
-impl Average {
-    fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        let &Self { channels, time, space } = self;
-        let frames = x.dims()[2];
-        let missing = frames.next_multiple_of(time) - frames;
-        let x = if missing > 0 { Tensor::cat(vec![zero_frames(&x, missing), x], 2) } else { x };
-        let [_, width, frames, rows, columns] = x.dims();
-        let (frames, rows, columns) = (frames / time, rows / space, columns / space);
-        let x: Tensor<7> = x.reshape([width, frames, time, rows, space, columns, space]);
-        let x = x.permute([0, 2, 4, 6, 1, 3, 5]);
-        let group = width * time * space * space / channels;
-        let x: Tensor<5> = x.reshape([channels, group, frames, rows, columns]).mean_dim(1);
-        x.reshape([1, channels, frames, rows, columns])
-    }
-}
-
-/// The shortcut around a level of the 2.2 decoder: cells are repeated.
-#[derive(Debug)]
-struct Repeat {
-    channels: usize,
-    time: usize,
-}
-
-impl Repeat {
-    fn forward(&self, x: Tensor<5>, first: bool) -> Tensor<5> {
-        let &Self { channels, time } = self;
-        let [_, width, frames, rows, columns] = x.dims();
-        let repeats = channels * time * 4 / width;
-        let x: Tensor<4> =
-            x.reshape([width, 1, frames, rows * columns]).expand([width, repeats, frames, rows * columns]);
-        let x: Tensor<7> = x.reshape([channels, time, 2, 2, frames, rows, columns]);
-        let x = x.permute([0, 4, 1, 5, 2, 6, 3]);
-        let x = x.reshape([1, channels, frames * time, 2 * rows, 2 * columns]);
-        // The first frame is not doubled.
-        let skipped = if first { time - 1 } else { 0 };
-        x.narrow(2, skipped, frames * time - skipped)
+        let around = Around { norm: Some(&self.norm_out), ..Around::default() };
+        let out = self.conv_out.causal(&x, around, memory, room);
+        room.give(x);
+        out
     }
 }
 
@@ -871,13 +624,4 @@ fn unpatchify(x: Tensor<5>, side: usize) -> Tensor<5> {
     let x: Tensor<6> = x.reshape([colours, side, side, frames, rows, columns]);
     let x = x.permute([0, 3, 4, 2, 5, 1]);
     x.reshape([1, colours, frames, rows * side, columns * side])
-}
-
-fn zero_frames(x: &Tensor<5>, count: usize) -> Tensor<5> {
-    let [batch, width, _, rows, columns] = x.dims();
-    Tensor::zeros([batch, width, count, rows, columns], &x.device())
-}
-
-fn channels(values: &[f32], device: &Device) -> Tensor<5> {
-    Tensor::<1>::from_floats(values, device).reshape([1, values.len(), 1, 1, 1])
 }

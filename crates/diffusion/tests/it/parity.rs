@@ -299,11 +299,11 @@ fn encoded_frames_are_those_of_the_reference() {
             fixture.bytes("vae.encode.input_u8").into_iter().map(|byte| f32::from(byte) / 255.0 * 2.0 - 1.0).collect();
         let video = Tensor::<4>::from_data(TensorData::new(values, shape), &Device::flex());
         let video = video.permute([3, 0, 1, 2]).unsqueeze_dim::<5>(0);
-        let posterior = vae.posterior(video.clone()).unwrap();
+        let posterior = vae.posterior(video.clone(), None).unwrap();
         errors.check("vae, encode, mean", relative(posterior.mean, &fixture.values("vae.encode.mean")));
         errors
             .check("vae, encode, log variance", relative(posterior.log_variance, &fixture.values("vae.encode.logvar")));
-        let normal = vae.encode(video).unwrap();
+        let normal = vae.encode(video, None).unwrap();
         errors.check("vae, encode, normalised", relative(normal, &fixture.values("vae.encode.normalized")));
     }
 }

@@ -42,6 +42,27 @@ fn tiles_are_the_whole() {
     }
 }
 
+#[test]
+fn latents_of_tiles_are_those_of_the_whole() {
+    for name in ["wan21-t2v", "wan22-ti2v"] {
+        let model = model(name);
+        let vae = model.vae(WanVaePart::Encoder).unwrap();
+        let grid = vae.config().spatial_compression();
+        let frames = [1, 3, 1 + vae.config().temporal_compression(), 5 * grid, 23 * grid];
+        let video = Tensor::<5>::random(frames, Distribution::Uniform(-1.0, 1.0), &Device::flex());
+        let encoded = |tiling: Option<WanTiling>| -> Vec<f32> {
+            vae.encode(video.clone(), tiling).unwrap().into_data().try_to_vec().unwrap()
+        };
+        let whole = encoded(None);
+        let largest = whole.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+        for side in [4, 9, 100] {
+            let tiles = encoded(Some(WanTiling { side }));
+            let apart = whole.iter().zip(&tiles).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(apart < 1e-5 * largest, "{name} tiles of {side}: {apart} of {largest} apart");
+        }
+    }
+}
+
 /// In time there is no seam at all: pieces of any length remember what was before them.
 #[test]
 fn a_clip_that_goes_on_begins_as_the_shorter_one() {
