@@ -1,7 +1,8 @@
 //! The few CPU kernels no library has fast enough: matrix products in bfloat16 and in bytes where the processor has
-//! instructions for them, and the steps between the products of a transformer, forward and backward, one pass over memory each.
+//! instructions for them, the steps between the products of a transformer, forward and backward, one pass over memory each,
+//! and the convolutions of video autoencoders.
 //!
-//! Plain slices in and out: nothing here knows tensors or models. `unsafe` stands where a processor's tiles or a
+//! Plain slices in and out: nothing here knows tensors or models. `unsafe` stands where a processor's instructions or a
 //! library's pointers are used, and nowhere else.
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may panic"))]
 

@@ -1,4 +1,5 @@
 //! Rows times a panel of 32 columns, in 32 bits: the sums of a block stay in registers for the whole depth.
+#![allow(clippy::needless_range_loop, reason = "rows, columns and lanes are counted, as in the formulas")]
 
 /// Columns of a panel.
 pub(crate) const WIDTH: usize = 32;

@@ -6,6 +6,7 @@
 //!
 //! Sources: Winograd 1980 (Arithmetic Complexity of Computations), Lavin & Gray 2015 (arXiv:1509.09308); the construction from
 //! points is Toom's and Cook's.
+#![allow(clippy::needless_range_loop, reason = "rows, columns and lanes are counted, as in the formulas")]
 
 use crate::panel::WIDTH;
 use crate::vectorized::vectorized;

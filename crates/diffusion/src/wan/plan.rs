@@ -15,6 +15,9 @@ const NUMBER: u64 = 4;
 /// The program itself, its tables, and what the allocator keeps.
 const BASE_BYTES: u64 = 150 << 20;
 
+/// What convolutions use in passing: weights and values of tiles at their points.
+const CONVOLUTION_BYTES: u64 = 130 << 20;
+
 /// What a run needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WanPlan {
@@ -89,7 +92,7 @@ impl WanPlan {
             decoding_bytes: BASE_BYTES
                 + files.vae.weights.elements() * NUMBER / 2
                 + decoding_activations(vae, [frames, rows, columns], settings.tiling)
-                + frame_bytes(request),
+                + frame_bytes(request, settings.tiling),
             operations: evaluations as u64 * forward_operations(config, tokens)
                 + decoding_operations(vae, [frames, rows, columns], settings.tiling)
                 + 2 * TEXT_TOKENS as u64 * (text.num_layers * layer) as u64,
@@ -198,22 +201,28 @@ fn forward_operations(config: &WanTransformerConfig, tokens: usize) -> u64 {
     config.num_layers as u64 * (products + attention)
 }
 
-/// What the decoder's last level, the widest in memory, holds at one time for a tile.
-fn decoding_activations(vae: &WanVaeConfig, [_, rows, columns]: [usize; 3], tiling: Option<WanTiling>) -> u64 {
+/// What the decoder holds at one time: what convolutions remember at all levels, two lots of frames at the last level,
+/// which is the widest in memory, and the room that convolutions use in passing. In tiles, what they are cut from too.
+fn decoding_activations(vae: &WanVaeConfig, [frames, rows, columns]: [usize; 3], tiling: Option<WanTiling>) -> u64 {
+    let cut = (rows, columns);
     let (rows, columns) = tile(rows, columns, tiling);
     let side = vae.spatial_compression() / vae.patch_size.unwrap_or(1);
     let pixels = (rows * columns * side * side) as u64;
     let levels = vae.level_widths();
-    let frames = vae.temporal_compression() as u64;
-    // Some ten tensors of a piece are alive around a convolution; each convolution remembers two frames.
-    let convolutions = 2 * (vae.num_res_blocks as u64 + 1) + 1;
-    let mut bytes = 0;
+    let convolutions = 2 * (vae.num_res_blocks as u64 + 1);
+    let mut values = 0;
     for (index, width) in levels.iter().rev().enumerate() {
-        let share = 1u64 << (2 * index);
-        let alive = if index == 0 { 10 * frames } else { 0 };
-        bytes += pixels / share * *width as u64 * (alive + 2 * convolutions) * NUMBER;
+        // Each convolution remembers two frames; the one after the last level too.
+        let remembered = 2 * if index == 0 { convolutions + 1 } else { convolutions };
+        let alive = if index == 0 { 2 * vae.temporal_compression() as u64 } else { 0 };
+        values += (pixels >> (2 * index)) * *width as u64 * (remembered + alive);
     }
-    bytes
+    // Five convolutions at the size of the latents, between them attention.
+    values += (cut.0 * cut.1 * levels[0]) as u64 * (2 * 5 + 6);
+    if (rows, columns) != cut {
+        values += (frames * cut.0 * cut.1 * levels[0]) as u64;
+    }
+    values * NUMBER + CONVOLUTION_BYTES
 }
 
 fn decoding_operations(vae: &WanVaeConfig, [frames, rows, columns]: [usize; 3], tiling: Option<WanTiling>) -> u64 {
@@ -243,7 +252,9 @@ fn tile(rows: usize, columns: usize, tiling: Option<WanTiling>) -> (usize, usize
     }
 }
 
-/// Frames as they are handed on: a piece in 32 bits, and its bytes.
-fn frame_bytes(request: &WanRequest) -> u64 {
-    (request.height * request.width * 3) as u64 * (4 * 4 * 3 + request.frames as u64)
+/// Frames as they are handed on: a piece in 32 bits, or all of them in tiles, and their bytes.
+fn frame_bytes(request: &WanRequest, tiling: Option<WanTiling>) -> u64 {
+    let (frame, frames) = ((request.height * request.width * 3) as u64, request.frames as u64);
+    let held = if tiling.is_some() { frames } else { 4 };
+    frame * (held * NUMBER + frames) + frame * 4 * NUMBER
 }

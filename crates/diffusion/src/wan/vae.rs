@@ -65,39 +65,61 @@ const STD_2_1: [f32; 16] = [
     2.8251, 1.9160,
 ];
 
+/// The same of 2.2. Source: `vae/config.json` of Wan 2.2 TI2V.
+const MEAN_2_2: [f32; 48] = [
+    -0.2289, -0.0052, -0.1323, -0.2339, -0.2799, 0.0174, 0.1838, 0.1557, -0.1382, 0.0542, 0.2813, 0.0891, 0.1570,
+    -0.0098, 0.0375, -0.1825, -0.2246, -0.1207, -0.0698, 0.5109, 0.2665, -0.2108, -0.2158, 0.2502, -0.2055, -0.0322,
+    0.1109, 0.1567, -0.0729, 0.0899, -0.2799, -0.1230, -0.0313, -0.1649, 0.0117, 0.0723, -0.2839, -0.2083, -0.0520,
+    0.3748, 0.0152, 0.1957, 0.1433, -0.2944, 0.3573, -0.0548, -0.1681, -0.0667,
+];
+const STD_2_2: [f32; 48] = [
+    0.4765, 1.0364, 0.4514, 1.1677, 0.5313, 0.4990, 0.4818, 0.5013, 0.8158, 1.0344, 0.5894, 1.0901, 0.6885, 0.6165,
+    0.8454, 0.4978, 0.5759, 0.3523, 0.7135, 0.6804, 0.5833, 1.4146, 0.8986, 0.5659, 0.7069, 0.5338, 0.4889, 0.4917,
+    0.4069, 0.4999, 0.6866, 0.4093, 0.5709, 0.6065, 0.6415, 0.4944, 0.5726, 1.2042, 0.5458, 1.6887, 0.3971, 1.0600,
+    0.3943, 0.5537, 0.5444, 0.4089, 0.7468, 0.7744,
+];
+
 impl WanVaeConfig {
-    /// The published autoencoder of Wan 2.1, of which single files come without a configuration.
+    /// A published autoencoder, of which single files and originals come without a configuration: that of Wan 2.1, or that
+    /// of 2.2, told apart by their channels.
     ///
     /// # Errors
-    /// [`Error::ModelFile`] if the tensors are not of its kind.
+    /// [`Error::ModelFile`] if the tensors are of neither kind.
     pub fn of(weights: &Checkpoint) -> Result<Self> {
         let shape = |name: &str| match weights.shape(name) {
             Some(&[output, input, _, _, _]) => Ok((output, input)),
             _ => Err(damaged(weights.place(), format!("this is no Wan autoencoder: it has no convolution {name}"))),
         };
         let (base_dim, in_channels) = shape("encoder.conv_in.weight")?;
-        let (_, z_dim) = shape("decoder.conv_in.weight")?;
-        if in_channels != 3 || z_dim != MEAN_2_1.len() {
-            return Err(Error::ModelFile {
-                path: weights.place().to_owned(),
-                reason: "the statistics of its latents are not in the file: put the config.json of the published vae \
-                         folder beside it"
-                    .into(),
-            });
-        }
+        let (widest, z_dim) = shape("decoder.conv_in.weight")?;
+        let dim_mult = vec![1, 2, 4, 4];
+        let (latents_mean, latents_std): (&[f32], &[f32]) = match (in_channels, z_dim) {
+            (3, 16) => (&MEAN_2_1, &STD_2_1),
+            (12, 48) => (&MEAN_2_2, &STD_2_2),
+            _ => {
+                return Err(Error::ModelFile {
+                    path: weights.place().to_owned(),
+                    reason:
+                        "the statistics of its latents are not in the file: put the config.json of the published vae \
+                             folder beside it"
+                            .into(),
+                });
+            }
+        };
+        let patched = in_channels > 3;
         Ok(Self {
             base_dim,
-            decoder_base_dim: None,
+            decoder_base_dim: patched.then_some(widest / 4),
             z_dim,
-            dim_mult: vec![1, 2, 4, 4],
+            dim_mult,
             num_res_blocks: 2,
             temperal_downsample: vec![false, true, true],
-            is_residual: false,
+            is_residual: patched,
             in_channels,
-            out_channels: 3,
-            patch_size: None,
-            latents_mean: MEAN_2_1.into(),
-            latents_std: STD_2_1.into(),
+            out_channels: in_channels,
+            patch_size: patched.then_some(2),
+            latents_mean: latents_mean.into(),
+            latents_std: latents_std.into(),
         })
     }
 
@@ -287,16 +309,21 @@ impl WanVae {
         let patch = self.config.patch_size.unwrap_or(1);
         let (device, block, scale) = (video.device(), self.config.temporal_compression(), grid / patch);
         let tiles = Tile::of(tiling, [height / grid, width / grid], WanTiling::ENCODER_HALO);
-        let (mut middle, mut room) = (Memory::default(), Room::default());
-        let mut memories: Vec<Memory> = tiles.iter().map(|_| Memory::default()).collect();
-        let pieces = (0..latent_frames).map(|index| {
-            let (start, count) = if index == 0 { (0, 1) } else { (1 + (index - 1) * block, block) };
-            let pixels = Frames::of(patchify(video.clone().narrow(2, start, count), patch));
-            let seen = tiles.iter().zip(&mut memories).map(|(tile, memory)| {
-                let x = encoder.begin(tile.taken_from(&pixels, scale), memory, &mut room);
-                tile.kept(x.into_tensor(&device), 1)
-            });
-            let x = Frames::of(Tile::joined(&tiles, seen.collect()));
+        let mut room = Room::default();
+        // Tile by tile, so that only one has something to remember.
+        let mut seen: Vec<Vec<Tensor<5>>> = vec![Vec::new(); latent_frames];
+        for tile in &tiles {
+            let mut memory = Memory::default();
+            for (index, seen) in seen.iter_mut().enumerate() {
+                let (start, count) = if index == 0 { (0, 1) } else { (1 + (index - 1) * block, block) };
+                let pixels = Frames::of(patchify(video.clone().narrow(2, start, count), patch));
+                let x = encoder.begin(tile.taken_from(&pixels, scale), &mut memory, &mut room);
+                seen.push(tile.kept(x.into_tensor(&device), 1));
+            }
+        }
+        let mut middle = Memory::default();
+        let pieces = seen.into_iter().map(|parts| {
+            let x = Frames::of(Tile::joined(&tiles, parts));
             encoder.finish(x, &mut middle, &mut room).into_tensor(&device)
         });
         let moments = Tensor::cat(pieces.collect(), 2);
@@ -315,7 +342,8 @@ impl WanVae {
         Ok(self.normalize(self.posterior(video, tiling)?.mean))
     }
 
-    /// Pixels of normalised latents, in pieces of one latent frame: `emit` is given each, `[1, 3, frames, H, W]` in −1…1.
+    /// Pixels of normalised latents, in pieces of one latent frame: `emit` is given each, `[1, 3, frames, H, W]` in −1…1,
+    /// as soon as it is there, or in tiles when all are.
     ///
     /// # Errors
     /// Those of `emit`; [`Error::Given`] if the decoder was not read.
@@ -344,17 +372,27 @@ impl WanVae {
         let (tiles, device) = (Tile::of(tiling, [rows, columns], WanTiling::HALO), latents.device());
         let scale = self.config.spatial_compression() / patch;
         let (mut middle, mut room) = (Memory::default(), Room::default());
-        let mut memories: Vec<Memory> = tiles.iter().map(|_| Memory::default()).collect();
-        for index in 0..frames {
-            let x = decoder.begin(&Frames::of(latents.clone().narrow(2, index, 1)), &mut middle, &mut room);
-            let drawn = tiles.iter().zip(&mut memories).map(|(tile, memory)| {
-                let x = decoder.finish(tile.taken_from(&x, 1), memory, &mut room).into_tensor(&device);
-                tile.kept(x, scale)
+        let frame = |index: usize| Frames::of(latents.clone().narrow(2, index, 1));
+        let mut shown = |x: Tensor<5>| emit(unpatchify(x, patch).clamp(-1.0, 1.0));
+        if let [_] = tiles[..] {
+            let mut memory = Memory::default();
+            return (0..frames).try_for_each(|index| {
+                let x = decoder.begin(&frame(index), &mut middle, &mut room);
+                shown(decoder.finish(x, &mut memory, &mut room).into_tensor(&device))
             });
-            let x = Tile::joined(&tiles, drawn.collect());
-            emit(unpatchify(x, patch).clamp(-1.0, 1.0))?;
         }
-        Ok(())
+        // Tile by tile, so that only one has something to remember.
+        let begun: Vec<Frames> =
+            (0..frames).map(|index| decoder.begin(&frame(index), &mut middle, &mut room)).collect();
+        let mut drawn: Vec<Vec<Tensor<5>>> = vec![Vec::new(); frames];
+        for tile in &tiles {
+            let mut memory = Memory::default();
+            for (x, drawn) in begun.iter().zip(&mut drawn) {
+                let x = decoder.finish(tile.taken_from(x, 1), &mut memory, &mut room).into_tensor(&device);
+                drawn.push(tile.kept(x, scale));
+            }
+        }
+        drawn.into_iter().try_for_each(|parts| shown(Tile::joined(&tiles, parts)))
     }
 
     /// Latents as the posterior has them, to mean 0 and variance 1.
