@@ -219,6 +219,7 @@ impl Reader<'_> {
 
 /// A convolution.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a network has some fifty, all of one kind")]
 pub(super) enum Conv {
     Host(Convolution),
     Device {
