@@ -269,6 +269,14 @@ impl Server {
         let set_up_link = set_up_link(&app).await.map_err(doing("making the set-up link"))?;
 
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
+        if !models.is_empty()
+            && let Some(calls) = app.store.worker_calls().await.map_err(doing("listening for jobs"))?
+        {
+            let (shared, until) = (app.clone(), stop.clone());
+            tasks.spawn(async move {
+                shared.worker_signal.pass_on(&shared.store, calls, &SystemClock, &until).await;
+            });
+        }
         for (index, models) in models.into_iter().enumerate() {
             let worker = worker(&app.store, &app.objects, config, index, models, key.clone(), &app.worker_signal);
             let stop = stop.clone();
@@ -335,9 +343,16 @@ pub async fn run_worker(
 ) -> Result<(), ServeError> {
     let (store, objects) = open(config).await?;
     let (store, objects) = seal(store, objects, config).await?;
-    let worker = worker(&store, &objects, config, 0, models, key, &Arc::default());
+    let signal = Arc::<WorkerSignal>::default();
+    let calls = store.worker_calls().await.map_err(doing("listening for jobs"))?;
+    let worker = worker(&store, &objects, config, 0, models, key, &signal);
     let until = CancellationToken::new();
-    tokio::join!(worker.run(&until), async {
+    let passing_on = async {
+        if let Some(calls) = calls {
+            signal.pass_on(&store, calls, &SystemClock, &until).await;
+        }
+    };
+    tokio::join!(worker.run(&until), passing_on, async {
         stop.await;
         until.cancel();
     });

@@ -9,6 +9,7 @@ use platform::{
     Usage, UseId, VideoId, VirtualTime, place,
 };
 
+use crate::calls::{WorkerCall, call_workers};
 use crate::database::{Tx, args};
 use crate::error::{StoreError, corrupt};
 use crate::generation::{COLUMNS, Generation, TABLES, number};
@@ -196,6 +197,7 @@ impl Store {
             let row = tx.first(sql, args![generation.id]).await?.ok_or(StoreError::NotFound("video"))?;
             accepted.push(Generation::from_row(&row)?);
         }
+        call_workers(&mut tx, WorkerCall::Job).await?;
         tx.commit().await?;
         Ok(Accepted::New(accepted))
     }

@@ -6,6 +6,7 @@ use platform::{
     VideoId,
 };
 
+use crate::calls::{WorkerCall, call_workers};
 use crate::database::{Row, Tx, Value, args};
 use crate::error::{StoreError, corrupt};
 use crate::keyring::Subject;
@@ -173,6 +174,7 @@ impl Store {
             Cancellation::Cancelled
         } else {
             tx.execute("UPDATE jobs SET cancel_requested = 1 WHERE id = $1", args![id]).await?;
+            call_workers(&mut tx, WorkerCall::Cancel).await?;
             Cancellation::Requested
         };
         tx.commit().await?;
@@ -193,6 +195,7 @@ impl Store {
         tx.first(sql, args![id, project]).await?.ok_or(StoreError::NotFound("video"))?;
         if job.is_some() {
             end_unpublished(&mut tx, id, &Ending::cancelled(), now).await?;
+            call_workers(&mut tx, WorkerCall::Cancel).await?;
         }
         drop_generation(&mut tx, id, now).await?;
         tx.commit().await

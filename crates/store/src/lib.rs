@@ -10,6 +10,7 @@
 mod store;
 
 mod accept;
+mod calls;
 mod folder;
 mod generation;
 mod holdings;
@@ -75,6 +76,7 @@ pub use archive::{
 pub use audit::{AuditBreak, AuditChain, AuditEntry};
 pub use backup::{backup, backup_keys, restore};
 pub use batch::{Batch, BatchCounts, BatchItem, NewBatch, NewBatchItem};
+pub use calls::{WorkerCall, WorkerCalls};
 pub use character::Character;
 pub use closure::{Closure, Erased, Receipt, Undone};
 pub use decision::{Decision, PostEvidence, Untold};

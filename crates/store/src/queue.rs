@@ -9,6 +9,7 @@ use platform::{
     LedgerEntryId, NoticeTopic, Progress, ProjectId, Retry, Route, Service, Timestamp, VideoId, after_failure,
 };
 
+use crate::calls::{WorkerCall, call_workers};
 use crate::database::{Tx, Value, args};
 use crate::decision::record;
 use crate::error::{StoreError, corrupt};
@@ -260,6 +261,7 @@ impl Store {
             ending
         } else {
             requeue(&mut tx, lease.id, job.failures, now).await?;
+            call_workers(&mut tx, WorkerCall::Job).await?;
             Ending::Requeued(now)
         };
         tx.commit().await?;

@@ -19,8 +19,8 @@ use std::time::Duration;
 use platform::policy::{RightsUse, Stage};
 use platform::{DecidedItem, DecidedKind, GenerationErrorCode, HEARTBEAT, LEASE, Progress, Route, Service, Timestamp};
 use provenance::SigningKey;
-use store::{Ending, Generation, Heartbeat, Lease, Objects, Store, StoreError};
-use tokio::sync::Notify;
+use store::{Ending, Generation, Heartbeat, Lease, Objects, Store, StoreError, WorkerCall, WorkerCalls};
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -66,19 +66,56 @@ impl Default for WorkerOptions {
 /// Wakes workers of the same process: a call saves the second or so until they look by themselves.
 #[derive(Debug, Default)]
 pub struct WorkerSignal {
-    job: Notify,
+    /// How often jobs were accepted: whoever saw an older number looks again.
+    jobs: watch::Sender<u64>,
     cancel: Notify,
 }
 
 impl WorkerSignal {
     /// A job was accepted.
     pub fn job_accepted(&self) {
-        self.job.notify_one();
+        self.jobs.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// Someone asked to cancel or delete a generation that may be running.
     pub fn cancel_asked(&self) {
         self.cancel.notify_waiters();
+    }
+
+    /// Passes on what other processes call to workers, until it is told to stop.
+    pub async fn pass_on(&self, store: &Store, calls: WorkerCalls, clock: &dyn Clock, stop: &CancellationToken) {
+        let mut calls = Some(calls);
+        loop {
+            let heard = async {
+                match &mut calls {
+                    Some(calls) => calls.next().await,
+                    none => {
+                        clock.sleep(HEARTBEAT).await;
+                        *none = store.worker_calls().await?;
+                        Ok(WorkerCall::Either)
+                    }
+                }
+            };
+            let heard = tokio::select! {
+                () = stop.cancelled() => return,
+                heard = heard => heard,
+            };
+            match heard {
+                Ok(WorkerCall::Job) => self.job_accepted(),
+                Ok(WorkerCall::Cancel) => self.cancel_asked(),
+                Ok(WorkerCall::Either) => {
+                    self.job_accepted();
+                    self.cancel_asked();
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "calls to workers are not heard; they look by themselves"
+                    );
+                    calls = None;
+                }
+            }
+        }
     }
 }
 
@@ -132,7 +169,10 @@ impl Worker {
     /// Works until it is told to stop; then the running job is finished within [`WorkerOptions::finish_within`] or given back.
     pub async fn run(&self, stop: &CancellationToken) {
         tracing::info!(worker = %self.options.name, routes = self.routes.len(), "the worker begins");
+        let mut jobs = self.signal.jobs.subscribe();
         while !stop.is_cancelled() {
+            // What is accepted from here on wakes it, should it find nothing.
+            jobs.borrow_and_update();
             let pause = match self.work_once(stop).await {
                 Ok(Some(_)) => continue,
                 Ok(None) => IDLE,
@@ -143,7 +183,7 @@ impl Worker {
             };
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = self.signal.job.notified() => {}
+                _ = jobs.changed() => {}
                 () = self.clock.sleep(pause) => {}
             }
         }

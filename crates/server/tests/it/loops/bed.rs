@@ -144,17 +144,14 @@ impl Bed {
     }
 
     pub(crate) fn worker(&self, models: Models) -> Worker {
+        self.worker_of(&self.app, models)
+    }
+
+    /// A worker of another process.
+    pub(crate) fn worker_of(&self, app: &App, models: Models) -> Worker {
         let options = WorkerOptions { name: "w".into(), ..WorkerOptions::default() };
-        let (store, objects) = (self.app.store.clone(), self.app.objects.clone());
-        Worker::new(
-            options,
-            models,
-            store,
-            objects,
-            key(),
-            Arc::clone(&self.clock) as _,
-            Arc::clone(&self.app.worker_signal),
-        )
+        let (store, objects, signal) = (app.store.clone(), app.objects.clone(), Arc::clone(&app.worker_signal));
+        Worker::new(options, models, store, objects, key(), Arc::clone(&self.clock) as _, signal)
     }
 
     /// Accepts one clip of four seconds for the test card.

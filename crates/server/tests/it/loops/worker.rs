@@ -12,6 +12,7 @@ use store::{Cancellation, Ending};
 use tokio_util::sync::CancellationToken;
 
 use super::bed::{Bed, create, gated, name, test_card};
+use crate::postgres::postgres_database;
 
 #[tokio::test]
 async fn an_accepted_job_is_published_and_charged_once() {
@@ -78,6 +79,48 @@ async fn cancelling_reaches_the_model_within_a_step() {
     assert_eq!(bed.money().await, (1000, 0));
     let objects = bed.app.objects.list("renders").await.unwrap();
     assert!(objects.is_empty(), "{objects:?}");
+}
+
+#[tokio::test]
+async fn a_worker_in_another_process_learns_at_once_of_a_job_and_of_a_wish_to_cancel_it() {
+    let url = postgres_database().await;
+    let (bed, (models, mut gate)) = (Bed::on(&url).await, gated());
+    let elsewhere = bed.elsewhere(&url).await;
+    let calls = elsewhere.store.worker_calls().await.unwrap().unwrap();
+    let (worker, stop) = (bed.worker_of(&elsewhere, models), CancellationToken::new());
+    let test = async {
+        // It has found nothing, and the clock that it looks by stands still.
+        bed.clock.sleeps_reach(1).await;
+        let id = bed.accept(create()).await.id;
+        assert_eq!(gate.reached.recv().await, Some(0));
+        let sleeps = bed.clock.sleeps();
+        bed.app.store.cancel(bed.project, id, bed.app.now()).await.unwrap();
+        bed.clock.sleeps_reach(sleeps + 1).await;
+        stop.cancel();
+        gate.go_on.send(()).unwrap();
+        id
+    };
+    let heard = elsewhere.worker_signal.pass_on(&elsewhere.store, calls, &*bed.clock, &stop);
+    let ((), (), id) = tokio::join!(worker.run(&stop), heard, test);
+    assert_eq!(bed.generation(id).await.state, GenerationState::Cancelled);
+}
+
+#[tokio::test]
+async fn two_jobs_wake_two_workers() {
+    let bed = Bed::new().await;
+    let ((one, mut first), (other, mut second)) = (gated(), gated());
+    let (one, other, stop) = (bed.worker(one), bed.worker(other), CancellationToken::new());
+    let test = async {
+        bed.clock.sleeps_reach(2).await;
+        bed.accept(create()).await;
+        bed.accept(create()).await;
+        // As one request for two clips does.
+        bed.app.worker_signal.job_accepted();
+        assert_eq!((first.reached.recv().await, second.reached.recv().await), (Some(0), Some(0)));
+        stop.cancel();
+        drop((first, second));
+    };
+    tokio::join!(one.run(&stop), other.run(&stop), test);
 }
 
 #[tokio::test]
