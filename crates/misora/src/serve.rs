@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use platform::{ModelName, Rate, Timestamp};
 use server::worker::Models;
-use server::{Config, Server};
+use server::{Config, Server, Traces};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::arguments::{BackupOptions, RestoreOptions, ServeOptions};
 use crate::model::{NAME, OpenModel, default_home, signing_key};
@@ -21,7 +24,7 @@ const MADE_AT: Timestamp = Timestamp::from_seconds(1_795_692_240);
 /// Starts the server and serves until it is asked to stop.
 pub(crate) fn serve(options: &ServeOptions) -> Result<ExitCode> {
     let config = config(options)?;
-    logs();
+    let (runtime, traces) = watched(&config, "serve")?;
     // Opened once to know its name, even if all work is done elsewhere.
     let first = open_model(options)?;
     let name = model_name(first.as_model().name())?;
@@ -38,7 +41,7 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<ExitCode> {
         models.push(self::models(options)?);
     }
     let key = signing_key(Some(&config.data))?;
-    runtime()?.block_on(async {
+    let served = runtime.block_on(async {
         let server = Server::start(&config, vec![offer], models, words, key).await?;
         println!("Misora is at http://{}", server.address);
         if let Some(link) = &server.set_up_link {
@@ -46,18 +49,26 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<ExitCode> {
         }
         server.run(asked_to_stop()).await;
         Ok(ExitCode::SUCCESS)
-    })
+    });
+    if let Some(traces) = traces {
+        traces.end();
+    }
+    served
 }
 
 /// Works for a server that runs elsewhere, until it is asked to stop.
 pub(crate) fn worker(options: &ServeOptions) -> Result<ExitCode> {
     let config = config(options)?;
-    logs();
+    let (runtime, traces) = watched(&config, "worker")?;
     let (models, key) = (models(options)?, signing_key(Some(&config.data))?);
-    runtime()?.block_on(async {
+    let worked = runtime.block_on(async {
         server::run_worker(&config, models, key, asked_to_stop()).await?;
         Ok(ExitCode::SUCCESS)
-    })
+    });
+    if let Some(traces) = traces {
+        traces.end();
+    }
+    worked
 }
 
 /// Brings the tables up to date.
@@ -123,11 +134,23 @@ fn model_name(name: &str) -> Result<ModelName> {
     ModelName::parse(name).context("the model's name is none")
 }
 
-/// Lines of text for people, JSON if `MISORA_LOG_FORMAT` is `json`; `RUST_LOG` chooses what is told.
-fn logs() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+/// A runtime, and what it tells of itself: lines of text for people, JSON if `MISORA_LOG_FORMAT` is `json`, of which `RUST_LOG` chooses;
+/// and traces, if the owner named a collector.
+fn watched(config: &Config, role: &'static str) -> Result<(tokio::runtime::Runtime, Option<Traces>)> {
+    let runtime = runtime()?;
+    let traces = match &config.collector {
+        Some(place) => Some(Traces::open(place, role, runtime.handle().clone())?),
+        None => None,
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match std::env::var("MISORA_LOG_FORMAT").as_deref() {
+        Ok("json") => lines.json().boxed(),
+        _ => lines.boxed(),
+    };
+    let spans = traces.as_ref().map(Traces::layer);
+    tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans).init();
+    Ok((runtime, traces))
 }
 
 /// Ends when the process is asked to, politely.

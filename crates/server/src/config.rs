@@ -20,6 +20,7 @@ use crate::likeness_verifier::VerifierPlace;
 use crate::policy::ModerationPlace;
 use crate::prompt_help::PromptHelpPlace;
 use crate::smtp::{Sender, SmtpPlace, SmtpSecurity};
+use crate::traces::CollectorPlace;
 use crate::web::languages;
 
 /// What the owner decided, checked and complete.
@@ -86,6 +87,9 @@ pub struct Config {
     pub prompt_help: Option<PromptHelpPlace>,
     /// What looks at captures of likenesses in the place of a reviewer. Keys: `likeness_verifier_url`, `likeness_verifier_token`.
     pub likeness_verifier: Option<VerifierPlace>,
+    /// The OpenTelemetry collector that traces go to. Keys: `otlp_url`, and `otlp_headers`, a table like `aliases`. Default none: nothing
+    /// is sent.
+    pub collector: Option<CollectorPlace>,
 }
 
 /// A configuration that cannot be, with the key and the variable that it is about.
@@ -141,6 +145,8 @@ struct Written {
     prompt_help_timeout_seconds: Option<u32>,
     likeness_verifier_url: Option<String>,
     likeness_verifier_token: Option<String>,
+    otlp_url: Option<String>,
+    otlp_headers: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -215,10 +221,12 @@ const KEYS: &[(&str, Form)] = &[
     ("prompt_help_timeout_seconds", Form::Plain),
     ("likeness_verifier_url", Form::Text),
     ("likeness_verifier_token", Form::Text),
+    ("otlp_url", Form::Text),
+    ("otlp_headers", Form::Pairs),
 ];
 
 /// Variables of this program that are not for the server.
-const OTHERS: [&str; 3] = ["HOME", "MODEL", "CONFIG"];
+const OTHERS: [&str; 4] = ["HOME", "MODEL", "CONFIG", "LOG_FORMAT"];
 
 impl Config {
     /// Reads a file, if one is named, and the variables that begin with `MISORA_`. `data` is where everything is kept if neither
@@ -298,6 +306,7 @@ impl Written {
             smtp: self.smtp_place()?,
             moderation: self.moderation_place()?,
             prompt_help: self.prompt_help_place()?,
+            collector: self.collector_place()?,
             secrets_key: match self.secrets_key {
                 Some(key) => match Sealer::parse(&key) {
                     Ok(_) => Some(key),
@@ -360,6 +369,37 @@ impl Written {
             },
             data,
         })
+    }
+
+    fn collector_place(&self) -> Result<Option<CollectorPlace>, ConfigError> {
+        let headers = self.otlp_headers.clone().unwrap_or_default();
+        let Some(url) = &self.otlp_url else {
+            return match headers.is_empty() {
+                true => Ok(None),
+                false => Err(wrong("otlp_headers", "they mean nothing without otlp_url")),
+            };
+        };
+        let address = reqwest::Url::parse(url).ok().filter(|address| matches!(address.scheme(), "http" | "https"));
+        // Not repeated: someone may have written a password into it.
+        let Some(mut address) = address.filter(|address| address.username().is_empty() && address.password().is_none())
+        else {
+            return Err(wrong("otlp_url", "write http://HOST:4318; a token has its own key, otlp_headers"));
+        };
+        if address.query().is_some() || address.fragment().is_some() {
+            return Err(wrong("otlp_url", "nothing may follow the path"));
+        }
+        if !address.path().ends_with("/v1/traces") {
+            let path = format!("{}/v1/traces", address.path().trim_end_matches('/'));
+            address.set_path(&path);
+        }
+        for (name, value) in &headers {
+            let fits =
+                http::HeaderName::from_bytes(name.as_bytes()).is_ok() && http::HeaderValue::from_str(value).is_ok();
+            if !fits {
+                return Err(wrong("otlp_headers", &format!("{name:?} cannot be a header with this value")));
+            }
+        }
+        Ok(Some(CollectorPlace { url: address.into(), headers: headers.into_iter().collect() }))
     }
 
     fn moderation_place(&self) -> Result<Option<ModerationPlace>, ConfigError> {
@@ -636,7 +676,9 @@ mod tests {
                     _,
                 ) => "true",
                 ("upload_memory_bytes", _) => "300000000",
-                (_, Form::Pairs) => "sora-2=paper-1, sora-2-pro=paper-1",
+                ("aliases", _) => "sora-2=paper-1, sora-2-pro=paper-1",
+                ("otlp_url", _) => "http://localhost:4318",
+                ("otlp_headers", _) => "authorization=Bearer 7",
                 ("language", _) => "ja",
                 ("contact", _) => "help@example.org",
                 ("likeness_verifier_url", _) => "https://verifier.example.org",
@@ -664,6 +706,9 @@ mod tests {
             }
             if *key == "likeness_verifier_token" {
                 variables.push(("MISORA_LIKENESS_VERIFIER_URL".into(), "https://verifier.example.org".into()));
+            }
+            if *key == "otlp_headers" {
+                variables.push(("MISORA_OTLP_URL".into(), "http://localhost:4318".into()));
             }
             if key.starts_with("mail_") {
                 for (rest, value) in [("URL", "smtp://mail.example.org"), ("FROM", "misora@example.org")] {
@@ -698,12 +743,28 @@ mod tests {
         check(("MISORA_S3_REGION", "eu"), "s3_region (MISORA_S3_REGION): it means nothing without s3_bucket");
         check(("MISORA_UPLOAD_MEMORY_BYTES", "7"), "it must hold one request of max_body_bytes");
         check(("MISORA_METRICS_TOKEN", ""), "metrics_token (MISORA_METRICS_TOKEN)");
+        check(("MISORA_OTLP_HEADERS", "a=b"), "otlp_headers (MISORA_OTLP_HEADERS): they mean nothing without otlp_url");
+        check(("MISORA_OTLP_URL", "localhost:4318"), "otlp_url (MISORA_OTLP_URL): write http://HOST:4318");
         check(("MISORA_MODERATION_FAILS", "open"), "it means nothing without moderation_url");
         check(("MISORA_MODERATION_URL", "watch.example.org"), "moderation_url (MISORA_MODERATION_URL): write https://");
         check(("MISORA_PROMPT_HELP_KEY", "k"), "it means nothing without prompt_help_url");
         check(("MISORA_PROMPT_HELP_URL", "https://me:secret@host/"), "prompt_help_url (MISORA_PROMPT_HELP_URL): write");
         check(("MISORA_PROMPT_HELP_URL", "https://host/"), "prompt_help_model (MISORA_PROMPT_HELP_MODEL)");
         check(("MISORA_ALIASES", "sora-2"), "aliases (MISORA_ALIASES): \"sora-2\" is not of the form NAME=VALUE");
+    }
+
+    #[test]
+    fn traces_go_where_the_owner_says_and_nowhere_else() {
+        let place = |url: &str| read(&[("MISORA_OTLP_URL", url)]).unwrap().collector.unwrap().url;
+        assert_eq!(read(&[]).unwrap().collector, None);
+        assert_eq!(place("http://127.0.0.1:4318"), "http://127.0.0.1:4318/v1/traces");
+        assert_eq!(place("https://otel.example.org/api/default/"), "https://otel.example.org/api/default/v1/traces");
+        assert_eq!(place("https://otel.example.org/v1/traces"), "https://otel.example.org/v1/traces");
+        let error = read(&[("MISORA_OTLP_URL", "https://me:hunter2@otel.example.org")]).unwrap_err().to_string();
+        assert!(error.starts_with("otlp_url (MISORA_OTLP_URL)") && !error.contains("hunter2"), "{error}");
+        let headers = [("MISORA_OTLP_URL", "http://localhost:4318"), ("MISORA_OTLP_HEADERS", "authorization=Bearer a")];
+        let place = read(&headers).unwrap().collector.unwrap();
+        assert_eq!(place.headers, [("authorization".to_owned(), "Bearer a".to_owned())]);
     }
 
     #[test]

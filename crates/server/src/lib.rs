@@ -31,6 +31,7 @@ pub mod letters;
 pub mod statements;
 mod sunsets;
 mod takedowns;
+mod traces;
 pub mod webhooks;
 pub mod worker;
 
@@ -47,4 +48,5 @@ pub use policy::{HttpModeration, ModerationPlace, ModerationService, NoAnswer, O
 pub use prompt_help::{PromptHelpPlace, WordsOfModel};
 pub use serve::{ServeError, Server, archivist, back_up, full_offer, migrate, open, restore, run_worker, seal};
 pub use smtp::{Sender, Smtp, SmtpError, SmtpPlace, SmtpSecurity};
+pub use traces::{CollectorPlace, Traces, TracesError};
 pub use web::{Viewer, page_list};

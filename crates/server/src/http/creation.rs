@@ -557,9 +557,11 @@ pub(crate) async fn accept(
     }
     let accepted = accepted?;
     app.worker_signal.job_accepted();
-    match accepted {
-        Accepted::New(generations) | Accepted::Repeated(generations) => Ok(generations),
-    }
+    let (Accepted::New(generations) | Accepted::Repeated(generations)) = accepted;
+    // So that a trace leads from the request to its jobs.
+    let ids: Vec<_> = generations.iter().map(|generation| generation.id.to_string()).collect();
+    tracing::Span::current().record("video", ids.join(" "));
+    Ok(generations)
 }
 
 /// Refuses what a model would draw that has come to its end. A part of a clip is drawn by none.

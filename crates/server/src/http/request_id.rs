@@ -5,6 +5,8 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use platform::hex;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use crate::app::App;
 
@@ -14,7 +16,24 @@ pub(crate) async fn with_request_id(State(app): State<App>, request: Request, ne
     let id = hex(&app.random::<16>());
     let id = format!("req_{id}");
     let (method, route) = (request.method().clone(), route(&request));
-    let mut response = next.run(request).await;
+    // What a collector may know: no path, no query, nobody's address.
+    let span = tracing::info_span!(
+        "request",
+        otel.name = format!("{method} {route}"),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        request_id = %id,
+        http.request.method = %method,
+        http.route = route,
+        http.response.status_code = Empty,
+        video = Empty,
+    );
+    let mut response = next.run(request).instrument(span.clone()).await;
+    span.record("http.response.status_code", response.status().as_u16());
+    if response.status().is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
+    drop(span);
     let millis = app.now().since(began).as_millis();
     app.metrics.count(&method, response.status());
     tracing::info!(request_id = %id, %method, route, status = response.status().as_u16(), millis = millis as u64, "answered");

@@ -17,11 +17,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use platform::policy::{RightsUse, Stage};
-use platform::{DecidedItem, DecidedKind, GenerationErrorCode, HEARTBEAT, LEASE, Progress, Route, Service, Timestamp};
+use platform::{
+    DecidedItem, DecidedKind, GenerationErrorCode, GenerationState, HEARTBEAT, LEASE, Progress, Route, Service,
+    Timestamp,
+};
 use provenance::SigningKey;
 use store::{Ending, Generation, Heartbeat, Lease, Objects, Store, StoreError, WorkerCall, WorkerCalls};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use crate::clock::Clock;
 use crate::policy::{Judge, ModerationPlace};
@@ -199,8 +204,20 @@ impl Worker {
         else {
             return Ok(None);
         };
-        let span = tracing::info_span!("job", video = %lease.id(), attempt = lease.attempt());
-        let ending = tracing::Instrument::instrument(self.see_through(&lease, &generation, stop), span).await;
+        let span = tracing::info_span!(
+            "job",
+            otel.kind = "consumer",
+            otel.status_code = Empty,
+            video = %lease.id(),
+            attempt = lease.attempt(),
+            model = %generation.model,
+            ended = Empty,
+        );
+        let ending = self.see_through(&lease, &generation, stop).instrument(span.clone()).await;
+        span.record("ended", word(&ending));
+        if matches!(ending, Ending::Unpublished { state: GenerationState::Failed, .. }) {
+            span.record("otel.status_code", "ERROR");
+        }
         Ok(Some(ending))
     }
 
@@ -322,6 +339,16 @@ impl Worker {
                 said => return said,
             }
         }
+    }
+}
+
+/// How an attempt ended, in a word.
+fn word(ending: &Ending) -> &'static str {
+    match ending {
+        Ending::Published => "published",
+        Ending::Unpublished { state, .. } => state.as_str(),
+        Ending::Requeued(_) => "requeued",
+        Ending::LeaseLost => "lease_lost",
     }
 }
 

@@ -21,5 +21,6 @@ mod security;
 pub(crate) mod shared;
 pub(crate) mod site;
 mod sunsets;
+mod traces;
 mod videos;
 mod webhook_endpoints;
