@@ -40,6 +40,8 @@ use crate::http::video_object::Deleted;
 
 /// How long a ceremony may take.
 const CEREMONY: std::time::Duration = std::time::Duration::from_secs(300);
+/// Sign-ins by passkey that may be begun from one address in a minute: each look at the sign-in page begins one.
+const BEGINNINGS: u32 = 60;
 /// The most passkeys of a person.
 const MOST: usize = 20;
 
@@ -247,7 +249,7 @@ pub(crate) async fn delete_passkey(
 }
 
 async fn start_passkey_session(State(app): State<App>, address: ClientAddress) -> Result<Json<Ceremony>, ApiError> {
-    count_attempt(&app, address, "")?;
+    count_beginning(&app, address)?;
     let party = RelyingParty::of(&app)?;
     let options = DiscoverableCredentialRequestOptions::passkey(&party.id);
     let (state, options) = options.start_ceremony().map_err(internal)?;
@@ -292,6 +294,13 @@ async fn create_passkey_session(
         return Err(ApiError::passkey_refused());
     }
     begin_session(&app, passkey.identity, &headers).await
+}
+
+/// Counts a sign-in that begins, apart from those that end: nothing can be guessed by it, but each is kept for a while.
+fn count_beginning(app: &App, address: ClientAddress) -> Result<(), ApiError> {
+    let Some(address) = address.0 else { return Ok(()) };
+    let decision = app.attempts.count(format!("begun from {address}"), BEGINNINGS, app.now());
+    if decision.allowed { Ok(()) } else { Err(ApiError::too_many_requests(decision.retry_after)) }
 }
 
 /// Keeps what a ceremony began with, so that any node can end it.

@@ -211,16 +211,14 @@ async function passkeyCall(path, body) {
   return told;
 }
 
-// Goes on to the place's data-then, or says what went wrong: in the words that the place has for it, else in the error's own.
-async function ceremony(place, path, run, more = {}) {
+// Goes on to the place's data-then once the work is done, or says what went wrong: in the words that the place has for it, else in the error's own.
+async function saying(place, work) {
   const said = $("[data-said]", place);
   const button = $("button", place);
   said.hidden = true;
   button.disabled = true;
   try {
-    const { ceremony: begun, options } = await passkeyCall(`${path}/start`, {});
-    const credential = await run(options);
-    await passkeyCall(path, { ...more, ceremony: begun, credential: credential.toJSON() });
+    await work();
     location.assign(place.dataset.then);
   } catch (error) {
     if (error.code === "reauth_required") {
@@ -232,6 +230,14 @@ async function ceremony(place, path, run, more = {}) {
   } finally {
     button.disabled = false;
   }
+}
+
+function ceremony(place, path, run, more = {}) {
+  return saying(place, async () => {
+    const { ceremony: begun, options } = await passkeyCall(`${path}/start`, {});
+    const credential = await run(options);
+    await passkeyCall(path, { ...more, ceremony: begun, credential: credential.toJSON() });
+  });
 }
 
 function addPasskey(form) {
@@ -248,8 +254,35 @@ function addPasskey(form) {
 function enterByPasskey(place) {
   if (!passkeys) return;
   place.hidden = false;
-  const prove = (options) => navigator.credentials.get({ publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(options) });
-  $("button", place).addEventListener("click", () => ceremony(place, "/api/sessions/passkey", prove));
+  const path = "/api/sessions/passkey";
+  const prove = (options, more = {}) => navigator.credentials.get({ publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(options), ...more });
+  // Where browsers can, they offer passkeys at the field for the address. What was begun for it lasts five minutes, so it is begun anew before.
+  let offered, renewal;
+  const offer = async () => {
+    offered?.abort();
+    clearTimeout(renewal);
+    const mine = offered = new AbortController();
+    renewal = setTimeout(offer, 240_000);
+    let answer;
+    try {
+      const { ceremony: begun, options } = await passkeyCall(`${path}/start`, {});
+      const credential = await prove(options, { mediation: "conditional", signal: mine.signal });
+      answer = { ceremony: begun, credential: credential.toJSON() };
+    } catch { return; /* Nobody chose one. The form and the button are there. */ }
+    clearTimeout(renewal);
+    await saying(place, () => passkeyCall(path, answer));
+    if (!$("[data-said]", place).hidden) offer();
+  };
+  const offerIfPossible = async () => { if (await PublicKeyCredential.isConditionalMediationAvailable?.()) offer(); };
+  offerIfPossible();
+  addEventListener("pageshow", (event) => { if (event.persisted) offerIfPossible(); });
+  $("button", place).addEventListener("click", async () => {
+    // There is one question at a time.
+    offered?.abort();
+    clearTimeout(renewal);
+    await ceremony(place, path, prove);
+    if (!$("[data-said]", place).hidden) offerIfPossible();
+  });
 }
 
 // The feed: the clip on the screen plays, the next is fetched, keys and wheel go on, the end brings more.
