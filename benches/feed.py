@@ -1,14 +1,18 @@
 """How fast the feed is: 100,000 posts of 2,000 people with likes and follows, on SQLite.
 
-    python3 benches/feed.py MISORA [--rate 1000] [--seconds 20] [--member]
+    python3 benches/feed.py MISORA [--rate 1000] [--seconds 20] [--member | --members 2000]
 
 makes an installation in a temporary folder, fills it, starts `MISORA serve` on one core, and asks for the first page of the feed at a
 steady rate from another: requests begin on time whether or not earlier ones were answered, and a request's time counts from when it should
-have begun. Prints the percentiles and the server's processor time for each page.
+have begun. Prints the percentiles and the server's processor time for each page. A member's page is kept for two seconds: `--member` asks as
+one person, again and again; `--members` as so many, one after the other, so that with enough of them no page was kept.
 """
 
 import argparse
 import asyncio
+import binascii
+import hashlib
+import itertools
 import os
 import random
 import re
@@ -52,7 +56,20 @@ def id_of(kind, moment, number):
     return head + bytes([0x70 | kind, 0, 0x80, 0]) + tail
 
 
-def fill(path, member):
+def sessions(cursor, people, now):
+    """Signs people in; their cookies."""
+    cookies = []
+    for number, person in enumerate(people):
+        body = f"mis_ses_{number:048x}"
+        token = f"{body}_{binascii.crc32(body.encode()):08x}"
+        cookies.append(f"misora_session={token}")
+        row = (hashlib.sha256(token.encode()).digest(), id_of(4, now // 1000, number), person, "bench", now, now, now, now + 86_400_000_000)
+        cursor.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    return cookies
+
+
+def fill(path, member, members):
+    """Fills the rows; the cookies of so many of the people in them."""
     database = sqlite3.connect(path)
     dice = random.Random(7)
     now = time.time_ns() // 1000
@@ -110,10 +127,12 @@ def fill(path, member):
         cursor.executemany("INSERT OR IGNORE INTO likes (post, identity, at) VALUES (?, ?, ?)", [(post[0], mine, now) for post in dice.sample(posts, 60)])
     pairs = [(one, other, now, now) for one, other in follows if one != other]
     cursor.executemany("INSERT INTO follows (follower, followed, asked_at, accepted_at) VALUES (?, ?, ?, ?)", pairs)
+    cookies = sessions(cursor, people[:members], now)
     database.commit()
     cursor.execute("ANALYZE")
     database.commit()
     database.close()
+    return cookies
 
 
 def join(base):
@@ -148,10 +167,11 @@ def processor_seconds(pid):
     return seconds
 
 
-async def ask(port, cookie, rate, seconds):
+async def ask(port, cookies, rate, seconds):
     times, sizes, bad = [], [], 0
     idle = asyncio.LifoQueue()
-    head = f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: text/html\r\nCookie: {cookie}\r\n\r\n".encode()
+    heads = [f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: text/html\r\nCookie: {cookie}\r\n\r\n".encode() for cookie in cookies]
+    turns = itertools.cycle(heads)
 
     async def one(due):
         nonlocal bad
@@ -159,7 +179,7 @@ async def ask(port, cookie, rate, seconds):
             reader, writer = idle.get_nowait()
         except asyncio.QueueEmpty:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(head)
+        writer.write(next(turns))
         answer = await reader.readuntil(b"\r\n\r\n")
         length = int(re.search(rb"content-length: (\d+)", answer)[1])
         await reader.readexactly(length)
@@ -186,28 +206,29 @@ def main():
     parser.add_argument("--rate", type=float, default=1000)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--member", action="store_true", help="ask as someone who follows 50 people and liked 60 posts")
+    parser.add_argument("--members", type=int, default=0, help=f"ask as so many of the {PEOPLE} people in turn; each follows some 20 and liked some 150")
     options = parser.parse_args()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="misora-feed.") as home:
         server = start(options.misora, home, port, 0)
-        cookie = join(f"http://127.0.0.1:{port}") if options.member else ""
+        cookies = [join(f"http://127.0.0.1:{port}") if options.member else ""]
         stop(server)
         database = subprocess.run(["find", home, "-name", "*.sqlite*", "-o", "-name", "*.db"], capture_output=True, text=True).stdout.split()
-        fill(min(database, key=len), options.member)
+        cookies = fill(min(database, key=len), options.member, options.members) or cookies
         server = start(options.misora, home, port, 0)
         try:
             os.sched_setaffinity(0, {1})
-            asyncio.run(ask(port, cookie, min(options.rate, 20), 2))
+            asyncio.run(ask(port, cookies, min(options.rate, 20), 2))
             before = processor_seconds(server.pid)
-            times, sizes, bad = asyncio.run(ask(port, cookie, options.rate, options.seconds))
+            times, sizes, bad = asyncio.run(ask(port, cookies, options.rate, options.seconds))
             spent = processor_seconds(server.pid) - before
         finally:
             stop(server)
     times.sort()
     part = lambda share: times[min(len(times) - 1, int(share * len(times)))] * 1000
-    who = "a member" if options.member else "a visitor"
+    who = f"{options.members} members" if options.members else "a member" if options.member else "a visitor"
     print(f"{len(times)} pages for {who} at {options.rate:g} a second, {max(sizes) / 1000:.1f} kB each, {bad} not 200")
     print(f"median {part(0.5):.1f} ms, p99 {part(0.99):.1f} ms, worst {times[-1] * 1000:.1f} ms; processor {spent / len(times) * 1000:.2f} ms a page")
 

@@ -47,7 +47,7 @@ impl Store {
     /// [`StoreError::Database`].
     pub async fn touch_api_key(&self, id: ApiKeyId, from: Option<IpRange>, now: Timestamp) -> Result<(), StoreError> {
         let sql = "UPDATE api_keys SET last_used_at = $2, last_used_from = COALESCE($3, last_used_from) WHERE id = $1";
-        self.database.execute(sql, args![id, now, from.map(|range| range.to_string())]).await.map(|_| ())
+        self.database.execute_quietly(sql, args![id, now, from.map(|range| range.to_string())]).await.map(|_| ())
     }
 
     /// Revokes a key. An end that was set for earlier stays.

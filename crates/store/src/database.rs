@@ -236,6 +236,14 @@ impl Database {
         Ok(changed)
     }
 
+    /// The same for what no page shows, so that what was read before stays as true as it was: when something was last used, for instance.
+    pub(crate) async fn execute_quietly(&self, sql: &'static str, args: &[Value]) -> Result<u64, StoreError> {
+        Ok(match self {
+            Self::Sqlite { writer, .. } => sqlite(sql.into(), args).execute(writer).await?.rows_affected(),
+            Self::Postgres(pool) => postgres(sql.into(), args).execute(pool).await?.rows_affected(),
+        })
+    }
+
     /// How often this process has written, to any database.
     pub(crate) fn writes() -> u64 {
         WRITES.load(Ordering::Acquire)

@@ -109,7 +109,8 @@ pub use second_factor::{CodeOutcome, SecondFactor};
 pub use session::{OneTimeToken, Session, TokenState};
 pub use social::{
     AuthorCard, Comment, Conversation, FeedSettings, FollowState, Listing, Message, NewComment, NewMessage, NewPost,
-    NewProfile, NewReport, Notice, Post, PostEdit, PostMedia, Profile, RemixNode, Report, ReportSubject, Suggested,
+    NewProfile, NewReport, News, Notice, Post, PostEdit, PostMedia, Profile, RemixNode, Report, ReportSubject,
+    Suggested,
 };
 pub use store::{Order, Page, Store};
 pub use sunset::NewSunset;

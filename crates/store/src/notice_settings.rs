@@ -120,20 +120,6 @@ impl Store {
         rows.iter().map(|row| Ok((Generation::from_row(row)?, row.int("seen")? == 1))).collect()
     }
 
-    /// How many of someone's clips ended that they have not seen, up to a hundred.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub async fn unseen_clips(&self, identity: IdentityId) -> Result<u64, StoreError> {
-        let sql = format!(
-            "SELECT COUNT(*) AS count FROM (SELECT 1 AS one FROM generations g WHERE {}
-             AND g.ended_at > COALESCE((SELECT s.until FROM clips_seen s WHERE s.identity = $1), 0) LIMIT 100) AS found",
-            told_clips("g")
-        );
-        let row = self.database.first(sql, args![identity]).await?;
-        row.map_or(Ok(0), |row| Ok(u64::try_from(row.int("count")?).unwrap_or(0)))
-    }
-
     /// Someone has seen which of their clips ended until a moment.
     ///
     /// # Errors
@@ -151,6 +137,15 @@ fn told_clips(clip: &str) -> String {
         "{clip}.identity = $1 AND {clip}.ended_at IS NOT NULL AND {clip}.state IN ('completed', 'failed')
          AND {clip}.kind <> 'image' AND {clip}.trashed_at IS NULL AND NOT EXISTS (
              SELECT 1 FROM notice_settings n WHERE n.identity = $1 AND n.topic = 'clips' AND n.in_app = 0)"
+    )
+}
+
+/// The clips of `$1` that have ended and were not seen since, a hundred at most.
+pub(crate) fn unseen_clips() -> String {
+    format!(
+        "SELECT 1 AS one FROM generations g WHERE {}
+         AND g.ended_at > COALESCE((SELECT s.until FROM clips_seen s WHERE s.identity = $1), 0) LIMIT 100",
+        told_clips("g")
     )
 }
 

@@ -1,10 +1,11 @@
 //! Sessions of browsers, and tokens that work once: recovery codes, links in mails, the set-up link. Only hashes are kept.
 
-use platform::{IdentityId, SessionId, Timestamp, TokenHash, TokenKind};
+use platform::{IdentityId, Membership, SessionId, Timestamp, TokenHash, TokenKind};
 
 use crate::database::{Row, args};
 use crate::error::StoreError;
 use crate::generation::number;
+use crate::membership;
 use crate::store::Store;
 
 /// A browser that is signed in.
@@ -79,6 +80,29 @@ impl Store {
         self.database.first(sql, args![hash, now]).await?.map(|row| session_from_row(&row)).transpose()
     }
 
+    /// The session of a cookie, if it has not ended, with all that its owner ever joined.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn signed_in(
+        &self,
+        hash: TokenHash,
+        now: Timestamp,
+    ) -> Result<Option<(Session, Vec<Membership>)>, StoreError> {
+        let sql = "SELECT s.id, s.identity, s.label, s.created_at, s.authenticated_at, s.last_seen_at, s.expires_at, m.service, m.state,
+                   m.role, m.strikes, m.limited_until FROM sessions s LEFT JOIN memberships m ON m.identity = s.identity
+                   WHERE s.hash = $1 AND s.expires_at > $2 ORDER BY m.service";
+        let rows = self.database.all(sql, args![hash, now]).await?;
+        let Some(first) = rows.first() else { return Ok(None) };
+        let mut memberships = Vec::with_capacity(rows.len());
+        for row in &rows {
+            if row.opt_text("service")?.is_some() {
+                memberships.push(membership::from_row(row)?);
+            }
+        }
+        Ok(Some((session_from_row(first)?, memberships)))
+    }
+
     /// A person's sessions, the newest first.
     ///
     /// # Errors
@@ -94,7 +118,7 @@ impl Store {
     /// [`StoreError::Database`].
     pub async fn touch_session(&self, id: SessionId, expires_at: Timestamp, now: Timestamp) -> Result<(), StoreError> {
         let sql = "UPDATE sessions SET last_seen_at = $2, expires_at = $3 WHERE id = $1";
-        self.database.execute(sql, args![id, now, expires_at]).await.map(|_| ())
+        self.database.execute_quietly(sql, args![id, now, expires_at]).await.map(|_| ())
     }
 
     /// The person has proved again who they are.

@@ -297,11 +297,10 @@ pub(crate) async fn visitor(app: &App, request: &Parts) -> Result<Option<Person>
     same_origin(app, request)?;
     let Some(token) = session_token(&request.headers) else { return Ok(None) };
     let now = app.now();
-    let Some(session) = app.store.session(token.hash(), now).await? else { return Ok(None) };
+    let Some((session, memberships)) = app.store.signed_in(token.hash(), now).await? else { return Ok(None) };
     if now.since(session.last_seen_at) >= NOTED {
         app.store.touch_session(session.id, now + app.settings.session_lifetime, now).await?;
     }
-    let memberships = app.store.memberships(session.identity).await?;
     let memberships = as_of_now(app, memberships.into_iter(), request);
     Ok(Some(Person { session, memberships }))
 }

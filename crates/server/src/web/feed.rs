@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use askama::Template;
@@ -12,7 +12,7 @@ use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::{Html, IntoResponse, Response};
 use bytes::Bytes;
-use platform::{Cause, Hashtag, PlaceId, Reason, Signal, Timestamp};
+use platform::{Cause, Hashtag, Membership, PlaceId, Reason, SessionId, Signal, Timestamp};
 use store::{Listing, Post, Store, Suggested};
 
 use crate::app::App;
@@ -80,55 +80,96 @@ impl Tab {
     }
 }
 
-/// The first page as visitors without an account see it, by language: most who come see the same. It is kept until this process writes
-/// anything, and two seconds at most, because other nodes write too.
+/// The first page as it was shown last: to visitors without an account by language, since most who come see the same, and to each session
+/// of a member. It is kept until this process writes anything that pages show, and two seconds at most, because other nodes write too.
 #[derive(Debug, Default)]
 pub(crate) struct FrontPages {
-    pages: Mutex<HashMap<&'static str, FrontPage>>,
-    /// Held by whoever makes a page anew, while the others wait for it: a thousand at once would only hold each other up.
+    pages: Mutex<HashMap<Reader, FrontPage>>,
+    /// Held by whoever makes the page of all visitors anew, while the others wait for it: a thousand at once would only hold each other up.
     making: tokio::sync::Mutex<()>,
+}
+
+/// Whose page it is: nobody reads another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Reader {
+    language: &'static str,
+    session: Option<SessionId>,
 }
 
 #[derive(Clone, Debug)]
 struct FrontPage {
     writes: u64,
     at: Timestamp,
+    /// What the reader was in each service.
+    memberships: Option<Arc<[Membership]>>,
     html: Bytes,
 }
 
 /// How long a page is kept on a node.
 const KEPT: Duration = Duration::from_secs(2);
+/// Pages that are kept at most: 20 kB each.
+const MOST_KEPT: usize = 500;
+
+impl Reader {
+    fn of(visitor: &Visitor) -> Self {
+        Self { language: visitor.words.tag(), session: visitor.person.as_ref().map(|person| person.session.id) }
+    }
+}
+
+impl FrontPage {
+    fn is_fresh(&self, writes: u64, now: Timestamp) -> bool {
+        self.writes == writes && self.at <= now && now.since(self.at) < KEPT
+    }
+}
 
 impl FrontPages {
-    fn find(&self, language: &'static str, writes: u64, now: Timestamp) -> Option<Bytes> {
+    fn find(
+        &self,
+        reader: Reader,
+        memberships: Option<&Arc<[Membership]>>,
+        writes: u64,
+        now: Timestamp,
+    ) -> Option<Bytes> {
         let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = |page: &&FrontPage| page.writes == writes && page.at <= now && now.since(page.at) < KEPT;
-        pages.get(language).filter(fresh).map(|page| page.html.clone())
+        let page = pages.get(&reader).filter(|page| page.is_fresh(writes, now))?;
+        (page.memberships.as_ref() == memberships).then(|| page.html.clone())
     }
 
-    fn keep(&self, language: &'static str, page: FrontPage) {
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner).insert(language, page);
+    fn keep(&self, reader: Reader, page: FrontPage) {
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        if pages.len() >= MOST_KEPT {
+            pages.retain(|_, kept| kept.is_fresh(page.writes, page.at));
+        }
+        if pages.len() < MOST_KEPT {
+            pages.insert(reader, page);
+        }
     }
 }
 
 async fn show_feed(State(app): State<App>, visitor: Visitor, values: Values) -> Result<Response, ApiError> {
     // Only the plain address: the page says where it is.
-    if visitor.person.is_some() || &*visitor.path != "/" {
+    if &*visitor.path != "/" {
         return feed_page(&app, &visitor, &values).await;
     }
-    let language = visitor.words.tag();
-    if let Some(html) = app.front_pages.find(language, Store::writes(), app.now()) {
+    let (reader, memberships) = (Reader::of(&visitor), visitor.person.as_ref().map(|person| &person.memberships));
+    if let Some(html) = app.front_pages.find(reader, memberships, Store::writes(), app.now()) {
         return Ok(Html(html).into_response());
     }
-    let _turn = app.front_pages.making.lock().await;
+    let turn = match reader.session {
+        None => Some(app.front_pages.making.lock().await),
+        Some(_) => None,
+    };
     // As it is now, after the wait: what others made meanwhile is as good.
     let (writes, now) = (Store::writes(), app.now());
-    if let Some(html) = app.front_pages.find(language, writes, now) {
+    if turn.is_some()
+        && let Some(html) = app.front_pages.find(reader, memberships, writes, now)
+    {
         return Ok(Html(html).into_response());
     }
     let page = feed_page(&app, &visitor, &values).await?;
     let html = to_bytes(page.into_body(), usize::MAX).await.map_err(|error| ApiError::internal(&error))?;
-    app.front_pages.keep(language, FrontPage { writes, at: now, html: html.clone() });
+    let kept = FrontPage { writes, at: now, memberships: memberships.cloned(), html: html.clone() };
+    app.front_pages.keep(reader, kept);
     Ok(Html(html).into_response())
 }
 
@@ -156,13 +197,11 @@ async fn feed_page(app: &App, visitor: &Visitor, values: &Values) -> Result<Resp
     let mut news = News::default();
     if let Some(person) = &visitor.person {
         news.signed_in = true;
-        news.notices =
-            app.store.unseen_clips(person.identity()).await? + app.store.unseen_decisions(person.identity()).await?;
-        if let Ok(member) = member(person) {
-            news.member = true;
-            news.notices += app.store.unread_notices(member).await?;
-            news.messages = app.store.has_unread_messages(member).await?;
-        }
+        let member = member(person).ok();
+        let waiting = app.store.news(person.identity(), member).await?;
+        news.member = member.is_some();
+        news.notices = waiting.clips + waiting.decisions + waiting.notices;
+        news.messages = waiting.messages;
     }
     let shell = Shell::new(app, visitor, "feed.title", Here::Watch);
     Ok(html(&FeedPage { shell, posts, tabs, more, news }))
@@ -301,17 +340,40 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use platform::{IdentityId, Service};
+
     use super::*;
 
     #[test]
     fn a_front_page_is_kept_until_something_is_written_and_two_seconds_at_most() {
         let (pages, at) = (FrontPages::default(), Timestamp::from_seconds(100));
         let html = Bytes::from_static(b"page");
-        pages.keep("en", FrontPage { writes: 5, at, html: html.clone() });
-        assert_eq!(pages.find("en", 5, at), Some(html.clone()));
-        assert_eq!(pages.find("en", 5, Timestamp::from_micros(101_999_999)), Some(html));
-        assert_eq!(pages.find("en", 5, Timestamp::from_seconds(102)), None);
-        assert_eq!(pages.find("en", 6, at), None);
-        assert_eq!(pages.find("ja", 5, at), None);
+        let english = Reader { language: "en", session: None };
+        let page = FrontPage { writes: 5, at, memberships: None, html: html.clone() };
+        pages.keep(english, page.clone());
+        assert_eq!(pages.find(english, None, 5, at), Some(html.clone()));
+        assert_eq!(pages.find(english, None, 5, Timestamp::from_micros(101_999_999)), Some(html.clone()));
+        assert_eq!(pages.find(english, None, 5, Timestamp::from_seconds(102)), None);
+        assert_eq!(pages.find(english, None, 6, at), None);
+        assert_eq!(pages.find(Reader { language: "ja", ..english }, None, 5, at), None);
+
+        // A member's is their session's alone, and only while they are what they were.
+        let mine = Reader { session: Some(SessionId::new(at, [1; 8])), ..english };
+        let other = Reader { session: Some(SessionId::new(at, [2; 8])), ..english };
+        let member = |service| Membership::none(IdentityId::new(at, [1; 8]), service);
+        let (then, since): (Arc<[_]>, Arc<[_]>) = ([member(Service::Social)].into(), [member(Service::Video)].into());
+        pages.keep(mine, FrontPage { memberships: Some(Arc::clone(&then)), ..page.clone() });
+        assert_eq!(pages.find(mine, Some(&then), 5, at), Some(html));
+        assert_eq!(pages.find(mine, Some(&since), 5, at), None);
+        assert_eq!(pages.find(other, Some(&then), 5, at), None);
+
+        // There is an end to what is kept, and what is old makes room.
+        for number in 0..2 * MOST_KEPT as u64 {
+            let session = Some(SessionId::new(at, number.to_be_bytes()));
+            pages.keep(Reader { session, ..english }, page.clone());
+        }
+        assert_eq!(pages.pages.lock().unwrap().len(), MOST_KEPT);
+        pages.keep(mine, FrontPage { at: Timestamp::from_seconds(103), ..page });
+        assert_eq!(pages.pages.lock().unwrap().len(), 1);
     }
 }

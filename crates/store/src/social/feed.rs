@@ -23,6 +23,9 @@ pub enum Listing<'a> {
     Tagged(&'a Hashtag),
 }
 
+/// A place before all.
+const OLDEST: PlaceId = PlaceId::from_bytes([0; 16]);
+
 pub(super) const NOT_MUTED: &str = "NOT EXISTS (SELECT 1 FROM mutes u WHERE u.muter = $1 AND u.muted = p.author)";
 
 impl Store {
@@ -46,7 +49,10 @@ impl Store {
                 "SELECT {columns} FROM posts p {author} WHERE p.state = 'published' AND p.visibility = 'public' AND p.place < $2
                  AND {listed} AND {NOT_MUTED} ORDER BY p.place DESC LIMIT $3"
             ),
-            Listing::Following => self.following(&columns),
+            Listing::Following => {
+                args.push(OLDEST.into());
+                self.following(&columns)
+            }
             Listing::Of(whose) => {
                 args.push(whose.into());
                 format!(
@@ -83,16 +89,19 @@ impl Store {
             one(0, "blocks"),
             one(0, "liked")
         );
-        let rows = self.database.all(self.following(&columns), args![Some(identity), before, limit]).await?;
+        let rows = self.database.all(self.following(&columns), args![Some(identity), before, limit, OLDEST]).await?;
         rows.iter().map(|row| Post::from_row(row, Some(identity), Way::Listed)).collect()
     }
 
     /// The newest posts of all stand among the newest of those few authors who posted last: one look into the index for each followed
-    /// person finds these authors, and then only their newest posts are read.
+    /// person finds these authors, and then only those of their posts are read that are not older than the last of these. `$4` is a place
+    /// that is older than all.
     fn following(&self, columns: &str) -> String {
         let newest = format!(
             "SELECT r.id, r.place FROM posts r WHERE r.author = n.author AND r.state = 'published'
-             AND r.visibility IN ('public', 'followers') AND r.place < $2 AND {} ORDER BY r.place DESC LIMIT $3",
+             AND r.visibility IN ('public', 'followers') AND r.place < $2
+             AND r.place >= COALESCE((SELECT place FROM nearest ORDER BY place DESC LIMIT 1 OFFSET $3 - 1), $4)
+             AND {} ORDER BY r.place DESC LIMIT $3",
             stands("r.video", "r.author")
         );
         let each_ones_newest = match self.database {

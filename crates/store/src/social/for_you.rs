@@ -53,13 +53,9 @@ impl Store {
         skip: usize,
         limit: u32,
     ) -> Result<Vec<Suggested>, StoreError> {
-        let settings = match viewer.identity() {
-            Some(identity) => self.settings_of(identity).await?,
-            None => FeedSettings { personalised: false, rules: Vec::new() },
-        };
-        let taste = match viewer.identity() {
-            Some(identity) if settings.personalised => self.taste(identity).await?,
-            _ => Taste::default(),
+        let (settings, taste) = match viewer.identity() {
+            Some(identity) => self.wishes(identity).await?,
+            None => (FeedSettings { personalised: false, rules: Vec::new() }, Taste::default()),
         };
         let until = PlaceId::new(as_of, [255; 8]);
         let public = self.public_posts(as_of).await?;
@@ -159,6 +155,27 @@ impl Store {
         Ok(gathered)
     }
 
+    /// What someone decided about their feed, and whose posts and which hashtags they lately liked, in one statement.
+    async fn wishes(&self, identity: IdentityId) -> Result<(FeedSettings, Taste), StoreError> {
+        let sql = "SELECT 'like' AS wish, author, caption AS words, CAST(0 AS BIGINT) AS number FROM (
+                       SELECT p.author, p.caption FROM likes l JOIN posts p ON p.id = l.post WHERE l.identity = $1
+                       ORDER BY l.at DESC, l.post LIMIT $2) AS liked
+                   UNION ALL SELECT 'setting', identity, NULL, personalised FROM profiles WHERE identity = $1
+                   UNION ALL SELECT 'rule', identity, rule, position FROM feed_rules WHERE identity = $1";
+        let (mut taste, mut personalised, mut rules) = (Taste::default(), true, Vec::new());
+        for row in self.database.all(sql, args![identity, LIKES]).await? {
+            match row.text("wish")?.as_str() {
+                "like" => taste.take(IdentityId::from_bytes(row.id("author")?), &row.text("words")?),
+                "setting" => personalised = row.int("number")? == 1,
+                _ => rules.push((row.int("number")?, row.text("words")?)),
+            }
+        }
+        rules.sort_unstable();
+        let rules: Vec<_> = rules.into_iter().map(|(_, rule)| rule).collect();
+        let settings = FeedSettings { personalised, rules: read_feed_rules(&rules.join("\n")).rules };
+        Ok((settings, if personalised { taste } else { Taste::default() }))
+    }
+
     /// Whom of these authors someone follows, has blocked or is blocked by, and has muted.
     async fn bonds(&self, identity: IdentityId, public: &PublicPosts) -> Result<Bonds, StoreError> {
         let authors: BTreeSet<_> = public.posts.iter().map(|shared| shared.post.author.identity).collect();
@@ -238,22 +255,9 @@ impl Store {
         }
         tx.commit().await
     }
-
-    /// Whose posts and which hashtags someone lately liked.
-    async fn taste(&self, identity: IdentityId) -> Result<Taste, StoreError> {
-        let sql = "SELECT p.author, p.caption FROM likes l JOIN posts p ON p.id = l.post WHERE l.identity = $1
-                   ORDER BY l.at DESC, l.post LIMIT $2";
-        let mut taste = Taste::default();
-        for row in self.database.all(sql, args![identity, LIKES]).await? {
-            *taste.authors.entry(IdentityId::from_bytes(row.id("author")?)).or_default() += 1;
-            for tag in hashtags(&row.text("caption")?) {
-                *taste.tags.entry(tag.as_str().to_owned()).or_default() += 1;
-            }
-        }
-        Ok(taste)
-    }
 }
 
+/// Whose posts and which hashtags someone lately liked.
 #[derive(Default)]
 struct Taste {
     authors: HashMap<IdentityId, u32>,
@@ -261,6 +265,14 @@ struct Taste {
 }
 
 impl Taste {
+    /// A post of this author with this caption was liked.
+    fn take(&mut self, author: IdentityId, caption: &str) {
+        *self.authors.entry(author).or_default() += 1;
+        for tag in hashtags(caption) {
+            *self.tags.entry(tag.as_str().to_owned()).or_default() += 1;
+        }
+    }
+
     fn of_author(&self, author: IdentityId) -> u32 {
         self.authors.get(&author).copied().unwrap_or(0)
     }

@@ -186,22 +186,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn has_unread_messages(&self, member: ActiveMembership) -> Result<bool, StoreError> {
-        let me = person(member);
-        let half = |mine: &str, other: &str| {
-            format!(
-                "EXISTS (SELECT 1 FROM conversations c WHERE c.{mine} = $1 AND c.last_sender = c.{other} AND c.declined_at IS NULL
-                 AND (c.{mine}_read_at IS NULL OR c.{mine}_read_at < c.last_at) AND {} AND {})",
-                no_block(&format!("c.{other}")),
-                is_present(&format!("c.{other}"))
-            )
-        };
-        let sql = format!(
-            "SELECT 1 AS one WHERE ({} OR {}) AND NOT EXISTS (
-                 SELECT 1 FROM notice_settings n WHERE n.identity = $1 AND n.topic = 'messages' AND n.in_app = 0)",
-            half("low", "high"),
-            half("high", "low")
-        );
-        Ok(self.database.first(sql, args![me]).await?.is_some())
+        Ok(self.database.first(unread_messages(), args![person(member)]).await?.is_some())
     }
 
     /// The messages of a conversation, the newest first.
@@ -318,4 +303,22 @@ fn from_row(row: &Row) -> Result<Message, StoreError> {
         post: row.opt_id("post")?.map(PostId::from_bytes),
         sent_at: Timestamp::from_micros(row.int("sent_at")?),
     })
+}
+
+/// A row if there are messages that `$1` has not read.
+pub(super) fn unread_messages() -> String {
+    let half = |mine: &str, other: &str| {
+        format!(
+            "EXISTS (SELECT 1 FROM conversations c WHERE c.{mine} = $1 AND c.last_sender = c.{other} AND c.declined_at IS NULL
+             AND (c.{mine}_read_at IS NULL OR c.{mine}_read_at < c.last_at) AND {} AND {})",
+            no_block(&format!("c.{other}")),
+            is_present(&format!("c.{other}"))
+        )
+    };
+    format!(
+        "SELECT 1 AS one WHERE ({} OR {}) AND NOT EXISTS (
+             SELECT 1 FROM notice_settings n WHERE n.identity = $1 AND n.topic = 'messages' AND n.in_app = 0)",
+        half("low", "high"),
+        half("high", "low")
+    )
 }

@@ -60,12 +60,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn unread_notices(&self, member: ActiveMembership) -> Result<u64, StoreError> {
-        let sql = format!(
-            "SELECT COUNT(*) AS count FROM (SELECT 1 AS one FROM notices n WHERE n.identity = $1 AND n.read_at IS NULL
-             AND {} AND {} LIMIT 100) AS found",
-            no_block("n.actor"),
-            is_present("n.actor")
-        );
+        let sql = format!("SELECT COUNT(*) AS count FROM ({}) AS found", unread_notices());
         let row = self.database.first(sql, args![person(member)]).await?;
         row.map_or(Ok(0), |row| Ok(u64::try_from(row.int("count")?).unwrap_or(0)))
     }
@@ -156,4 +151,13 @@ fn from_row(row: &Row) -> Result<Notice, StoreError> {
         at: Timestamp::from_micros(row.int("at")?),
         read_at: moment(row, "read_at")?,
     })
+}
+
+/// The notices that `$1` has not read, a hundred at most.
+pub(super) fn unread_notices() -> String {
+    format!(
+        "SELECT 1 AS one FROM notices n WHERE n.identity = $1 AND n.read_at IS NULL AND {} AND {} LIMIT 100",
+        no_block("n.actor"),
+        is_present("n.actor")
+    )
 }
