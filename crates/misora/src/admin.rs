@@ -10,7 +10,7 @@ use platform::{
     ModelName, Posting, PostingLimit, ProjectId, Quotas, Role, Scopes, Service, SunsetId, SunsetSubject, TakedownState,
     Tier, Token, TokenKind,
 };
-use server::archive::{BucketSecret, FOLDER, OWNERS, S3};
+use server::archive::{BucketSecret, FOLDER, OWNERS, S3, WEBDAV, WebDavLogin, WebDavSecret, webdav_folder};
 use server::{Clock as _, Entropy as _, SystemClock, SystemEntropy, rfc3339};
 use store::{AuditBreak, AuditEntry, Decision, Destination, NewSunset, Project, Store, StoreError, StoredInvite};
 
@@ -47,11 +47,16 @@ async fn act(store: &Store, command: &AdminCommand) -> Result<()> {
         AdminCommand::Keys { email } => keys(store, email).await,
         AdminCommand::RevokeKey { id } => revoke_key(store, id).await,
         AdminCommand::RemoveSecondFactor { email } => remove_second_factor(store, email).await,
-        AdminCommand::StandingExport { email, folder, s3, region, endpoint, days } => {
-            let (kind, place, secret) = match (folder, s3) {
-                (Some(folder), _) => (FOLDER, folder_at(folder)?, None),
-                (None, Some(bucket)) => (S3, bucket.clone(), Some(bucket_secret(region, endpoint.as_ref())?)),
-                (None, None) => bail!("say where to: --folder or --s3"),
+        AdminCommand::StandingExport { email, folder, s3, region, endpoint, webdav, days } => {
+            let (kind, place, secret) = match (folder, s3, webdav) {
+                (Some(folder), ..) => (FOLDER, folder_at(folder)?, None),
+                (None, Some(bucket), _) => (S3, bucket.clone(), Some(bucket_secret(region, endpoint.as_ref())?)),
+                (None, None, Some(url)) => {
+                    let folder = webdav_folder(url)
+                        .context("the address of a WebDAV folder has no password in it and nothing behind it")?;
+                    (WEBDAV, folder.into(), Some(webdav_secret()?))
+                }
+                (None, None, None) => bail!("say where to: --folder, --s3 or --webdav"),
             };
             standing_export(store, email, (kind, place, secret), *days).await
         }
@@ -270,6 +275,15 @@ fn bucket_secret(region: &str, endpoint: Option<&String>) -> Result<String> {
         by_operator: true,
     };
     Ok(serde_json::to_string(&secret)?)
+}
+
+fn webdav_secret() -> Result<String> {
+    let key = |name: &str| std::env::var(name).with_context(|| format!("{name} is not set"));
+    let login = match std::env::var("WEBDAV_TOKEN") {
+        Ok(token) => WebDavLogin::Bearer { token },
+        Err(_) => WebDavLogin::Basic { user: key("WEBDAV_USER")?, password: key("WEBDAV_PASSWORD")? },
+    };
+    Ok(serde_json::to_string(&WebDavSecret { login, by_operator: true })?)
 }
 
 async fn standing_export(

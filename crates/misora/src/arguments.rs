@@ -202,13 +202,13 @@ pub(crate) enum AdminCommand {
         #[arg(long)]
         email: String,
     },
-    /// Write somebody's archive into a folder or a bucket again and again, each time with what is new.
+    /// Write somebody's archive into a folder, a bucket or a WebDAV folder again and again, each time with what is new.
     StandingExport {
         /// Whose.
         #[arg(long)]
         email: String,
         /// The folder; it is made if it is missing.
-        #[arg(long, value_name = "FOLDER", required_unless_present = "s3")]
+        #[arg(long, value_name = "FOLDER", required_unless_present_any = ["s3", "webdav"])]
         folder: Option<PathBuf>,
         /// The bucket, and behind a slash where in it. Its keys are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
         #[arg(long, value_name = "BUCKET", conflicts_with = "folder")]
@@ -219,6 +219,10 @@ pub(crate) enum AdminCommand {
         /// The address of the store, if it is not Amazon's.
         #[arg(long, value_name = "URL", requires = "s3")]
         endpoint: Option<String>,
+        /// The address of a WebDAV folder; it is made if it is missing. Who writes there is read from WEBDAV_USER and WEBDAV_PASSWORD, or from
+        /// WEBDAV_TOKEN.
+        #[arg(long, value_name = "URL", conflicts_with_all = ["folder", "s3"])]
+        webdav: Option<String>,
         /// Days from one archive to the next.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=90))]
         days: u32,

@@ -151,7 +151,7 @@ impl Reach {
         match (url.scheme(), host_address(url)) {
             (_, Host::Localhost) => Err(out_of_reach()),
             ("https", host) => self.check_host(host),
-            _ => Err(FetchError("buckets are spoken to over https".into())),
+            _ => Err(FetchError("this is spoken to over https".into())),
         }
     }
 

@@ -12,6 +12,7 @@ mod outbox;
 mod rows;
 mod runner;
 mod standing;
+mod webdav;
 mod zip;
 
 use std::path::Path;
@@ -31,7 +32,8 @@ use crate::policy::{Judge, ModerationPlace};
 
 pub use import::{ClassReport, ImportError, ImportReport, LeftOutReport};
 pub use runner::{run, work};
-pub use standing::{BucketSecret, FOLDER, S3, send_due};
+pub use standing::{BucketSecret, FOLDER, S3, WEBDAV, send_due};
+pub use webdav::{WebDavLogin, WebDavSecret, webdav_folder};
 
 /// Whose classes of data an archive may have: the account itself, and each service that keeps something.
 pub const OWNERS: [&str; 5] = ["account", "video", "social", "likeness", "api"];

@@ -10,6 +10,7 @@ use store::{Destination, Export, ExportState, NewExport, S3Place, StoreError};
 
 use crate::archive::Archivist;
 use crate::archive::rows::moment;
+use crate::archive::webdav::WebDav;
 
 /// How soon an archive that is being made for a destination is looked at again.
 const SOON: Duration = Duration::from_secs(10);
@@ -25,6 +26,8 @@ const AT_ONCE: u32 = 20;
 pub const FOLDER: &str = "folder";
 /// The kind that is a bucket of an S3-compatible store.
 pub const S3: &str = "s3";
+/// The kind that is a folder of a WebDAV server.
+pub const WEBDAV: &str = "webdav";
 
 /// Begins archives that are due, and sends those that are ready; says whether there was anything to send.
 ///
@@ -102,6 +105,14 @@ async fn send(archivist: &Archivist, destination: &Destination, export: &Export)
             }
             let bytes = archivist.open_export(export, None).await?.stream;
             place.write(name.trim_start_matches('/'), bytes, through).await
+        }
+        WEBDAV => {
+            let (folder, name) = (WebDav::of(archivist, destination)?, name_of(export));
+            let archive = archivist.open_export(export, None).await?;
+            match folder.has(&name, archive.size_bytes).await? {
+                true => Ok(()),
+                false => folder.write(&name, archive.size_bytes, archive.stream).await,
+            }
         }
         _ => Err(StoreError::State { what: "destination", state: "of a kind that is not known here".into() }),
     }

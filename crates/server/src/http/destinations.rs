@@ -1,4 +1,4 @@
-//! Where one's archives go by themselves: a bucket of one's own, elsewhere.
+//! Where one's archives go by themselves: a bucket or a WebDAV folder of one's own, elsewhere.
 
 use axum::Json;
 use axum::extract::State;
@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::archive::{BucketSecret, OWNERS, S3};
+use crate::archive::{BucketSecret, OWNERS, S3, WEBDAV, WebDavLogin, WebDavSecret, webdav_folder};
 use crate::http::auth::{Access, Person};
 use crate::http::endpoint::{BodyKind, Endpoint, delete, get, post};
 use crate::http::error::ApiError;
@@ -18,7 +18,7 @@ use crate::http::video_object::Deleted;
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
         post("/api/destinations", Access::Person, create_destination)
-            .says("Sends one's archives into a bucket, again and again, each with what is new. Needs a fresh sign-in.")
+            .says("Sends one's archives into a bucket or a WebDAV folder, again and again, each with what is new. Needs a fresh sign-in.")
             .reads::<CreateDestination>(BodyKind::Json)
             .answers::<Destination>(),
         get("/api/destinations", Access::Person, list_destinations)
@@ -33,18 +33,28 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
 /// Where archives are to go.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CreateDestination {
-    /// The bucket's name.
-    bucket: String,
+    /// `s3`, which it is if nothing is said, or `webdav`.
+    kind: Option<String>,
+    /// The bucket's name; needed for `s3`.
+    bucket: Option<String>,
     /// Where in it.
     prefix: Option<String>,
     /// Its region; `us-east-1` if it is not said.
     region: Option<String>,
     /// The https address of the store; Amazon's own if it is not said.
     endpoint: Option<String>,
-    /// Access key.
-    access_key_id: String,
-    /// Secret key. It is kept sealed and never shown.
-    secret_access_key: String,
+    /// Access key; needed for `s3`.
+    access_key_id: Option<String>,
+    /// Secret key; needed for `s3`. It is kept sealed and never shown.
+    secret_access_key: Option<String>,
+    /// The https address of the folder; needed for `webdav`. It is made if it is missing.
+    url: Option<String>,
+    /// Who writes there. Needed for `webdav`, unless there is a token.
+    user: Option<String>,
+    /// Their password, best one for this alone. It is kept sealed and never shown.
+    password: Option<String>,
+    /// What is sent as a bearer in the place of user and password. It is kept sealed and never shown.
+    token: Option<String>,
     /// Days from one archive to the next, 1 to 90; 1 if it is not said.
     every_days: Option<u32>,
 }
@@ -56,9 +66,9 @@ pub(crate) struct Destination {
     id: String,
     /// Always `destination`.
     object: &'static str,
-    /// `s3`; or `folder`, which an operator set.
+    /// `s3`, `webdav`; or `folder`, which an operator set.
     kind: String,
-    /// The bucket, and behind a slash where in it; null for a folder.
+    /// The bucket, and behind a slash where in it; the address of a WebDAV folder; null for a folder.
     place: Option<String>,
     /// Days from one archive to the next.
     every_days: u32,
@@ -79,7 +89,7 @@ impl From<&store::Destination> for Destination {
             object: "destination",
             kind: destination.kind.clone(),
             // Where things lie on the server is the operator's alone.
-            place: Some(destination.place.clone()).filter(|_| destination.kind == S3),
+            place: Some(destination.place.clone()).filter(|_| destination.kind == S3 || destination.kind == WEBDAV),
             every_days: destination.every_days,
             last_at: destination.last_at.map(Timestamp::seconds),
             next_at: destination.next_at.seconds(),
@@ -99,11 +109,44 @@ pub(crate) async fn create_destination(
 ) -> Result<Json<Destination>, ApiError> {
     let (identity, now) = (person.identity(), app.now());
     person.fresh(now)?;
-    let bucket =
-        word(&form, "bucket", "a-z, 0-9, dots and dashes", ".-")?.ok_or_else(|| ApiError::missing("bucket"))?;
-    let prefix = word(&form, "prefix", "a-z, 0-9, dots, dashes and slashes", "._-/")?;
+    let (kind, place, secret) = match form.text("kind")? {
+        None | Some(S3) => {
+            let (place, secret) = bucket(&app, &form)?;
+            (S3, place, secret)
+        }
+        Some(WEBDAV) => {
+            let (place, secret) = webdav(&app, &form)?;
+            (WEBDAV, place, secret)
+        }
+        Some(_) => return Err(ApiError::invalid("kind", "'kind' may be s3 or webdav.")),
+    };
+    let every_days = form.whole("every_days", 1, 90)?.unwrap_or(1);
+    if app.store.destinations(identity).await?.len() >= MAX_DESTINATIONS {
+        return Err(ApiError::state(format!("There are {MAX_DESTINATIONS} destinations: remove one first.")));
+    }
+    let destination = store::Destination {
+        id: DestinationId::new(now, app.random()),
+        identity,
+        kind: kind.into(),
+        place,
+        secret: Some(secret),
+        services: OWNERS.map(str::to_owned).into(),
+        every_days: u32::try_from(every_days).unwrap_or(1),
+        next_at: now,
+        last_at: None,
+        error: None,
+        created_at: now,
+    };
+    app.store.create_destination(&destination).await?;
+    Ok(Json(Destination::from(&destination)))
+}
+
+/// A bucket, and behind a slash where in it; and what it asks for, to be sealed.
+fn bucket(app: &App, form: &Form) -> Result<(String, String), ApiError> {
+    let bucket = word(form, "bucket", "a-z, 0-9, dots and dashes", ".-")?.ok_or_else(|| ApiError::missing("bucket"))?;
+    let prefix = word(form, "prefix", "a-z, 0-9, dots, dashes and slashes", "._-/")?;
     // The name becomes part of the store's address.
-    let region = word(&form, "region", "a-z, 0-9 and dashes", "-")?.unwrap_or_else(|| "us-east-1".into());
+    let region = word(form, "region", "a-z, 0-9 and dashes", "-")?.unwrap_or_else(|| "us-east-1".into());
     let endpoint = form.text("endpoint")?.map(|address| address.trim_end_matches('/').to_owned());
     if let Err(error) = app.outbound.bucket_client(endpoint.as_deref()) {
         return Err(ApiError::invalid("endpoint", format!("This address is not spoken to: {error}.")));
@@ -115,26 +158,32 @@ pub(crate) async fn create_destination(
         secret_access_key: form.needed_text("secret_access_key")?.to_owned(),
         by_operator: false,
     };
-    let every_days = form.whole("every_days", 1, 90)?.unwrap_or(1);
-    if app.store.destinations(identity).await?.len() >= MAX_DESTINATIONS {
-        return Err(ApiError::state(format!("There are {MAX_DESTINATIONS} destinations: remove one first.")));
-    }
     let prefix = prefix.as_deref().unwrap_or("").trim_matches('/').to_owned();
-    let destination = store::Destination {
-        id: DestinationId::new(now, app.random()),
-        identity,
-        kind: S3.into(),
-        place: if prefix.is_empty() { bucket } else { format!("{bucket}/{prefix}") },
-        secret: Some(serde_json::to_string(&secret).map_err(|error| ApiError::internal(&error))?),
-        services: OWNERS.map(str::to_owned).into(),
-        every_days: u32::try_from(every_days).unwrap_or(1),
-        next_at: now,
-        last_at: None,
-        error: None,
-        created_at: now,
+    let place = if prefix.is_empty() { bucket } else { format!("{bucket}/{prefix}") };
+    Ok((place, serde_json::to_string(&secret).map_err(|error| ApiError::internal(&error))?))
+}
+
+/// A WebDAV folder, and who writes there, to be sealed.
+fn webdav(app: &App, form: &Form) -> Result<(String, String), ApiError> {
+    let folder = webdav_folder(form.needed_text("url")?).ok_or_else(|| {
+        ApiError::invalid("url", "'url' must be the address of a folder, without a password or anything behind it.")
+    })?;
+    if let Err(error) = app.outbound.bucket_client(Some(folder.as_str())) {
+        return Err(ApiError::invalid("url", format!("This address is not spoken to: {error}.")));
+    }
+    let login = match (form.text("token")?, form.text("user")?) {
+        (Some(token), None) => WebDavLogin::Bearer { token: token.to_owned() },
+        (None, Some(user)) if !user.contains(':') => {
+            WebDavLogin::Basic { user: user.to_owned(), password: form.needed_text("password")?.to_owned() }
+        }
+        (Some(_), Some(_)) => {
+            return Err(ApiError::invalid("token", "Say a user with a password or a token, not both."));
+        }
+        (None, Some(_)) => return Err(ApiError::invalid("user", "'user' has no colon in it.")),
+        (None, None) => return Err(ApiError::missing("user")),
     };
-    app.store.create_destination(&destination).await?;
-    Ok(Json(Destination::from(&destination)))
+    let secret = WebDavSecret { login, by_operator: false };
+    Ok((folder.into(), serde_json::to_string(&secret).map_err(|error| ApiError::internal(&error))?))
 }
 
 /// A word of small letters, digits and a few marks.

@@ -8,7 +8,7 @@ use platform::{DestinationId, ExportId, ImportId};
 use store::ExportState;
 
 use crate::app::App;
-use crate::archive::{S3, read_day};
+use crate::archive::{FOLDER, read_day};
 use crate::http::auth::Person;
 use crate::http::destinations::{create_destination, delete_destination};
 use crate::http::error::ApiError;
@@ -83,7 +83,8 @@ async fn archives_page(app: &App, visitor: &Visitor, person: &Person) -> Result<
     let destinations = app.store.destinations(person.identity()).await?;
     let show_destination = |one: &store::Destination| DestinationView {
         id: one.id.to_string(),
-        place: if one.kind == S3 { one.place.clone() } else { words.say("archive.folder").to_owned() },
+        // Where things lie on the server is the operator's alone.
+        place: if one.kind == FOLDER { words.say("archive.folder").to_owned() } else { one.place.clone() },
         last: one.last_at.map(Moment::of),
         error: one.error.clone(),
     };

@@ -23,4 +23,5 @@ pub(crate) mod site;
 mod sunsets;
 mod traces;
 mod videos;
+mod webdav;
 mod webhook_endpoints;
