@@ -39,7 +39,7 @@ pub(crate) enum Command {
     Restore(RestoreOptions),
     /// Write everything that one person has into a ZIP; the server may run meanwhile.
     Export(ExportOptions),
-    /// Bring an archive into somebody's account: one of Misora, of Sora's exporters, ChatGPT, PeerTube or Mastodon.
+    /// Bring an archive into somebody's account: one of Misora, of Sora's exporters, ChatGPT, PeerTube, Mastodon or Loops.
     Import(ImportOptions),
     /// Look after users, keys, invites, tiers, jobs and models.
     Admin(AdminOptions),

@@ -1,4 +1,5 @@
-//! Archives of others: what people hold of Sora in the folders of community exporters, OpenAI's own export, PeerTube's and Mastodon's.
+//! Archives of others: what people hold of Sora in the folders of community exporters, OpenAI's own export, PeerTube's, Mastodon's and
+//! Loops'.
 //!
 //! All become the same: a video with what is known of it. Nothing is invented: the model is `imported`, there is no recipe but a note of
 //! where it came from, and whoever could see it there, here it is its owner's alone.
@@ -12,6 +13,8 @@ use provenance::SignedVideo;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use store::{ARCHIVE_CLASSES, ArchiveRow, ArchiveValue};
+use time::PrimitiveDateTime;
+use time::macros::format_description;
 
 use crate::archive::media::{IMPORTED, MAX_FOREIGN_BYTES, Signing, first_frame};
 use crate::archive::rows::read_moment;
@@ -66,6 +69,8 @@ pub(crate) fn detect<R: Read + Seek>(zip: &mut ZipArchive<R>) -> Result<(&'stati
         "peertube"
     } else if find(zip, "conversations.json").is_some() || find(zip, "sora.json").is_some() {
         "chatgpt"
+    } else if is_loops(zip) {
+        "loops"
     } else {
         "folder"
     };
@@ -73,6 +78,7 @@ pub(crate) fn detect<R: Read + Seek>(zip: &mut ZipArchive<R>) -> Result<(&'stati
         "mastodon" => mastodon(&read_json(zip, "outbox.json")),
         "peertube" => peertube(&read_json(zip, "peertube/videos.json")),
         "chatgpt" => by_ids(&read_json(zip, "sora.json")),
+        "loops" => loops(&read_json(zip, "data.json")),
         _ => by_ids(&read_json(zip, "index.json")),
     };
     let mut clips = Vec::with_capacity(videos.len());
@@ -181,7 +187,12 @@ impl Told {
         let words = || path.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_' && letter != '-');
         // `{date}_{prompt}_{id}` too: ids have an underscore behind their kind.
         let by_id = || words().find_map(|word| self.by_id.get(word).or_else(|| self.by_id.get(id_in(word)?)));
-        by_path.or_else(by_id).cloned()
+        // `{id}_{name}`, with numbers for ids.
+        let by_number = || {
+            let start = path.rsplit('/').next()?.split('_').next()?;
+            self.by_id.get(start).filter(|_| start.bytes().all(|letter| letter.is_ascii_digit()))
+        };
+        by_path.or_else(by_id).or_else(by_number).cloned()
     }
 }
 
@@ -232,6 +243,53 @@ fn peertube(videos: &Value) -> Told {
         }
     }
     told
+}
+
+/// Whether this is an archive of Loops: its `data.json` beside files called by the ids that stand in it.
+fn is_loops<R: Read + Seek>(zip: &mut ZipArchive<R>) -> bool {
+    find(zip, "data.json").is_some() && !loops(&read_json(zip, "data.json")).by_id.is_empty()
+}
+
+/// `data.json` of Loops' account export: the list of videos, alone or within a complete export.
+/// Source: `UserDataService` and `ProcessDataExport` of loops-server, export version 1.0.
+fn loops(data: &Value) -> Told {
+    let mut told = Told::default();
+    let inner = &data["videos"];
+    let list = if inner["videos"].is_null() { inner } else { &inner["videos"] };
+    // A list of which something was left out is written with its places as names.
+    let videos: Vec<&Value> = match list {
+        Value::Array(videos) => videos.iter().collect(),
+        Value::Object(videos) => videos.values().collect(),
+        _ => Vec::new(),
+    };
+    for video in videos {
+        let id = match &video["id"] {
+            Value::String(id) => id.clone(),
+            Value::Number(id) => id.to_string(),
+            _ => continue,
+        };
+        if id.is_empty() || !id.bytes().all(|letter| letter.is_ascii_digit()) {
+            continue;
+        }
+        let about = About {
+            id: Some(id.clone()),
+            url: text(video, &["url"]),
+            title: None,
+            prompt: text(video, &["caption"]),
+            created_at: video["created_at"].as_str().and_then(minute),
+        };
+        told.by_id.insert(id, about);
+    }
+    told
+}
+
+/// A moment as `February 17, 2026, 1:54 pm`, whose zone nobody says: UTC.
+fn minute(words: &str) -> Option<Timestamp> {
+    let form = format_description!(
+        "[month repr:long] [day padding:none], [year], [hour repr:12 padding:none]:[minute] [period case:lower]"
+    );
+    let at = PrimitiveDateTime::parse(words, form).ok()?.assume_utc();
+    Some(Timestamp::from_seconds(at.unix_timestamp()))
 }
 
 /// An index whose entries say an id that stands in their files' paths, wherever in it they are.
@@ -353,6 +411,17 @@ mod tests {
             (about.prompt.as_deref(), about.created_at),
             (Some("a red boat"), Some(Timestamp::from_micros(1_500_000)))
         );
+    }
+
+    #[test]
+    fn loops_says_when_to_the_minute() {
+        assert_eq!(minute("February 17, 2026, 1:54 pm"), Some(Timestamp::from_seconds(1_771_336_440)));
+        assert_eq!(minute("February 7, 2026, 12:05 am"), Some(Timestamp::from_seconds(1_770_422_700)));
+        assert_eq!(minute("yesterday"), None);
+        // As PHP writes a list of which the first was left out.
+        let told = loops(&json!({ "videos": { "1": { "id": 79_155_014, "caption": "a red boat" } } }));
+        assert_eq!(told.of("videos/79155014_x9.mp4").unwrap().prompt.as_deref(), Some("a red boat"));
+        assert_eq!(told.of("videos/79155015_x9.mp4"), None);
     }
 
     #[test]

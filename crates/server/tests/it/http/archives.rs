@@ -881,7 +881,14 @@ async fn r20_what_people_hold_of_other_places_comes_in_private_and_signed() {
     let sora =
         json!({ "generations": [{ "id": "gen_01khny1fas", "prompt": "a red boat", "created_at": 1_771_336_487 }] })
             .to_string();
-    let cases: [(&str, &Files<'_>); 6] = [
+    let of_loops = json!([{ "id": "79155014135844864", "caption": "a red boat", "url": "https://loops.video/v/5qWuPZ", "file_size": 9, "likes": 1,
+        "comments": 0, "media": "https://cdn/videos/79/x9.720p.mp4", "created_at": "February 17, 2026, 1:54 pm" }]);
+    let complete =
+        json!({ "user_profile": {}, "videos": { "videos": of_loops }, "interactions": {}, "export_metadata": {
+        "exported_at": "March 1, 2026, 9:00 am", "export_version": "1.0", "platform": "Loops" } })
+        .to_string();
+    let videos_alone = json!({ "videos": of_loops }).to_string();
+    let cases: [(&str, &Files<'_>); 8] = [
         (
             "folder",
             &[
@@ -902,6 +909,8 @@ async fn r20_what_people_hold_of_other_places_comes_in_private_and_signed() {
             &[("conversations.json", b"[]"), ("sora.json", sora.as_bytes()), ("sora/gen_01khny1fas.mp4", CLIP)],
         ),
         ("mastodon", &[("outbox.json", outbox.as_bytes()), ("media_attachments/files/1/original/a.mp4", CLIP)]),
+        ("loops", &[("data.json", complete.as_bytes()), ("videos/79155014135844864_x9.720p.mp4", CLIP)]),
+        ("loops", &[("data.json", videos_alone.as_bytes()), ("videos/79155014135844864_x9.720p.mp4", CLIP)]),
         ("peertube", &[("peertube/videos.json", videos.as_bytes()), ("files/videos/video-files/0b9a.mp4", CLIP)]),
     ];
     for (format, files) in cases {
