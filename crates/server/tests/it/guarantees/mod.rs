@@ -13,9 +13,13 @@ use crate::http::site::{Answer, As, Sent, Site};
 use crate::loops::bed::Bed;
 
 /// A site that people can join, over each database.
-async fn sites() -> [Site; 2] {
+async fn sites() -> Vec<Site> {
     let open = |settings: &mut server::Settings| settings.sign_up = SignUpMode::Open;
-    [Site::with(open).await, Site::of(Bed::on_postgres(open).await).await]
+    let mut sites = vec![Site::with(open).await, Site::of(Bed::on_postgres(open).await).await];
+    if let Some(bed) = Bed::on_s3(open).await {
+        sites.push(Site::of(bed).await);
+    }
+    sites
 }
 
 /// Whose cookie it is.

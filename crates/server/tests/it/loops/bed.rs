@@ -54,6 +54,13 @@ pub(crate) fn key() -> SigningKey {
     KEY.get_or_init(make).clone()
 }
 
+/// Where a bed's objects are.
+enum Place {
+    Memory,
+    Folder,
+    S3(S3Place),
+}
+
 impl Bed {
     pub(crate) async fn new() -> Self {
         Self::with(|_| {}).await
@@ -61,29 +68,53 @@ impl Bed {
 
     /// A bed whose owner decided something else.
     pub(crate) async fn with(decide: impl FnOnce(&mut Settings)) -> Self {
-        Self::made(decide, None, None, false).await
+        Self::made(decide, None, None, Place::Memory).await
     }
 
     /// A bed whose letters go another way than into its folder.
     pub(crate) async fn with_mail(mail: Arc<dyn Mail>) -> Self {
-        Self::made(|_| {}, Some(mail), None, false).await
+        Self::made(|_| {}, Some(mail), None, Place::Memory).await
     }
 
     /// A bed whose rows are in PostgreSQL.
     pub(crate) async fn on_postgres(decide: impl FnOnce(&mut Settings)) -> Self {
-        Self::made(decide, None, Some(postgres_database().await), false).await
+        Self::made(decide, None, Some(postgres_database().await), Place::Memory).await
+    }
+
+    /// A bed whose rows are in PostgreSQL and whose objects are in a bucket of their own, if `MISORA_TEST_S3` names an S3 server that lets
+    /// anyone make buckets.
+    pub(crate) async fn on_s3(decide: impl FnOnce(&mut Settings)) -> Option<Self> {
+        let endpoint = std::env::var("MISORA_TEST_S3").ok()?;
+        let bucket = format!("misora-{}-{}", std::process::id(), u64::from_be_bytes(entropy()));
+        // A choice that was made before stays.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let made = reqwest::Client::new().put(format!("{endpoint}/{bucket}")).send().await.unwrap();
+        assert!(made.status().is_success(), "{made:?}");
+        let place = S3Place {
+            bucket,
+            region: "us-east-1".into(),
+            endpoint: Some(endpoint),
+            access_key_id: "test".into(),
+            secret_access_key: "test".into(),
+        };
+        Some(Self::made(decide, None, Some(postgres_database().await), Place::S3(place)).await)
+    }
+
+    /// A bed whose rows are there, so that [`Self::elsewhere`] can be another process of the same installation.
+    pub(crate) async fn on(database_url: &str) -> Self {
+        Self::made(|_| {}, None, Some(database_url.to_owned()), Place::Memory).await
     }
 
     /// A bed of which everything lies in its folder, so that another process can go on with it: [`app_in`].
     pub(crate) async fn in_folder() -> Self {
-        Self::made(|_| {}, None, None, true).await
+        Self::made(|_| {}, None, None, Place::Folder).await
     }
 
     async fn made(
         decide: impl FnOnce(&mut Settings),
         mail: Option<Arc<dyn Mail>>,
         database_url: Option<String>,
-        in_folder: bool,
+        place: Place,
     ) -> Self {
         let mut settings = Settings::new(ADDRESS);
         decide(&mut settings);
@@ -93,7 +124,11 @@ impl Bed {
         let store = store.sealed_with(Sealer::new([1; 32]));
         store.migrate().await.unwrap();
         let mail = mail.unwrap_or_else(|| Arc::new(Outbox::new(folder.path().join("outbox"))));
-        let place = if in_folder { objects_in(folder.path()) } else { ObjectsPlace::Memory };
+        let place = match place {
+            Place::Memory => ObjectsPlace::Memory,
+            Place::Folder => objects_in(folder.path()),
+            Place::S3(place) => ObjectsPlace::S3(place),
+        };
         let app = app_of(store, &place, settings, &clock, mail);
         let tier = Tier { name: "default".into(), quotas: Quotas::DEFAULT, metered: true };
         app.store.set_tier(&tier).await.unwrap();
