@@ -94,6 +94,8 @@ pub enum GenerationEvent {
     Fail,
     /// It is no longer wanted.
     Cancel,
+    /// The policy had stopped it by mistake: it is made after all.
+    Reopen,
 }
 
 /// Why a generation failed: a stable word and a sentence for whoever asked.
@@ -130,7 +132,8 @@ impl GenerationState {
     /// Every state.
     pub const ALL: [Self; 5] = [Self::Queued, Self::InProgress, Self::Completed, Self::Failed, Self::Cancelled];
 
-    /// The state after an event; nothing if the event cannot happen here. What has ended stays as it is.
+    /// The state after an event; nothing if the event cannot happen here. What has ended stays as it is, unless an appeal finds that it was
+    /// stopped by mistake.
     pub fn next(self, event: GenerationEvent) -> Option<Self> {
         use GenerationEvent as Event;
         match (self, event) {
@@ -139,6 +142,7 @@ impl GenerationState {
             (Self::InProgress, Event::Complete) => Some(Self::Completed),
             (Self::Queued | Self::InProgress, Event::Fail) => Some(Self::Failed),
             (Self::Queued | Self::InProgress, Event::Cancel) => Some(Self::Cancelled),
+            (Self::Failed, Event::Reopen) => Some(Self::Queued),
             _ => None,
         }
     }
@@ -314,6 +318,10 @@ mod tests {
             assert_eq!(GenerationState::from_word(state.as_str()), Some(state));
         }
         assert_eq!(GenerationState::Queued.next(Complete), None);
+        for state in GenerationState::ALL {
+            let reopened = (state == GenerationState::Failed).then_some(GenerationState::Queued);
+            assert_eq!(state.next(GenerationEvent::Reopen), reopened, "{state:?}");
+        }
         assert_eq!(GenerationState::Cancelled.api_word(), "failed");
     }
 

@@ -138,6 +138,8 @@ ids! {
     RightsId = "rights_", check false;
     /// Someone who speaks for holders of rights.
     RightsAgentId = "agent_", check false;
+    /// What a holder of rights asks to have entered.
+    RightsRequestId = "rightsreq_", check false;
     /// A post: a clip that its maker shows, or has yet to.
     PostId = "post_", check false;
     /// Where a post stands among all: made when it is published, so lists go by it.

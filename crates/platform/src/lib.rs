@@ -64,7 +64,7 @@ pub use id::{
     ApiKeyId, AppealId, BatchId, CharacterId, CommentId, ConsentId, ConversationId, DecisionId, DestinationId,
     EnrolmentId, EventId, ExportId, FileId, FolderId, IdError, IdentityId, ImportId, LedgerEntryId, LetterId,
     LikenessId, MessageId, NoticeId, PasskeyId, PlaceId, PostId, ProjectId, ReceiptId, ReportId, RightsAgentId,
-    RightsId, SessionId, SunsetId, TakedownId, UseId, VideoId, WebhookEndpointId,
+    RightsId, RightsRequestId, SessionId, SunsetId, TakedownId, UseId, VideoId, WebhookEndpointId,
 };
 pub use idempotency::{Fingerprint, IdempotencyKey};
 pub use job::{AttemptFailure, HEARTBEAT, LEASE, MAX_ATTEMPTS, Place, Retry, Route, VirtualTime, after_failure, place};

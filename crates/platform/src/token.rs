@@ -24,6 +24,8 @@ pub enum TokenKind {
     Ceremony,
     /// The page of a notice that something should be taken down.
     Takedown,
+    /// The page of what a holder of rights asks for.
+    RightsRequest,
 }
 
 /// A secret with its kind and checksum: `mis_KIND_SECRET_CRC32`, 192 random bits. `Debug` prints nothing of it.
@@ -54,6 +56,7 @@ impl TokenKind {
             Self::PasswordReset => "pwr",
             Self::Ceremony => "cer",
             Self::Takedown => "tkd",
+            Self::RightsRequest => "rts",
         }
     }
 
@@ -67,6 +70,7 @@ impl TokenKind {
             Self::PasswordReset => "password link",
             Self::Ceremony => "ceremony",
             Self::Takedown => "link of a notice",
+            Self::RightsRequest => "link of a request",
         }
     }
 }

@@ -23,6 +23,13 @@ pub fn rfc3339(at: Timestamp) -> String {
     at.format(&Rfc3339).unwrap_or_default()
 }
 
+/// When a day `YYYY-MM-DD` begins, in UTC.
+pub(crate) fn start_of_day(day: &str) -> Option<Timestamp> {
+    let format = time::macros::format_description!("[year]-[month]-[day]");
+    let start = time::Date::parse(day, format).ok()?.midnight().assume_utc();
+    Some(Timestamp::from_seconds(start.unix_timestamp()))
+}
+
 /// The machine's clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;

@@ -1,13 +1,12 @@
-//! A service that looks at captures in the place of a reviewer, if the owner has one. It is sent the capture and the challenge, and answers which
-//! points it saw; what it is not sure of waits for a person.
+//! A service that looks at captures in the place of a reviewer, if the owner has one. It is sent the challenge, the capture and the still, and
+//! answers which points it saw; what it is not sure of waits for a person.
 //!
-//! `POST URL`, the capture as the body with its own `Content-Type`, the challenge as JSON in `x-misora-challenge`, base64url. The answer is JSON:
-//! `{"outcome": "approved" | "refused" | "unsure", "name": "…", "seen": ["words", …], "reason": "…"}`. Approved counts only with every point seen.
+//! `POST URL`, `multipart/form-data` with the parts `challenge` (JSON), `capture` and, if one was taken, `still` (PNG), each with its own
+//! `Content-Type`. The answer is JSON: `{"outcome": "approved" | "refused" | "unsure", "name": "…", "seen": ["words", …], "reason": "…"}`.
+//! Approved counts only with every point seen.
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use platform::likeness::REVIEW;
 use reqwest::{Client, redirect::Policy};
@@ -70,6 +69,14 @@ impl Verified {
     }
 }
 
+/// What it looks at.
+pub(crate) struct Seen {
+    /// The recording.
+    pub(crate) capture: Bytes,
+    /// The still that was taken with it, a PNG.
+    pub(crate) still: Option<Bytes>,
+}
+
 /// Asks the service about a capture.
 ///
 /// # Errors
@@ -78,7 +85,7 @@ pub(crate) async fn ask(
     place: &VerifierPlace,
     enrolment: &Enrolment,
     sentence: &str,
-    capture: Bytes,
+    seen: Seen,
 ) -> Result<Verified, FetchError> {
     let failed = |error: &dyn std::fmt::Display| FetchError(format!("the verifier did not answer: {error}"));
     let turns: Vec<_> = enrolment.turns.iter().map(|turn| turn.as_str()).collect();
@@ -92,8 +99,13 @@ pub(crate) async fn ask(
     let client = Client::builder().timeout(TIMEOUT).redirect(Policy::none()).no_proxy().build();
     let client = client.map_err(|error| failed(&error))?;
     let kind = enrolment.media_type.clone().unwrap_or_else(|| "application/octet-stream".into());
-    let mut request = client.post(&place.url).header("content-type", kind);
-    request = request.header("x-misora-challenge", URL_SAFE_NO_PAD.encode(challenge.to_string())).body(capture);
+    let challenge = Bytes::from(challenge.to_string());
+    let mut parts = vec![("challenge", "application/json", challenge), ("capture", kind.as_str(), seen.capture)];
+    parts.extend(seen.still.map(|still| ("still", "image/png", still)));
+    // A file that held the boundary would have to know an id that was drawn for it.
+    let boundary = format!("misora-{}", enrolment.id);
+    let mut request = client.post(&place.url).body(form(&boundary, &parts));
+    request = request.header("content-type", format!("multipart/form-data; boundary={boundary}"));
     if let Some(token) = &place.token {
         request = request.bearer_auth(token);
     }
@@ -111,6 +123,21 @@ pub(crate) async fn ask(
     serde_json::from_slice(&body).map_err(|error| failed(&error))
 }
 
+/// The parts as a form: name, type and content of each.
+fn form(boundary: &str, parts: &[(&str, &str, Bytes)]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (name, kind, content) in parts {
+        let head = format!(
+            "--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"; filename=\"{name}\"\r\ncontent-type: {kind}\r\n\r\n"
+        );
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(content);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    body
+}
+
 impl std::fmt::Debug for VerifierPlace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("VerifierPlace").field("url", &self.url).finish_non_exhaustive()
@@ -124,11 +151,12 @@ mod tests {
     #[test]
     fn an_approval_says_every_point() {
         let read = |text: &str| serde_json::from_str::<Verified>(text).unwrap();
-        let all = r#"{"outcome":"approved","name":"v","seen":["words","turns","live","voice","adult","free","more"]}"#;
-        assert!(read(all).approves() && read(all).points().len() == 6);
+        let all = r#"{"outcome":"approved","name":"v","seen":["words","turns","live","voice","adult","free","still","more"]}"#;
+        assert!(read(all).approves() && read(all).points().len() == 7);
         for text in [
             r#"{"outcome":"approved","seen":["words","turns","live","voice","adult"]}"#,
-            r#"{"outcome":"unsure","seen":["words","turns","live","voice","adult","free"]}"#,
+            r#"{"outcome":"approved","seen":["words","turns","live","voice","adult","free"]}"#,
+            r#"{"outcome":"unsure","seen":["words","turns","live","voice","adult","free","still"]}"#,
             r#"{"outcome":"refused","reason":"a mask"}"#,
         ] {
             assert!(!read(text).approves(), "{text}");

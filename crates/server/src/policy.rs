@@ -8,8 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use platform::Timestamp;
 use platform::policy::{Category, Context, Finding, Policy, Rights, RightsUse, Sentence, Stage, Subject, Verdict};
+use platform::{DecidedRule, Timestamp};
 use serde::Deserialize;
 use serde_json::json;
 use store::{Store, StoreError};
@@ -180,6 +180,12 @@ impl Judge {
         *self.0.rights.write().unwrap_or_else(PoisonError::into_inner) = Some((now, Arc::clone(&rights)));
         Ok(rights)
     }
+}
+
+/// What a decision says that follows a finding: its ground, and its rule.
+pub(crate) fn decided_by(finding: &Finding) -> (String, DecidedRule) {
+    let ground = finding.category.map_or(finding.subject.as_str(), Category::as_str).to_owned();
+    (ground, DecidedRule { id: finding.rule.clone(), version: finding.version.to_string() })
 }
 
 /// What a service found, as a finding: it names no rule, so its category is the rule.

@@ -22,7 +22,7 @@ pub async fn post_due(app: &App) -> Result<usize, StoreError> {
     let now = app.now();
     let mut posted = 0;
     for untold in app.store.untold_decisions(now - GATHERED, AT_ONCE).await? {
-        let (subject, body) = statement_letter(app, &untold.decisions);
+        let (subject, body) = statement_letter(app, &untold.decisions, untold.more);
         let letter = letter(app, &untold.email, subject, body);
         posted += usize::from(app.store.post_statement(&untold, &letter, now).await?);
     }

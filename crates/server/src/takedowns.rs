@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use store::{BlockedClip, Letter, NewTakedown, StoreError, Takedown, UnhashedPost};
 
 use crate::app::App;
+use crate::clock::start_of_day;
 use crate::http::accounts::{count_attempt, read_email};
 use crate::http::auth::{ClientAddress, Person};
 use crate::http::error::ApiError;
@@ -54,6 +55,18 @@ pub(crate) struct Counter {
     pub(crate) signature: String,
 }
 
+/// A suit that keeps an item off after it was answered.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(default)]
+pub(crate) struct Suit {
+    /// Which court.
+    pub(crate) court: String,
+    /// The number of the file there.
+    pub(crate) number: String,
+    /// The day on which it was filed, `YYYY-MM-DD`.
+    pub(crate) day: String,
+}
+
 /// Notices, posts and letters of one round.
 const AT_ONCE: u32 = 20;
 /// Posts compared at a time.
@@ -69,6 +82,11 @@ pub(crate) fn details(notice: &Takedown) -> Details {
 /// A counter-notice, as it was kept.
 pub(crate) fn counter_of(notice: &Takedown) -> Option<Counter> {
     serde_json::from_str(notice.counter.as_ref()?).ok()
+}
+
+/// The suit that was shown, as it was kept.
+pub(crate) fn suit_of(notice: &Takedown) -> Option<Suit> {
+    serde_json::from_str(notice.suit.as_ref()?).ok()
 }
 
 /// A text of so many characters at most that must be there.
@@ -461,9 +479,28 @@ fn tiles(sheet: &Frame, columns: u32, (width, height): (u32, u32)) -> Vec<Frame>
     tiles
 }
 
-/// A suit is shown by whoever wrote the notice, or by a moderator.
-pub(crate) async fn show_suit(app: &App, notice: &Takedown, by: Option<IdentityId>) -> Result<(), ApiError> {
-    Ok(app.store.show_suit(notice.id, by, app.now()).await?)
+/// A suit is shown by whoever wrote the notice, or by a moderator: which court, under which number, filed when. Whoever made the item is told.
+/// Without all of it the item comes back.
+pub(crate) async fn show_suit(
+    app: &App,
+    notice: &Takedown,
+    form: &Form,
+    by: Option<IdentityId>,
+) -> Result<(), ApiError> {
+    let suit = Suit {
+        court: needed(form, "court", 200)?,
+        number: needed(form, "number", 100)?,
+        day: needed(form, "day", 10)?,
+    };
+    let day = || ApiError::invalid("day", "Write the day on which it was filed as YYYY-MM-DD; it is not to come.");
+    if start_of_day(&suit.day).ok_or_else(day)? > app.now() {
+        return Err(day());
+    }
+    let about = format!("{}\n{}\n{}", suit.court, suit.number, suit.day);
+    let letter = maker_letter(app, notice.subject, notice.post, TakedownWord::Suit, &about).await?;
+    let kept = serde_json::to_string(&suit).map_err(|error| ApiError::internal(&error))?;
+    let letters: Vec<_> = letter.into_iter().collect();
+    Ok(app.store.show_suit(notice.id, &kept, &letters, by, app.now()).await?)
 }
 
 /// Whether a notice waits for a moderator, and how near its end is.

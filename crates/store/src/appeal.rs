@@ -1,8 +1,8 @@
 //! Appeals against decisions: filed by whom they limit, decided by another person, never late without an alarm.
 
 use platform::{
-    APPEAL_LENGTH, APPEAL_TIME, AppealId, AppealOutcome, AppealRefusal, DecisionId, DecisionRecord, DecisionState,
-    IdentityId, Role, Service, Timestamp,
+    APPEAL_LENGTH, APPEAL_TIME, AppealId, AppealOutcome, AppealRefusal, DecidedKind, DecisionEffect, DecisionId,
+    DecisionRecord, DecisionState, IdentityId, Role, Service, Timestamp, VideoId,
 };
 
 use crate::audit::{AuditEntry, append};
@@ -11,6 +11,7 @@ use crate::decision::{COLUMNS, Decision, TABLES, from_row, give_back, one, stand
 use crate::error::StoreError;
 use crate::generation::moment;
 use crate::letter::{Letter, insert_letter};
+use crate::queue::make_after_all;
 use crate::store::Store;
 use crate::takedown;
 
@@ -173,6 +174,11 @@ impl Store {
             AppealOutcome::Overturned => {
                 give_back(&mut tx, &decision.record, DecisionState::Overturned, now).await?;
                 takedown::overturned(&mut tx, decision.record.id, now).await?;
+                if let (DecidedKind::Video, DecisionEffect::Refuse, Some(id)) =
+                    (decision.record.item.kind, decision.record.effect, decision.record.item.id)
+                {
+                    make_after_all(&mut tx, VideoId::from_bytes(id), now).await?;
+                }
             }
             AppealOutcome::Upheld if state == DecisionState::Paused => {
                 stand_again(&mut tx, &decision.record, now).await?;

@@ -8,6 +8,7 @@ use crate::database::{Row, args};
 use crate::error::{StoreError, corrupt};
 use crate::generation::word;
 use crate::objects::ObjectKey;
+use crate::social::is_anothers;
 use crate::store::{Store, delete_objects};
 
 /// A character.
@@ -38,18 +39,22 @@ impl Store {
         let Character { id, project, name, handle, audience, key, created_at } = character;
         let mut tx = self.database.begin().await?;
         if let Some(handle) = handle {
-            let sql = "SELECT 1 AS one FROM characters WHERE handle = $1
-                       UNION ALL SELECT 1 AS one FROM likenesses WHERE skeleton = $2
-                       UNION ALL SELECT 1 AS one FROM handles WHERE skeleton = $2
-                       AND identity <> (SELECT p.owner FROM projects p WHERE p.id = $3)";
-            if tx.first(sql, args![handle.as_str(), handle.skeleton(), *project]).await?.is_some() {
+            let owner = tx.first("SELECT owner FROM projects WHERE id = $1", args![*project]).await?;
+            let owner = IdentityId::from_bytes(owner.ok_or(StoreError::NotFound("project"))?.id("owner")?);
+            // In a prompt a name means one thing, also of what is one's own.
+            let sql = "SELECT 1 AS one FROM characters WHERE handle = $1 OR skeleton = $2
+                       UNION ALL SELECT 1 AS one FROM likenesses WHERE skeleton = $2";
+            if is_anothers(&mut tx, handle, owner).await?
+                || tx.first(sql, args![handle.as_str(), handle.skeleton()]).await?.is_some()
+            {
                 return Err(StoreError::Exists("handle"));
             }
         }
-        let sql = "INSERT INTO characters (id, project, name, handle, audience, object_key, created_at)
-                   VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        let sql = "INSERT INTO characters (id, project, name, handle, skeleton, audience, object_key, created_at)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+        let skeleton = handle.as_ref().map(Handle::skeleton);
         let handle = handle.as_ref().map(|handle| handle.as_str().to_owned());
-        let args = args![*id, *project, name.as_str(), handle, audience.as_str(), key.as_str(), *created_at];
+        let args = args![*id, *project, name.as_str(), handle, skeleton, audience.as_str(), key.as_str(), *created_at];
         match tx.execute(sql, args).await {
             Err(StoreError::Database(sqlx::Error::Database(source))) if source.is_unique_violation() => {
                 return Err(StoreError::Exists("handle"));

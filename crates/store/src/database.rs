@@ -91,6 +91,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/sqlite/0013_likeness.sql"),
         include_str!("../migrations/postgres/0013_likeness.sql"),
     ),
+    (
+        14,
+        "again",
+        include_str!("../migrations/sqlite/0014_again.sql"),
+        include_str!("../migrations/postgres/0014_again.sql"),
+    ),
 ];
 
 /// Counts statements and transactions that may have written something.
@@ -473,6 +479,7 @@ values! {
     Uuid: platform::MessageId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::RightsId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::RightsAgentId, value => Uuid::from_bytes(value.bytes());
+    Uuid: platform::RightsRequestId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::ReportId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::ReceiptId, value => Uuid::from_bytes(value.bytes());
     Uuid: platform::FolderId, value => Uuid::from_bytes(value.bytes());

@@ -4,9 +4,11 @@
 //! because it adds to the record of what was done to others. Whom it is about is told by that row: it is unseen until they have seen it, and
 //! untold until the letter is written, see [`Store::untold_decisions`].
 
+use std::time::Duration;
+
 use platform::{
-    DecidedItem, DecidedKind, DecidedRule, DecisionEffect, DecisionId, DecisionRecord, DecisionScope, DecisionState,
-    IdentityId, MembershipEvent, MembershipState, PostId, PostState, Service, Timestamp,
+    CommentId, DecidedItem, DecidedKind, DecidedRule, DecisionEffect, DecisionId, DecisionRecord, DecisionScope,
+    DecisionState, IdentityId, MembershipEvent, MembershipState, MessageId, PostId, PostState, Service, Timestamp,
 };
 
 use crate::appeal::Appeal;
@@ -50,15 +52,22 @@ pub struct Untold {
     pub subject: IdentityId,
     /// Their address.
     pub email: String,
-    /// The decisions, the oldest first.
+    /// The decisions that one letter can tell, the oldest first.
     pub decisions: Vec<Decision>,
+    /// How many more there are: one letter tells of all of them, and these are read in the app.
+    pub more: u64,
+    /// Until when decisions are told.
+    until: Timestamp,
 }
 
 /// How much of the words of a decision is kept.
 const FACTS_LENGTH: usize = 2_000;
 const EVIDENCE_LENGTH: usize = 8_000;
-/// Decisions that one letter tells.
+/// Decisions that one letter tells in full.
 const TOLD_AT_ONCE: u32 = 20;
+/// Letters about refused words that someone gets within [`REFUSALS_COUNTED`].
+const REFUSAL_LETTERS: u32 = 3;
+const REFUSALS_COUNTED: Duration = Duration::from_secs(3_600);
 
 /// The columns of a decision `d` with its evidence and its appeal.
 pub(crate) const COLUMNS: &str =
@@ -247,25 +256,36 @@ impl Store {
         self.database.execute(sql, args![id, subject, now]).await.map(|_| ())
     }
 
-    /// People whom a letter has yet to tell of decisions, so many at most, each with those that one letter can tell. Refused words are
-    /// gathered until `gathered`, so that whoever tries ten times gets one letter.
+    /// People whom a letter has yet to tell of decisions, so many at most: one letter tells all of them, in full as many as it can. Refused
+    /// words are gathered until `gathered`, so that whoever tries ten times gets one letter; and whoever goes on gets no more than three an
+    /// hour about them.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn untold_decisions(&self, gathered: Timestamp, limit: u32) -> Result<Vec<Untold>, StoreError> {
-        let sql = "SELECT d.subject, i.email FROM decisions d JOIN identities i ON i.id = d.subject
+        let sql = "SELECT d.subject, i.email, MAX(d.decided_at) AS until FROM decisions d JOIN identities i ON i.id = d.subject
                    WHERE d.told_at IS NULL AND d.state <> 'proposed' AND (d.effect <> 'refuse' OR d.decided_at <= $1)
-                   GROUP BY d.subject, i.email ORDER BY MIN(d.decided_at), d.subject LIMIT $2";
-        let mut untold = Vec::new();
-        for row in self.database.all(sql, args![gathered, limit]).await? {
+                   GROUP BY d.subject, i.email HAVING SUM(CASE WHEN d.effect <> 'refuse' THEN 1 ELSE 0 END) > 0
+                       OR (SELECT COUNT(DISTINCT t.told_at) FROM decisions t
+                           WHERE t.subject = d.subject AND t.effect = 'refuse' AND t.told_at > $3) < $4
+                   ORDER BY MIN(d.decided_at), d.subject LIMIT $2";
+        let (mut untold, since) = (Vec::new(), gathered - REFUSALS_COUNTED);
+        for row in self.database.all(sql, args![gathered, limit, since, REFUSAL_LETTERS]).await? {
             let subject = IdentityId::from_bytes(row.id("subject")?);
-            let sql = format!(
-                "SELECT {COLUMNS} FROM {TABLES} WHERE d.subject = $1 AND d.told_at IS NULL AND d.state <> 'proposed'
-                 ORDER BY d.decided_at, d.id LIMIT $2"
-            );
-            let rows = self.database.all(sql, args![subject, TOLD_AT_ONCE]).await?;
-            let decisions = rows.iter().map(from_row).collect::<Result<_, StoreError>>()?;
-            untold.push(Untold { subject, email: row.text("email")?, decisions });
+            let until = Timestamp::from_micros(row.int("until")?);
+            let which = "d.subject = $1 AND d.told_at IS NULL AND d.state <> 'proposed' AND d.decided_at <= $2";
+            let sql = format!("SELECT COUNT(*) AS count FROM decisions d WHERE {which}");
+            let count: u64 = match self.database.first(sql, args![subject, until]).await? {
+                Some(row) => number(&row, "count")?,
+                None => 0,
+            };
+            let sql =
+                format!("SELECT {COLUMNS} FROM {TABLES} WHERE {which} ORDER BY d.decided_at DESC, d.id DESC LIMIT $3");
+            let rows = self.database.all(sql, args![subject, until, TOLD_AT_ONCE]).await?;
+            // The last of them in full, in the order in which they were decided.
+            let decisions: Vec<_> = rows.iter().rev().map(from_row).collect::<Result<_, StoreError>>()?;
+            let more = count.saturating_sub(decisions.len() as u64);
+            untold.push(Untold { subject, email: row.text("email")?, decisions, more, until });
         }
         Ok(untold)
     }
@@ -276,13 +296,10 @@ impl Store {
     /// [`StoreError::Database`].
     pub async fn post_statement(&self, untold: &Untold, letter: &Letter, now: Timestamp) -> Result<bool, StoreError> {
         let mut tx = self.database.begin().await?;
-        let mut told = 0;
-        for decision in &untold.decisions {
-            let sql = "UPDATE decisions SET told_at = $2 WHERE id = $1 AND told_at IS NULL";
-            told += tx.execute(sql, args![decision.record.id, now]).await?;
-        }
-        // Another node told some of them: the rest waits for the next round.
-        if told < untold.decisions.len() as u64 {
+        let sql = "UPDATE decisions SET told_at = $3 WHERE subject = $1 AND decided_at <= $2 AND told_at IS NULL AND state <> 'proposed'";
+        let told = tx.execute(sql, args![untold.subject, untold.until, now]).await?;
+        // Another node told some of them, or one came between: the next round sees what is left.
+        if told != untold.decisions.len() as u64 + untold.more {
             return Ok(false);
         }
         insert_letter(&mut tx, self.sealer()?, letter).await?;
@@ -435,6 +452,9 @@ pub(crate) async fn carry_out(tx: &mut Tx, decision: &DecisionRecord, now: Times
             }
             social::set_withheld(tx, post, true, now).await
         }
+        (DecidedItem { kind, id: Some(id) }, DecisionEffect::Withhold | DecisionEffect::Remove, _) => {
+            set_withheld(tx, kind, id, decision.subject, true, now).await
+        }
         (DecidedItem { kind: DecidedKind::Membership, .. }, effect, Some(service)) => {
             let event = match effect {
                 DecisionEffect::Restrict => MembershipEvent::Restrict,
@@ -452,6 +472,24 @@ pub(crate) async fn carry_out(tx: &mut Tx, decision: &DecisionRecord, now: Times
             }
             Ok(())
         }
+        _ => Ok(()),
+    }
+}
+
+/// Keeps a comment, a message or what a profile says back, or lets it go again. Of anything else its own code does that.
+async fn set_withheld(
+    tx: &mut Tx,
+    kind: DecidedKind,
+    id: [u8; 16],
+    whose: IdentityId,
+    withhold: bool,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    match kind {
+        DecidedKind::Comment => social::set_comment_withheld(tx, CommentId::from_bytes(id), whose, withhold, now).await,
+        DecidedKind::Message => social::set_message_withheld(tx, MessageId::from_bytes(id), whose, withhold, now).await,
+        DecidedKind::Profile if id == whose.bytes() => social::set_profile_withheld(tx, whose, withhold, now).await,
+        DecidedKind::Profile => Err(StoreError::NotFound("profile")),
         _ => Ok(()),
     }
 }
@@ -511,7 +549,7 @@ pub(crate) async fn lift_from_post(tx: &mut Tx, post: PostId, now: Timestamp) ->
     tx.execute(sql, args![post, now]).await.map(|_| ())
 }
 
-/// Gives back what a decision took: the post as it was, memberships as all other decisions leave them. Then writes down where the
+/// Gives back what a decision took: the post, comment, message or profile as it was, memberships as all other decisions leave them. Then writes down where the
 /// decision stands now. Strikes come back when it was wrong, not while an appeal is late.
 pub(crate) async fn give_back(
     tx: &mut Tx,
@@ -519,15 +557,22 @@ pub(crate) async fn give_back(
     state: DecisionState,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    if let (DecidedKind::Post, Some(id)) = (decision.item.kind, decision.item.id) {
+    if let (Some(id), DecisionEffect::Withhold | DecisionEffect::Remove) = (decision.item.id, decision.effect) {
+        let kind = decision.item.kind;
         let sql =
-            "SELECT 1 AS one FROM decisions WHERE item = $1 AND item_kind = 'post' AND effect IN ('withhold', 'remove')
-                   AND state = 'standing' AND id <> $2 LIMIT 1";
-        let post = PostId::from_bytes(id);
-        let there = tx.first("SELECT 1 AS one FROM posts WHERE id = $1", args![post]).await?.is_some();
-        let others = tx.first(sql, args![post, decision.id]).await?.is_some();
-        if there && !others {
-            social::set_withheld(tx, post, false, now).await?;
+            "SELECT 1 AS one FROM decisions WHERE item = $1 AND item_kind = $2 AND effect IN ('withhold', 'remove')
+                   AND state = 'standing' AND id <> $3 LIMIT 1";
+        let item = uuid::Uuid::from_bytes(id);
+        let others = tx.first(sql, args![Some(item), kind.as_str(), decision.id]).await?.is_some();
+        let given = match kind {
+            _ if others => Ok(()),
+            DecidedKind::Post => social::set_withheld(tx, PostId::from_bytes(id), false, now).await,
+            kind => set_withheld(tx, kind, id, decision.subject, false, now).await,
+        };
+        match given {
+            // It is gone by now.
+            Ok(()) | Err(StoreError::NotFound(_)) => {}
+            Err(error) => return Err(error),
         }
     }
     let sql = "SELECT service FROM decision_memberships WHERE decision = $1 ORDER BY service";

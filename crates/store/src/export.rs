@@ -12,6 +12,8 @@ use crate::store::{Store, delete_objects};
 
 /// How often an archive is begun again without getting on, before it is given up.
 const MAX_FAILURES: i64 = 10;
+/// Within which an archive that is made anew must be ready.
+const RENEWED_WITHIN: Duration = Duration::from_secs(7 * 86_400);
 /// The most archives of one person that are kept at one time.
 const MAX_EXPORTS: i64 = 20;
 
@@ -580,6 +582,27 @@ fn from_row(row: &Row) -> Result<Export, StoreError> {
         expires_at: Timestamp::from_micros(row.int("expires_at")?),
         lease: row.int("lease")?,
     })
+}
+
+/// Makes someone's archives anew that hold clips or posts, each under an id of its own: what was made of them before, and copies that lie
+/// ready, go. One that nobody has begun holds nothing yet.
+pub(crate) async fn renew_exports_of(tx: &mut Tx, identity: IdentityId, now: Timestamp) -> Result<(), StoreError> {
+    let sql = format!(
+        "SELECT id FROM exports WHERE identity = $1 AND state NOT IN ('waiting', 'failed')
+         AND (' ' || services || ' ' LIKE '% video %' OR ' ' || services || ' ' LIKE '% social %') ORDER BY id{}",
+        tx.for_update()
+    );
+    for row in tx.all(sql, args![identity]).await? {
+        let old = ExportId::from_bytes(row.id("id")?);
+        let sql = "INSERT INTO exports (id, identity, services, since, destination, state, asked_at, expires_at)
+                   SELECT $2, identity, services, since, destination, 'waiting', asked_at,
+                       CASE WHEN expires_at > $3 THEN expires_at ELSE $3 END FROM exports WHERE id = $1";
+        let new = ExportId::derived(old.bytes(), &format!("anew {}", now.micros()));
+        tx.execute(sql, args![old, new, now + RENEWED_WITHIN]).await?;
+        tx.execute("DELETE FROM exports WHERE id = $1", args![old]).await?;
+        delete_objects(tx, &ObjectKey::export_prefix(old), now).await?;
+    }
+    Ok(())
 }
 
 /// Drops someone's archives that hold classes of an owner, with the account all of them; says which objects they named.

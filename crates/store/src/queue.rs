@@ -14,10 +14,14 @@ use crate::database::{Tx, Value, args};
 use crate::decision::record;
 use crate::error::{StoreError, corrupt};
 use crate::generation::{COLUMNS, Generation, TABLES, number, word};
+use crate::likeness::trace;
 use crate::notice_settings::{tell_by_mail, wanted};
 use crate::objects::{ObjectKey, StoredVideo};
 use crate::outbox::tell;
 use crate::store::{Store, delete_objects};
+
+/// Attempts of what is made after all are counted from here: objects of earlier ones may be about to be deleted.
+const REOPENED_AFTER: u32 = 16;
 
 /// The right to work on a job until it is lost. It cannot be copied; a lost one changes nothing.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,6 +72,19 @@ pub enum Ending {
     Requeued(Timestamp),
     /// The lease was lost before; nothing was changed.
     LeaseLost,
+}
+
+/// Why the policy stopped what was being made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadeRefusal {
+    /// What it is against, one word.
+    pub ground: String,
+    /// The rule.
+    pub rule: DecidedRule,
+    /// What the rule says.
+    pub facts: String,
+    /// What was seen in the finished clip, for whoever reviews it; empty if its words alone were judged.
+    pub seen: String,
 }
 
 /// What a reaper found.
@@ -195,6 +212,7 @@ impl Store {
             outputs.recipe.as_str(),
         ];
         let row = tx.first(sql, args).await?.ok_or(StoreError::NotFound("video"))?;
+        trace(&mut tx, lease.id, outputs.video.sha256()).await?;
         let (project, price) = (ProjectId::from_bytes(row.id("project")?), row.int("price")?);
         let sql = "UPDATE projects SET balance = balance - $2, held = held - $2 WHERE id = $1";
         tx.execute(sql, args![project, price]).await?;
@@ -228,6 +246,28 @@ impl Store {
         let mut tx = self.database.begin().await?;
         let Some(job) = fenced(&mut tx, lease).await? else { return Ok(Ending::LeaseLost) };
         let ending = after_attempt(&mut tx, lease.id, &job, failure, error, now).await?;
+        tx.commit().await?;
+        Ok(ending)
+    }
+
+    /// Ends an attempt that the policy stops, for good: nothing is charged, and whoever asked gets the reasons as a decision in the same
+    /// transaction. An appeal that is right has it made after all, see [`Store::decide_appeal`].
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn refuse_made(
+        &self,
+        lease: &Lease,
+        error: &GenerationError,
+        refusal: &MadeRefusal,
+        now: Timestamp,
+    ) -> Result<Ending, StoreError> {
+        let mut tx = self.database.begin().await?;
+        let Some(job) = fenced(&mut tx, lease).await? else { return Ok(Ending::LeaseLost) };
+        let ending = after_attempt(&mut tx, lease.id, &job, AttemptFailure::Permanent, error, now).await?;
+        if matches!(ending, Ending::Unpublished { state: GenerationState::Failed, .. }) {
+            refused_by_policy(&mut tx, lease.id, refusal, now).await?;
+        }
         tx.commit().await?;
         Ok(ending)
     }
@@ -378,34 +418,31 @@ async fn after_attempt(
         Retry::GiveUp => {
             let ending = Ending::Unpublished { state: GenerationState::Failed, error: error.clone() };
             end_unpublished(tx, id, &ending, now).await?;
-            if error.code == GenerationErrorCode::ModerationBlocked {
-                refused_by_policy(tx, id, error, now).await?;
-            }
             Ok(ending)
         }
     }
 }
 
-/// What the policy stopped after it was accepted is a decision, with its reasons: the words of the error.
-async fn refused_by_policy(
-    tx: &mut Tx,
-    id: VideoId,
-    error: &GenerationError,
-    now: Timestamp,
-) -> Result<(), StoreError> {
+/// What the policy stopped after it was accepted is a decision, with its reasons.
+async fn refused_by_policy(tx: &mut Tx, id: VideoId, refusal: &MadeRefusal, now: Timestamp) -> Result<(), StoreError> {
     let row = tx.first("SELECT identity, prompt FROM generations WHERE id = $1", args![id]).await?;
     let row = row.ok_or(StoreError::NotFound("video"))?;
+    let mut evidence = row.text("prompt")?;
+    if !refusal.seen.is_empty() {
+        evidence = format!("{evidence}\n\n{}", refusal.seen);
+    }
     let decision = DecisionRecord {
-        id: DecisionId::derived(id.bytes(), "policy"),
+        // What was made again after an appeal can be refused again, by another rule.
+        id: DecisionId::derived(id.bytes(), &format!("policy {}", now.micros())),
         subject: IdentityId::from_bytes(row.id("identity")?),
         scope: DecisionScope::Item,
         service: Some(Service::Video),
         effect: DecisionEffect::Refuse,
         item: DecidedItem::new(DecidedKind::Video, id.bytes()),
-        ground: "policy".to_owned(),
-        rule: DecidedRule::of_house("policy"),
-        facts: error.message.clone(),
-        evidence: row.text("prompt")?,
+        ground: refusal.ground.clone(),
+        rule: refusal.rule.clone(),
+        facts: refusal.facts.clone(),
+        evidence,
         unlawful: false,
         automated_detection: true,
         author: None,
@@ -415,6 +452,35 @@ async fn refused_by_policy(
         ends_at: None,
     };
     record(tx, &decision).await
+}
+
+/// Has a clip made after all that the policy stopped by mistake, as it was asked for and at no price: the mistake was not theirs. What is
+/// gone by then, or was stopped for another reason, stays as it is.
+pub(crate) async fn make_after_all(tx: &mut Tx, id: VideoId, now: Timestamp) -> Result<(), StoreError> {
+    let sql = format!("SELECT * FROM generations WHERE id = $1{}", tx.for_update());
+    let Some(row) = tx.first(sql, args![id]).await? else { return Ok(()) };
+    let state = word(&row, "state", GenerationState::from_word)?;
+    let blocked = row.opt_text("error_code")?.as_deref() == Some(GenerationErrorCode::ModerationBlocked.as_str());
+    let (Some(next), true) = (state.next(GenerationEvent::Reopen), blocked) else { return Ok(()) };
+    let project = ProjectId::from_bytes(row.id("project")?);
+    let sql =
+        "SELECT p.virtual_time, t.priority, c.virtual_time AS clock FROM projects p JOIN tiers t ON t.name = p.tier
+               JOIN queue_clock c ON c.one = 1 WHERE p.id = $1";
+    let place = tx.first(sql, args![project]).await?.ok_or(StoreError::NotFound("project"))?;
+    let sql = "UPDATE generations SET state = $2, price = 0, started_at = NULL, ended_at = NULL, error_code = NULL,
+               error_message = NULL, trashed_at = NULL WHERE id = $1";
+    tx.execute(sql, args![id, next.as_str()]).await?;
+    let side = |column| number::<u16>(&row, column);
+    let model = row.text("model")?;
+    let name = platform::ModelName::parse(&model).ok_or_else(|| corrupt("model", &model))?;
+    let route = Route::of_job(&name, platform::Size::new(side("width")?, side("height")?));
+    let sql = "INSERT INTO jobs (id, project, model, route, state, priority, virtual_start, run_at, attempt)
+               VALUES ($1, $2, $3, $4, 'queued', $5, $6, $7, $8)";
+    let start = place.int("virtual_time")?.max(place.int("clock")?);
+    tx.execute(sql, args![id, project, model, route, place.int("priority")?, start, now, REOPENED_AFTER]).await?;
+    let day = Timestamp::from_micros(row.int("created_at")?).day();
+    let sql = "UPDATE usage_days SET seconds = seconds + $3 WHERE project = $1 AND day = $2";
+    tx.execute(sql, args![project, day, row.int("seconds")?]).await.map(|_| ())
 }
 
 async fn requeue(tx: &mut Tx, id: VideoId, failures: u32, run_at: Timestamp) -> Result<(), StoreError> {
@@ -479,7 +545,8 @@ async fn tell_of_clip(tx: &mut Tx, id: VideoId, row: &crate::database::Row, now:
     }
 }
 
-/// The one line of the ledger that ends a hold. A second one breaks a unique index, and with it the transaction.
+/// The one line of the ledger that ends a hold. A second one breaks a unique index, and with it the transaction. What is made after all
+/// had its hold released before, and costs nothing.
 async fn settle(
     tx: &mut Tx,
     project: ProjectId,
@@ -488,6 +555,12 @@ async fn settle(
     price: i64,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    if price == 0 {
+        let sql = "SELECT 1 AS one FROM ledger WHERE generation = $1 AND kind = 'release'";
+        if tx.first(sql, args![id]).await?.is_some() {
+            return Ok(());
+        }
+    }
     let sql =
         "INSERT INTO ledger (id, project, generation, kind, amount, note, at) VALUES ($1, $2, $3, $4, $5, '', $6)";
     let entry = LedgerEntryId::derived(id.bytes(), kind);

@@ -73,7 +73,10 @@ const ACTS: &[(&str, Trigger, Act)] = &[
                  NOT EXISTS (SELECT 1 FROM decision_memberships d JOIN memberships m ON m.service = d.service
                      WHERE d.decision = decisions.id AND m.identity = decisions.subject
                      AND (m.state IN ('restricted', 'suspended') OR m.standing IS NOT NULL))
-                 AND NOT EXISTS (SELECT 1 FROM posts p WHERE p.id = decisions.item AND p.withheld_at IS NOT NULL)))",
+                 AND NOT EXISTS (SELECT 1 FROM posts p WHERE p.id = decisions.item AND p.withheld_at IS NOT NULL)
+                 AND NOT EXISTS (SELECT 1 FROM comments c WHERE c.id = decisions.item AND c.withheld_at IS NOT NULL)
+                 AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.id = decisions.item AND m.withheld_at IS NOT NULL)
+                 AND NOT EXISTS (SELECT 1 FROM withheld_profiles w WHERE w.identity = decisions.item)))",
         ),
     ),
     ("decisions", Trigger::Made, Act::Rows("DELETE FROM decisions WHERE state = 'proposed' AND decided_at <= $1")),
@@ -90,6 +93,11 @@ const ACTS: &[(&str, Trigger, Act)] = &[
         "takedowns",
         Trigger::Ended,
         Act::Rows("DELETE FROM takedowns WHERE state NOT IN ('open', 'countered') AND COALESCE(ended_at, decided_at) <= $1"),
+    ),
+    (
+        "rights_requests",
+        Trigger::Ended,
+        Act::Rows("DELETE FROM rights_requests WHERE state <> 'open' AND decided_at <= $1"),
     ),
     ("audit", Trigger::Made, Act::Method),
     ("clips", Trigger::Deleted, Act::Housekeeping),

@@ -1,12 +1,17 @@
-//! The registry of rights: who speaks for holders, and what they allow and forbid.
+//! The registry of rights: who speaks for holders, what they allow and forbid, and what they ask to have entered.
 
-use platform::policy::{RightsEntry, RightsKind, RightsUse, Stance};
-use platform::{IdentityId, RightsAgentId, RightsId, Timestamp};
+use platform::policy::{RightsEntry, RightsKind, RightsRequestState, RightsUse, Stance};
+use platform::{IdentityId, RightsAgentId, RightsId, RightsRequestId, Timestamp, TokenHash};
 
-use crate::database::{Row, args};
+use crate::audit::{AuditEntry, append};
+use crate::database::{Row, Tx, args};
 use crate::error::{StoreError, corrupt};
 use crate::generation::{moment, word};
+use crate::letter::{Letter, insert_letter};
 use crate::store::Store;
+
+/// Open requests that one address may have at a time.
+const MAX_OPEN_REQUESTS: i64 = 20;
 
 /// Someone who speaks for holders of rights.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,19 +43,165 @@ pub struct StoredRights {
     pub withdrawn_at: Option<Timestamp>,
 }
 
+/// What a holder of rights asks to have entered. It counts for nothing before someone here has checked who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RightsRequest {
+    /// Its id.
+    pub id: RightsRequestId,
+    /// What it says, as JSON.
+    pub details: String,
+    /// Where it stands.
+    pub state: RightsRequestState,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// When it was decided, and by whom.
+    pub decided: Option<(IdentityId, Timestamp)>,
+    /// What was entered for it.
+    pub entry: Option<RightsId>,
+    /// How it was checked, or why it was refused.
+    pub answer: String,
+}
+
+/// A request to be filed.
+#[derive(Clone, Debug)]
+pub struct NewRightsRequest<'a> {
+    /// Its id.
+    pub id: RightsRequestId,
+    /// The hash of the secret of its page.
+    pub link: TokenHash,
+    /// A keyed hash of the asker's address.
+    pub asker: [u8; 32],
+    /// What it says, as JSON.
+    pub details: &'a str,
+}
+
 impl Store {
+    /// Keeps what a holder of rights asks for, with its letters.
+    ///
+    /// # Errors
+    /// [`StoreError::State`] if too many of this address are open.
+    pub async fn file_rights_request(
+        &self,
+        request: &NewRightsRequest<'_>,
+        letters: &[Letter],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.database.begin().await?;
+        let sql = "SELECT COUNT(*) AS count FROM rights_requests WHERE asker = $1 AND state = 'open'";
+        let open = tx.first(sql, args![request.asker]).await?.map_or(Ok(0), |row| row.int("count"))?;
+        if open >= MAX_OPEN_REQUESTS {
+            return Err(StoreError::State { what: "request", state: "one too many from this address".into() });
+        }
+        let details = self.sealer()?.seal(request.details.as_bytes(), &purpose(request.id));
+        let sql = "INSERT INTO rights_requests (id, link, asker, details, state, received_at)
+                   VALUES ($1, $2, $3, $4, 'open', $5)";
+        tx.execute(sql, args![request.id, request.link, request.asker, details, now]).await?;
+        for letter in letters {
+            insert_letter(&mut tx, self.sealer()?, letter).await?;
+        }
+        tx.commit().await
+    }
+
+    /// The request of a secret.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn rights_request_of_link(&self, link: TokenHash) -> Result<RightsRequest, StoreError> {
+        let row = self.database.first("SELECT * FROM rights_requests WHERE link = $1", args![link]).await?;
+        self.request_from_row(&row.ok_or(StoreError::NotFound("request"))?)
+    }
+
+    /// A request.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn rights_request(&self, id: RightsRequestId) -> Result<RightsRequest, StoreError> {
+        let row = self.database.first("SELECT * FROM rights_requests WHERE id = $1", args![id]).await?;
+        self.request_from_row(&row.ok_or(StoreError::NotFound("request"))?)
+    }
+
+    /// Requests that wait, the oldest first, so many at most.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn open_rights_requests(&self, limit: u32) -> Result<Vec<RightsRequest>, StoreError> {
+        let sql = "SELECT * FROM rights_requests WHERE state = 'open' ORDER BY received_at, id LIMIT $1";
+        let rows = self.database.all(sql, args![limit]).await?;
+        rows.iter().map(|row| self.request_from_row(row)).collect()
+    }
+
+    /// Enters what a request asks for, once: its agent, checked by whoever decides, and the entry, in one step.
+    ///
+    /// # Errors
+    /// [`StoreError::State`] if it is decided.
+    pub async fn enter_rights_request(
+        &self,
+        id: RightsRequestId,
+        (agent, entry): (&RightsAgent, &RightsEntry),
+        letters: &[Letter],
+        by: IdentityId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.database.begin().await?;
+        decide_request(&mut tx, id, (RightsRequestState::Entered, &agent.proof), by, now).await?;
+        insert_agent(&mut tx, agent).await?;
+        insert_entry(&mut tx, agent.id, entry, now).await?;
+        tx.execute("UPDATE rights_requests SET entry = $2 WHERE id = $1", args![id, entry.id]).await?;
+        for letter in letters {
+            insert_letter(&mut tx, self.sealer()?, letter).await?;
+        }
+        append(&mut tx, &line(by, "rights.enter", id, format!("{}: {}", agent.id, entry.names.join(", ")), now))
+            .await?;
+        tx.commit().await
+    }
+
+    /// Does not enter what a request asks for, and says why.
+    ///
+    /// # Errors
+    /// [`StoreError::State`] if it is decided.
+    pub async fn refuse_rights_request(
+        &self,
+        id: RightsRequestId,
+        why: &str,
+        letters: &[Letter],
+        by: IdentityId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.database.begin().await?;
+        decide_request(&mut tx, id, (RightsRequestState::Refused, why), by, now).await?;
+        for letter in letters {
+            insert_letter(&mut tx, self.sealer()?, letter).await?;
+        }
+        append(&mut tx, &line(by, "rights.refuse", id, why.to_owned(), now)).await?;
+        tx.commit().await
+    }
+
+    fn request_from_row(&self, row: &Row) -> Result<RightsRequest, StoreError> {
+        let id = RightsRequestId::from_bytes(row.id("id")?);
+        let details = self.sealer()?.open(&row.blob("details")?, &purpose(id))?;
+        let decided = match (row.opt_id("decided_by")?, moment(row, "decided_at")?) {
+            (Some(by), Some(at)) => Some((IdentityId::from_bytes(by), at)),
+            _ => None,
+        };
+        Ok(RightsRequest {
+            id,
+            details: String::from_utf8(details).map_err(|_| corrupt("details", "no text"))?,
+            state: word(row, "state", RightsRequestState::from_word)?,
+            received_at: Timestamp::from_micros(row.int("received_at")?),
+            decided,
+            entry: row.opt_id("entry")?.map(RightsId::from_bytes),
+            answer: row.text("answer")?,
+        })
+    }
+
     /// Keeps an agent.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn create_rights_agent(&self, agent: &RightsAgent) -> Result<(), StoreError> {
-        let sql =
-            "INSERT INTO rights_agents (id, name, contact, created_at, proof, verified_by, verified_at, revoked_at)
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-        let (by, at) = agent.verified.unzip();
-        let (name, contact, proof) = (agent.name.as_str(), agent.contact.as_str(), agent.proof.as_str());
-        let args = args![agent.id, name, contact, agent.created_at, proof, by, at, agent.revoked_at];
-        self.database.execute(sql, args).await.map(|_| ())
+        let mut tx = self.database.begin().await?;
+        insert_agent(&mut tx, agent).await?;
+        tx.commit().await
     }
 
     /// Writes down that someone checked who an agent is, and how.
@@ -112,20 +263,9 @@ impl Store {
         entry: &RightsEntry,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO rights_entries
-                       (id, agent, kind, stance, names, uses, holder, from_at, until_at, created_at)
-                   SELECT $1, a.id, $3, $4, $5, $6, $7, $8, $9, $10
-                   FROM rights_agents a WHERE a.id = $2 AND a.revoked_at IS NULL";
-        let (kind, stance) = (entry.kind.as_str(), entry.stance.as_str());
-        let names = entry.names.join("\n");
-        let uses: Vec<_> = entry.uses.iter().map(|reach| reach.as_str()).collect();
-        let uses = uses.join(" ");
-        let holder = entry.holder.as_str();
-        let args = args![entry.id, agent, kind, stance, names, uses, holder, entry.from, entry.until, now];
-        match self.database.execute(sql, args).await? {
-            0 => Err(StoreError::NotFound("agent")),
-            _ => Ok(()),
-        }
+        let mut tx = self.database.begin().await?;
+        insert_entry(&mut tx, agent, entry, now).await?;
+        tx.commit().await
     }
 
     /// Takes an entry back.
@@ -161,6 +301,58 @@ impl Store {
         let rows = self.database.all(sql, args![at]).await?;
         rows.iter().map(|row| Ok(stored(row)?.entry)).collect()
     }
+}
+
+async fn insert_agent(tx: &mut Tx, agent: &RightsAgent) -> Result<(), StoreError> {
+    let sql = "INSERT INTO rights_agents (id, name, contact, created_at, proof, verified_by, verified_at, revoked_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    let (by, at) = agent.verified.unzip();
+    let (name, contact, proof) = (agent.name.as_str(), agent.contact.as_str(), agent.proof.as_str());
+    let args = args![agent.id, name, contact, agent.created_at, proof, by, at, agent.revoked_at];
+    tx.execute(sql, args).await.map(|_| ())
+}
+
+async fn insert_entry(
+    tx: &mut Tx,
+    agent: RightsAgentId,
+    entry: &RightsEntry,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO rights_entries (id, agent, kind, stance, names, uses, holder, from_at, until_at, created_at)
+               SELECT $1, a.id, $3, $4, $5, $6, $7, $8, $9, $10 FROM rights_agents a WHERE a.id = $2 AND a.revoked_at IS NULL";
+    let (kind, stance) = (entry.kind.as_str(), entry.stance.as_str());
+    let names = entry.names.join("\n");
+    let uses: Vec<_> = entry.uses.iter().map(|reach| reach.as_str()).collect();
+    let uses = uses.join(" ");
+    let holder = entry.holder.as_str();
+    let args = args![entry.id, agent, kind, stance, names, uses, holder, entry.from, entry.until, now];
+    match tx.execute(sql, args).await? {
+        0 => Err(StoreError::NotFound("agent")),
+        _ => Ok(()),
+    }
+}
+
+/// Decides a request, once.
+async fn decide_request(
+    tx: &mut Tx,
+    id: RightsRequestId,
+    (state, answer): (RightsRequestState, &str),
+    by: IdentityId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE rights_requests SET state = $2, answer = $3, decided_by = $4, decided_at = $5 WHERE id = $1 AND state = 'open'";
+    match tx.execute(sql, args![id, state.as_str(), answer, by, now]).await? {
+        0 => Err(StoreError::State { what: "request", state: "decided".into() }),
+        _ => Ok(()),
+    }
+}
+
+fn line(by: IdentityId, action: &str, id: RightsRequestId, detail: String, now: Timestamp) -> AuditEntry {
+    AuditEntry { at: now, actor: Some(by), action: action.to_owned(), subject: id.to_string(), detail }
+}
+
+fn purpose(id: RightsRequestId) -> String {
+    format!("details of {id}")
 }
 
 fn agent(row: &Row) -> Result<RightsAgent, StoreError> {

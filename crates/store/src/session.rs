@@ -258,6 +258,7 @@ fn kind_word(kind: TokenKind) -> &'static str {
         TokenKind::PasswordReset => "password_reset",
         TokenKind::Ceremony => "ceremony",
         TokenKind::Takedown => "takedown",
+        TokenKind::RightsRequest => "rights_request",
     }
 }
 

@@ -63,6 +63,10 @@ pub struct Takedown {
     pub countered_at: Option<Timestamp>,
     /// When the item comes back, unless a suit is shown.
     pub restore_at: Option<Timestamp>,
+    /// The suit that was shown, as JSON.
+    pub suit: Option<String>,
+    /// When it was shown.
+    pub suit_at: Option<Timestamp>,
     /// When it came to its end.
     pub ended_at: Option<Timestamp>,
     /// How many notices of the same address were refused, and how many there were, in the time that counts.
@@ -336,14 +340,24 @@ impl Store {
         tx.commit().await
     }
 
-    /// A suit is shown: the item stays off.
+    /// A suit is shown, and kept: the item stays off past the day on which it would have come back.
     ///
     /// # Errors
     /// [`StoreError::State`] if there was no counter-notice, or the item is back.
-    pub async fn show_suit(&self, id: TakedownId, by: Option<IdentityId>, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn show_suit(
+        &self,
+        id: TakedownId,
+        suit: &str,
+        letters: &[Letter],
+        by: Option<IdentityId>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let mut tx = self.database.begin().await?;
         let post = move_takedown(&mut tx, id, TakedownState::Countered, TakedownState::Suit).await?;
-        tx.execute("UPDATE takedowns SET ended_at = $2 WHERE id = $1", args![id, now]).await?;
+        let suit = self.sealer()?.seal(suit.as_bytes(), &purpose(id, "suit"));
+        tx.execute("UPDATE takedowns SET ended_at = $2, suit = $3, suit_at = $2 WHERE id = $1", args![id, now, suit])
+            .await?;
+        self.post_letters(&mut tx, letters).await?;
         audit(&mut tx, id, post, by, "suit", now).await?;
         tx.commit().await
     }
@@ -491,6 +505,8 @@ impl Store {
             counter: row.opt_blob("counter")?.map(|sealed| open(sealed, "counter")).transpose()?,
             countered_at: moment(row, "countered_at")?,
             restore_at: moment(row, "restore_at")?,
+            suit: row.opt_blob("suit")?.map(|sealed| open(sealed, "suit")).transpose()?,
+            suit_at: moment(row, "suit_at")?,
             ended_at: moment(row, "ended_at")?,
             refused_before: (count("refused")?, count("filed")?),
         })

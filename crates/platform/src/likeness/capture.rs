@@ -79,11 +79,14 @@ pub enum CaptureRefusal {
     /// The same recording came before.
     #[error("this recording came before: every recording counts once")]
     Replayed,
+    /// The still shows what may not be shown.
+    #[error("the picture that was taken shows what may not be shown here")]
+    Picture,
 }
 
 impl CaptureRefusal {
     /// Every refusal.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Late,
         Self::Used,
         Self::OutOfOrder,
@@ -92,6 +95,7 @@ impl CaptureRefusal {
         Self::Still,
         Self::Silent,
         Self::Replayed,
+        Self::Picture,
     ];
 
     /// Its word in rows and answers.
@@ -105,6 +109,7 @@ impl CaptureRefusal {
             Self::Still => "still",
             Self::Silent => "silent",
             Self::Replayed => "replayed",
+            Self::Picture => "picture",
         }
     }
 }

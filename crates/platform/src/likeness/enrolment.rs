@@ -76,16 +76,19 @@ pub enum ReviewPoint {
     Adult,
     /// Nobody else prompts or forces them.
     Free,
+    /// The still, if one was taken, shows the same person and nothing that may not be shown.
+    Still,
 }
 
 /// Every point of a review. An approval needs them all.
-pub const REVIEW: [ReviewPoint; 6] = [
+pub const REVIEW: [ReviewPoint; 7] = [
     ReviewPoint::Words,
     ReviewPoint::Turns,
     ReviewPoint::Live,
     ReviewPoint::Voice,
     ReviewPoint::Adult,
     ReviewPoint::Free,
+    ReviewPoint::Still,
 ];
 
 const WORDS_EN: [&str; 32] = [
@@ -150,6 +153,7 @@ impl ReviewPoint {
             Self::Voice => "voice",
             Self::Adult => "adult",
             Self::Free => "free",
+            Self::Still => "still",
         }
     }
 }

@@ -17,5 +17,7 @@ pub use category::{Category, Stage, Subject};
 pub use judge::{Context, Finding, Policy, Sentence, Verdict};
 pub use normalise::{Normalised, Word, normalise};
 pub use phrase::{Phrase, Span};
-pub use rights::{MAX_NAMES, MIN_NAME, Rights, RightsEntry, RightsError, RightsKind, RightsUse, Stance};
+pub use rights::{
+    MAX_NAMES, MIN_NAME, Rights, RightsEntry, RightsError, RightsKind, RightsRequestState, RightsUse, Stance,
+};
 pub use rules::{Rule, RuleError, Wording};

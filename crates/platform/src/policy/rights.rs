@@ -4,6 +4,7 @@ use super::normalise::Normalised;
 use super::normalise::Word;
 use super::phrase::{Phrase, Span};
 use crate::id::RightsId;
+use crate::social::wording;
 use crate::time::Timestamp;
 
 /// The shortest name that can be registered, in letters: shorter ones stand in every other sentence.
@@ -44,6 +45,21 @@ pub enum RightsUse {
     Remixes,
     /// Learning from it.
     Training,
+}
+
+/// Where stands what a holder asks to have entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RightsRequestState {
+    /// It waits for someone to check who asks.
+    Open,
+    /// It was checked, and counts.
+    Entered,
+    /// It was not entered.
+    Refused,
+}
+
+wording! {
+    RightsRequestState { Open = "open", Entered = "entered", Refused = "refused" }
 }
 
 /// An entry of the registry.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::io::{Read, Seek};
 
 use media::{ReadLimits, probe_mp4};
-use platform::{FileId, Prompt, Seconds, Timestamp, VideoId};
+use platform::{FileId, Prompt, Seconds, Timestamp, VideoId, hex};
 use provenance::SignedVideo;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -51,6 +51,8 @@ pub(crate) struct MadeClip {
     pub(crate) row: ArchiveRow,
     pub(crate) video: SignedVideo,
     pub(crate) thumbnail: Option<Vec<u8>>,
+    /// SHA-256 of the file as it came, hexadecimal.
+    pub(crate) came_as: String,
 }
 
 /// What an archive is, and the videos in it.
@@ -142,7 +144,7 @@ pub(crate) fn read_clip<R: Read + Seek>(
         row.set(column, value);
     }
     let thumbnail = first_frame(video.bytes());
-    Some(MadeClip { row, video, thumbnail })
+    Some(MadeClip { row, video, thumbnail, came_as: hex(&hash) })
 }
 
 /// A text as a prompt may be; cut if it is too long.

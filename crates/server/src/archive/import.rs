@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use platform::policy::{RightsUse, Stage};
 use platform::{FileId, IdentityId, LinkToken, PostId, ProjectId, Service, Timestamp, VideoId, hex};
+use provenance::SignedVideo;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use store::{
@@ -323,8 +324,8 @@ impl Archivist {
                 }
                 let has_media = row.objects().next().is_some();
                 match self.with_media(arriving, bundle, row).await? {
-                    Some(row) => ready.push(row),
-                    None => restored.leave(LeftOut::NotHere, 1),
+                    Ok(row) => ready.push(row),
+                    Err(why) => restored.leave(why, 1),
                 }
                 // What was just written must not wait for a row.
                 if has_media {
@@ -342,21 +343,26 @@ impl Archivist {
         Ok(())
     }
 
-    /// A row with its media written; nothing if it cannot be without them and they are in no archive.
+    /// A row with its media written. Inside why it is left out: it cannot be without them and they are in no archive, or someone who appears
+    /// in it does not let whoever brings it have it.
     async fn with_media(
         &self,
         arriving: &Arriving,
         bundle: &Bundle,
         mut row: ArchiveRow,
-    ) -> Result<Option<RowToRestore>, ImportError> {
+    ) -> Result<Result<RowToRestore, LeftOut>, ImportError> {
         let id = row.id().unwrap_or_default();
-        let (mut video, mut link_token) = (None, None);
+        let (mut video, mut link_token, mut came_as) = (None, None, String::new());
         let (identity, since) = (arriving.identity, arriving.began);
         let of = |service| Subject { identity, service, since };
         match row.table.object {
             "video" => {
                 let id = VideoId::from_bytes(id);
-                if let Some(signed) = self.signed(arriving, bundle, &row).await? {
+                if let Some((sha256, signed)) = self.signed(arriving, bundle, &row).await? {
+                    if !self.may_have(arriving, &row, &sha256, &signed).await? {
+                        return Ok(Err(LeftOut::Likeness));
+                    }
+                    came_as = sha256;
                     video = Some(self.objects.put_video(of(Service::Video), id, 0, signed).await?);
                 }
                 set(&mut row, "video_key", video.as_ref().map(|video| video.key().clone()));
@@ -373,7 +379,13 @@ impl Archivist {
             }
             "post" => {
                 let id = PostId::from_bytes(id);
-                let Some(signed) = self.signed(arriving, bundle, &row).await? else { return Ok(None) };
+                let Some((sha256, signed)) = self.signed(arriving, bundle, &row).await? else {
+                    return Ok(Err(LeftOut::NotHere));
+                };
+                if !self.may_have(arriving, &row, &sha256, &signed).await? {
+                    return Ok(Err(LeftOut::Likeness));
+                }
+                came_as = sha256;
                 let stored = self.objects.put_post_video(of(Service::Social), id, signed).await?;
                 set(&mut row, "video_key", Some(stored.key().clone()));
                 for (column, extension, kind) in PICTURES {
@@ -399,7 +411,9 @@ impl Archivist {
             }
             "file" | "character" => {
                 let path = row.text("object_key").to_owned();
-                let Some(bytes) = self.content(bundle, path, MAX_FILE_BYTES).await? else { return Ok(None) };
+                let Some(bytes) = self.content(bundle, path, MAX_FILE_BYTES).await? else {
+                    return Ok(Err(LeftOut::NotHere));
+                };
                 if row.table.object == "file" {
                     row.set("size_bytes", ArchiveValue::Int(i64::try_from(bytes.len()).unwrap_or(i64::MAX)));
                     if !MEDIA_TYPES.contains(&row.text("media_type")) {
@@ -430,22 +444,37 @@ impl Archivist {
             }
             _ => {}
         }
-        Ok(Some(RowToRestore { row, video, link_token }))
+        Ok(Ok(RowToRestore { row, video, link_token, came_as }))
     }
 
-    /// The signed video that a row names; nothing if it is in no archive.
+    /// Whether everyone who appears in a clip lets whoever brings it have it, asked before its film is written.
+    async fn may_have(
+        &self,
+        arriving: &Arriving,
+        row: &ArchiveRow,
+        came_as: &str,
+        signed: &SignedVideo,
+    ) -> Result<bool, ImportError> {
+        let kept_as = hex(&Sha256::digest(signed.bytes()));
+        Ok(self.store.may_come_back(&arriving.restoring, row, [came_as, &kept_as], self.now()).await?)
+    }
+
+    /// The signed video that a row names, with the hash of the file as it came; nothing if it is in no archive.
     async fn signed(
         &self,
         arriving: &Arriving,
         bundle: &Bundle,
         row: &ArchiveRow,
-    ) -> Result<Option<provenance::SignedVideo>, ImportError> {
+    ) -> Result<Option<(String, SignedVideo)>, ImportError> {
         let path = row.text("video_key").to_owned();
         let Some(bytes) = self.content(bundle, path, MAX_VIDEO_BYTES).await? else { return Ok(None) };
         let (signing, title) = (arriving.signing.clone(), row.text("prompt").to_owned());
-        let signed = spawn_blocking(move || signing.own(bytes.into(), &title)).await;
+        let signed = spawn_blocking(move || {
+            let sha256 = hex(&Sha256::digest(&bytes));
+            signing.own(bytes.into(), &title).map(|signed| (sha256, signed))
+        });
         // What is no video at all is as good as missing.
-        Ok(signed.map_err(|_| io::Error::other("a video could not be signed"))?.ok())
+        Ok(signed.await.map_err(|_| io::Error::other("a video could not be signed"))?.ok())
     }
 
     async fn picture(&self, bundle: &Bundle, path: String, kind: &str) -> Result<Option<Bytes>, ImportError> {
@@ -499,6 +528,10 @@ impl Archivist {
                 continue;
             }
             let [mut row] = rows;
+            if !self.may_have(&arriving, &row, &made.came_as, &made.video).await? {
+                restored.leave(LeftOut::Likeness, 1);
+                continue;
+            }
             let id = VideoId::from_bytes(row.id().unwrap_or_default());
             let subject = Subject { identity: arriving.identity, service: Service::Video, since: arriving.began };
             let video = self.objects.put_video(subject, id, 0, made.video).await?;
@@ -508,7 +541,7 @@ impl Archivist {
                 None => None,
             };
             set(&mut row, "thumbnail_key", thumbnail);
-            let row = RowToRestore { row, video: Some(video), link_token: None };
+            let row = RowToRestore { row, video: Some(video), link_token: None, came_as: made.came_as };
             restored.add(&self.store.restore_rows(&mut arriving.restoring, class, &[row], self.now()).await?);
         }
         restored.leave(LeftOut::Contradictory, unreadable);

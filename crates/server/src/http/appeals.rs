@@ -371,6 +371,8 @@ pub(crate) async fn review(app: &App, person: &Person, id: AppealId, form: &Form
     let decided = app.store.decide_appeal(id, person.identity(), role, outcome, answer, app.now()).await;
     let decided = decided.map_err(refused)?;
     app.keys.clear();
+    // What was stopped by mistake is made after all.
+    app.worker_signal.job_accepted();
     Ok(decided)
 }
 

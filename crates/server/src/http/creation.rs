@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use platform::likeness::mentions;
-use platform::policy::{Category, RightsUse, Stage, Verdict};
+use platform::policy::{RightsUse, Stage, Verdict};
 use platform::{
-    ActiveMembership, CharacterId, Credits, DecidedItem, DecidedKind, DecidedRule, DecisionEffect, DecisionId,
-    DecisionRecord, DecisionScope, FileId, Fingerprint, GenerationKind, Handle, IdempotencyKey, IdentityId, LikenessId,
+    ActiveMembership, CharacterId, Credits, DecidedItem, DecidedKind, DecisionEffect, DecisionId, DecisionRecord,
+    DecisionScope, EnrolmentId, FileId, Fingerprint, GenerationKind, Handle, IdempotencyKey, IdentityId, LikenessId,
     ModelName, Offer, Parameters, ProjectId, RefusalCode, Seconds, Service, Size, UseId, VideoId, Words,
 };
 use store::{Accept, Accepted, BatchLine, File, Generation, Idempotency, NewGeneration, Subject};
@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::http::error::ApiError;
 use crate::http::form::{Field, Form};
 use crate::http::upload::{MAX_PICTURE_BYTES, clean_picture, data_url, fits};
+use crate::policy::decided_by;
 
 /// What the file of a first frame is called in the list of files. It goes with its video.
 pub(crate) const REFERENCE_PURPOSE: &str = "input_reference";
@@ -243,15 +244,21 @@ async fn refuse(
 ) -> Result<(), ApiError> {
     let now = app.now();
     let Some(finding) = verdict.first() else { return Ok(()) };
+    let (ground, rule) = decided_by(finding);
+    let service = match item.kind {
+        DecidedKind::Prompt => Service::Video,
+        DecidedKind::Enrolment => Service::Likeness,
+        _ => Service::Social,
+    };
     let decision = DecisionRecord {
         id: DecisionId::new(now, app.random()),
         subject,
         scope: DecisionScope::Item,
-        service: Some(if item.kind == DecidedKind::Prompt { Service::Video } else { Service::Social }),
+        service: Some(service),
         effect: DecisionEffect::Refuse,
         item,
-        ground: finding.category.map_or(finding.subject.as_str(), Category::as_str).to_owned(),
-        rule: DecidedRule { id: finding.rule.clone(), version: finding.version.to_string() },
+        ground,
+        rule,
         facts: finding.text.en.clone(),
         evidence: evidence.to_owned(),
         unlawful: false,
@@ -291,6 +298,21 @@ async fn refuse_picture(app: &App, project: ProjectId, png: &Bytes) -> Result<()
     let verdict = app.judge.picture(png.clone()).await?;
     let refused = refuse_of(app, project, DecidedItem::unnamed(DecidedKind::Prompt), "", verdict).await;
     refused.map_err(|error| error.about(REFERENCE))
+}
+
+/// Refuses the still of an enrolment that the owner's moderation service speaks against.
+pub(crate) async fn refuse_still(
+    app: &App,
+    person: IdentityId,
+    enrolment: EnrolmentId,
+    png: &Bytes,
+) -> Result<(), ApiError> {
+    let verdict = app.judge.picture(png.clone()).await?;
+    let item = DecidedItem::new(DecidedKind::Enrolment, enrolment.bytes());
+    if verdict.is_allowed() || app.store.refusal_was_wrong(person, item).await? {
+        return Ok(());
+    }
+    refuse(app, person, item, "", verdict).await.map_err(|error| error.about("still"))
 }
 
 async fn refuse_of(

@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use platform::{
     ApiKeyId, AppealId, BatchId, CharacterId, ConsentId, DecisionId, DestinationId, EnrolmentId, ExportId, FileId,
     FolderId, IdError, IdentityId, ImportId, LedgerEntryId, MessageId, PasskeyId, ProjectId, ReceiptId, ReportId,
-    RightsAgentId, RightsId, SessionId, SunsetId, TakedownId, UseId, VideoId, WebhookEndpointId,
+    RightsAgentId, RightsId, RightsRequestId, SessionId, SunsetId, TakedownId, UseId, VideoId, WebhookEndpointId,
 };
 use serde::Serialize;
 use store::{Order, Page};
@@ -57,7 +57,7 @@ path_ids! {
     LedgerEntryId = "ledger entry", MessageId = "message", PasskeyId = "passkey", ProjectId = "project",
     ReceiptId = "receipt", ReportId = "report", RightsAgentId = "agent", RightsId = "entry", SessionId = "session", SunsetId = "sunset", VideoId = "video",
     WebhookEndpointId = "webhook endpoint",
-    EnrolmentId = "enrolment", UseId = "use", ConsentId = "consent",
+    EnrolmentId = "enrolment", UseId = "use", ConsentId = "consent", RightsRequestId = "request",
 }
 
 /// Reads an id that stands in a path; what is none names nothing.

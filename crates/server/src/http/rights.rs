@@ -174,7 +174,7 @@ async fn list_agents(State(app): State<App>, _: Person) -> Result<Json<List<Show
 }
 
 /// A text of a form, not empty and not long.
-fn short(form: &Form, name: &str) -> Result<String, ApiError> {
+pub(crate) fn short(form: &Form, name: &str) -> Result<String, ApiError> {
     let text = form.needed_text(name)?.trim();
     if !(1..=MAX_TEXT).contains(&text.chars().count()) {
         return Err(ApiError::invalid(name, format!("'{name}' must have 1 to {MAX_TEXT} characters.")));
@@ -238,6 +238,15 @@ pub(crate) async fn create_rights(
     let now = app.now();
     let agent = form.needed_text("agent")?;
     let agent: RightsAgentId = agent.parse().map_err(|_| ApiError::invalid("agent", "There is no such agent."))?;
+    let entry = read_entry(&app, &form)?;
+    app.store.create_rights(agent, &entry, now).await?;
+    record(&app, &person, "rights.enter", entry.id.to_string(), format!("{agent}: {}", entry.names.join(", "))).await?;
+    Ok(Json(ShownRights::from(&StoredRights { entry, agent, withdrawn_at: None })))
+}
+
+/// What a form says that a holder allows or forbids, as an entry that can stand in the registry.
+pub(crate) fn read_entry(app: &App, form: &Form) -> Result<RightsEntry, ApiError> {
+    let now = app.now();
     let seconds = |name| Ok::<_, ApiError>(form.whole(name, 0, i64::MAX as u64 / 1_000_000)?.map(moment));
     let (kind, stance) = (form.needed_text("kind")?, form.needed_text("stance")?);
     let kind = RightsKind::ALL.into_iter().find(|known| known.as_str() == kind);
@@ -257,14 +266,12 @@ pub(crate) async fn create_rights(
         // A line is a name in the rows.
         names: names.iter().map(|name| name.split_whitespace().collect::<Vec<_>>().join(" ")).collect(),
         uses,
-        holder: short(&form, "holder")?,
+        holder: short(form, "holder")?,
         from: seconds("from")?.unwrap_or(now),
         until: seconds("until")?,
     };
     entry.check().map_err(refused)?;
-    app.store.create_rights(agent, &entry, now).await?;
-    record(&app, &person, "rights.enter", entry.id.to_string(), format!("{agent}: {}", entry.names.join(", "))).await?;
-    Ok(Json(ShownRights::from(&StoredRights { entry, agent, withdrawn_at: None })))
+    Ok(entry)
 }
 
 fn moment(seconds: u64) -> Timestamp {

@@ -10,6 +10,7 @@ use platform::{IdentityId, NOTICE, Role, Service, Sunset, SunsetId, hex};
 use store::{Figures, Identity};
 
 use crate::app::App;
+use crate::clock::start_of_day;
 use crate::http::admin::{InviteInPath, change_role, create_invite, revoke_invite, set_alias, set_tier};
 use crate::http::auth::Person;
 use crate::http::error::ApiError;
@@ -376,17 +377,11 @@ async fn new_sunset(
         form.set("kind", Field::Text(kind));
         form.set("name", Field::Text(name));
     }
-    if let Some(day) = form.text("day")?.and_then(seconds_of) {
-        form.set("ends_at", Field::Text(day.to_string()));
+    if let Some(day) = form.text("day")?.and_then(start_of_day) {
+        form.set("ends_at", Field::Text(day.seconds().to_string()));
     }
     let made = create_sunset(State(app.clone()), person, form).await;
     ends(&app, &visitor, made).await
-}
-
-/// Unix seconds at which a day `YYYY-MM-DD` begins in UTC.
-pub(super) fn seconds_of(day: &str) -> Option<i64> {
-    let format = time::macros::format_description!("[year]-[month]-[day]");
-    Some(time::Date::parse(day, format).ok()?.midnight().assume_utc().unix_timestamp())
 }
 
 /// Goes back to the ends, or shows them with what went wrong.

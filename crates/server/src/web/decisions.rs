@@ -198,18 +198,25 @@ fn letter_words(app: &App) -> &'static Words {
     Words::of(&app.settings.language).unwrap_or_else(Words::first)
 }
 
-/// The letter that tells someone of decisions with their reasons: subject and text.
-pub(crate) fn statement_letter(app: &App, decisions: &[Decision]) -> (String, String) {
+/// The letter that tells someone of decisions with their reasons: subject and text. Of `more` it says that they are there, and where.
+pub(crate) fn statement_letter(app: &App, decisions: &[Decision], more: u64) -> (String, String) {
     let words = letter_words(app);
     let mut parts: Vec<_> =
         decisions.iter().map(|decision| StatementView::new(app, words, decision).letter(app, words)).collect();
+    if more > 0 {
+        parts.push(format!(
+            "{}\n{}/account/decisions",
+            words.fill("decision.letter_more", &[&more]),
+            app.settings.base_url
+        ));
+    }
     parts.push(words.say("decision.letter_free").to_owned());
     if let Some((_, contact)) = contact(app) {
         parts.push(format!("{}: {contact}", words.say("withheld.contest")));
     }
     let subject = match decisions {
-        [one] => StatementView::new(app, words, one).what,
-        _ => words.fill("decision.letter_several", &[&decisions.len()]),
+        [one] if more == 0 => StatementView::new(app, words, one).what,
+        _ => words.fill("decision.letter_several", &[&(decisions.len() as u64 + more)]),
     };
     (subject, parts.join("\n\n") + "\n")
 }
@@ -275,7 +282,8 @@ struct DecisionPage {
     /// Whether a copyright notice can be answered, and when its item comes back if it was.
     may_counter: bool,
     comes_back: Option<Moment>,
-    suit: bool,
+    /// The suit by which it stays off: it is against them.
+    suit: Option<takedowns::Suit>,
     text: String,
     said: Option<String>,
 }
@@ -298,10 +306,10 @@ async fn page(
         decision: StatementView::new(app, visitor.words, &decision),
         contact: contact(app),
         may_counter: state == Some(TakedownState::Acted) && decision.state == DecisionState::Standing,
+        suit: notice.as_ref().and_then(takedowns::suit_of),
         comes_back: notice
             .filter(|_| state == Some(TakedownState::Countered))
             .and_then(|notice| notice.restore_at.map(Moment::of)),
-        suit: state == Some(TakedownState::Suit),
         text,
         said: None,
     })

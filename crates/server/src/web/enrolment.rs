@@ -11,13 +11,14 @@ use platform::likeness::{
     CHALLENGE_TIME, CONSENT_VERSION, CaptureRefusal, Challenge, ChunkFacts, EnrolmentState, HairColour, HairStyle, Hat,
     MAX_CHUNK_BYTES, Puppet, Shirt, Skin, check_capture, consent_text, is_adult, movement,
 };
-use platform::{EnrolmentId, Handle, LikenessId, MembershipEvent, MembershipState, Service};
+use platform::{EnrolmentId, Handle, LikenessId, MembershipEvent, MembershipState, RefusalCode, Service};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use store::{Capture, CaptureChunk, Enrolment, NewEnrolment, ObjectKey, Subject};
 
 use crate::app::App;
 use crate::http::auth::Person;
+use crate::http::creation::refuse_still;
 use crate::http::error::ApiError;
 use crate::http::form::{Field, Form};
 use crate::http::likeness::{own_likeness, read_terms};
@@ -228,15 +229,24 @@ async fn finish(
     let media_type = RECORDED.into_iter().find(|known| kind.starts_with(known));
     let media_type =
         media_type.ok_or_else(|| ApiError::invalid("media_type", "A browser records video/webm or video/mp4."))?;
-    let template = keep_puppet(app, person, enrolment.likeness, read_puppet(form)?).await?;
+    let puppet = read_puppet(form)?;
     let subject = Subject { identity, service: Service::Likeness, since: now };
     let still = match file(form, "still")? {
         Some(bytes) => {
             let picture = clean_picture(bytes, "still").await?;
+            match refuse_still(app, identity, id, &picture.png).await {
+                Ok(()) => {}
+                Err(error) if error.code() == Some(RefusalCode::ModerationBlocked.as_str()) => {
+                    app.store.refuse_capture(id, CaptureRefusal::Picture, now).await?;
+                    return Ok(Err(CaptureRefusal::Picture));
+                }
+                Err(error) => return Err(error),
+            }
             Some(app.objects.put_upload(subject, &enrolment.likeness, picture.png).await?)
         }
         None => None,
     };
+    let template = keep_puppet(app, person, enrolment.likeness, puppet).await?;
     let capture =
         Capture { media_type, sha256: digest.finalize().into(), checks, template: &template, still: still.as_ref() };
     if let Err(refusal) = app.store.finish_capture(identity, id, &capture, now).await? {

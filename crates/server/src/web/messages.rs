@@ -90,6 +90,8 @@ struct MessageView {
     id: String,
     text: Option<String>,
     mine: bool,
+    /// Whether a moderator keeps it back: then its sender alone sees it.
+    withheld: bool,
     at: Moment,
 }
 
@@ -131,6 +133,7 @@ async fn page(
         id: message.id.to_string(),
         text: message.text.as_ref().map(|text| text.as_str().to_owned()),
         mine: message.sender == member.identity(),
+        withheld: message.withheld,
         at: Moment::of(message.sent_at),
     };
     let full = messages.len() == MESSAGES as usize;

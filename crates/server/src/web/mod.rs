@@ -32,6 +32,7 @@ mod profile;
 mod report;
 mod review;
 mod rights;
+mod rights_request;
 mod search;
 mod security;
 mod start;
@@ -63,6 +64,7 @@ pub(crate) use feed::FrontPages;
 pub use guard::Viewer;
 pub(crate) use guard::{nowhere, wants_page};
 pub(crate) use notices::write_letters as write_notice_letters;
+pub(crate) use rights_request::{RightsWord, rights_words};
 pub(crate) use setup::show_set_up;
 pub(crate) use takedown::{TakedownWord, takedown_words};
 
@@ -131,6 +133,7 @@ fn all_pages() -> Vec<Page> {
         keys::pages(),
         admin::pages(),
         rights::pages(),
+        rights_request::pages(),
         assets::pages(),
     ]
     .into_iter()

@@ -10,9 +10,9 @@ use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::response::Response;
 use platform::{
-    AppealId, DecidedItem, DecidedKind, DecidedRule, DecisionEffect, DecisionId, DecisionRecord, DecisionScope,
-    IDENTITY_GROUNDS, IdentityId, PostId, ReportId, ReportKind, ReportReason, Role, Service, TakedownId, TakedownState,
-    Timestamp,
+    AppealId, CommentId, DecidedItem, DecidedKind, DecidedRule, DecisionEffect, DecisionId, DecisionRecord,
+    DecisionScope, IDENTITY_GROUNDS, IdentityId, MessageId, PostId, ReportId, ReportKind, ReportReason, Role, Service,
+    TakedownId, TakedownState, Timestamp,
 };
 use store::{PostEvidence, Report, Takedown};
 
@@ -83,6 +83,9 @@ impl Age {
 
 struct ReportView {
     id: String,
+    /// Its thing, as the form that withholds it names it, and what that form is called.
+    thing: String,
+    withhold: &'static str,
     kind: &'static str,
     reason: &'static str,
     note: String,
@@ -96,11 +99,14 @@ struct ReportView {
 
 impl ReportView {
     async fn new(app: &App, words: &Words, report: Report) -> Self {
+        let (thing, withhold) = (reported(&report).1, format!("moderation.withhold_{}", report.kind.as_str()));
         let Report { id, kind, subject, about, reason, note, copy, reported_at, .. } = report;
         let profile = app.store.profile_of(platform::Viewer::SIGNED_OUT, about).await.ok();
         let now = app.now();
         Self {
             id: id.to_string(),
+            thing,
+            withhold: words.say(&withhold),
             kind: words.say(&format!("report.what_{}", kind.as_str())),
             reason: words.say(&format!("reason.{}", reason.as_str())),
             note,
@@ -304,7 +310,7 @@ async fn show_report(
     Ok(html(&report_page(&app, &visitor, &person, id).await?))
 }
 
-/// Takes a report from the queue. A post can be withheld with it: then only its author sees it.
+/// Takes a report from the queue. What it is about can be withheld with it: then only whoever wrote it sees it.
 async fn decide_report(
     State(app): State<App>,
     visitor: Visitor,
@@ -318,14 +324,28 @@ async fn decide_report(
     after_form(&visitor, decided, "/moderation", page, |page, said| page.said = Some(said)).await
 }
 
+/// What a report is about, as decisions and forms name it.
+fn reported(report: &Report) -> (DecidedKind, String) {
+    let id = report.subject;
+    match report.kind {
+        ReportKind::Post => (DecidedKind::Post, PostId::from_bytes(id).to_string()),
+        ReportKind::Comment => (DecidedKind::Comment, CommentId::from_bytes(id).to_string()),
+        ReportKind::Message => (DecidedKind::Message, MessageId::from_bytes(id).to_string()),
+        ReportKind::Profile => (DecidedKind::Profile, IdentityId::from_bytes(id).to_string()),
+    }
+}
+
 async fn close_with(app: &App, person: &Person, id: ReportId, form: &Form) -> Result<(), ApiError> {
     let moderator = social_moderator(person)?;
     let now = app.now();
     let report = app.store.open_report(moderator, person.identity(), id).await?;
     let mut decided = None;
-    if let Some(post) = form.text("withhold")? {
-        let post: PostId = post.parse().map_err(|_| ApiError::not_found("post"))?;
-        let subject = app.store.author_of(post).await?;
+    if let Some(thing) = form.text("withhold")? {
+        // What is decided about is what was reported, and nothing else that a form may name.
+        let (kind, spelt) = reported(&report);
+        if thing != spelt {
+            return Err(ApiError::not_found(report.kind.as_str()));
+        }
         let ground = match form.text("ground")? {
             Some(word) => {
                 ReportReason::from_word(word).ok_or_else(|| ApiError::invalid("ground", "No such ground."))?
@@ -334,15 +354,16 @@ async fn close_with(app: &App, person: &Person, id: ReportId, form: &Form) -> Re
         };
         let decision = DecisionRecord {
             id: DecisionId::new(now, app.random()),
-            subject,
+            subject: report.about,
             scope: DecisionScope::Item,
             service: Some(Service::Social),
             effect: DecisionEffect::Withhold,
-            item: DecidedItem::new(DecidedKind::Post, post.bytes()),
+            item: DecidedItem::new(kind, report.subject),
             ground: ground.as_str().to_owned(),
             rule: DecidedRule::of_house(ground.as_str()),
             facts: form.text("rule")?.unwrap_or_default().trim().to_owned(),
-            evidence: String::new(),
+            // A post is looked at where it lies; words go with the decision, for whoever reviews it.
+            evidence: if kind == DecidedKind::Post { String::new() } else { report.copy.clone() },
             unlawful: form.flag("unlawful")?.unwrap_or(false),
             automated_detection: false,
             author: Some(person.identity()),
@@ -435,6 +456,9 @@ struct NoticePage {
     details: takedowns::Details,
     counter: Option<takedowns::Counter>,
     comes_back: Option<Moment>,
+    /// The suit that was shown, and when.
+    suit: Option<takedowns::Suit>,
+    suit_at: Option<Moment>,
     /// How many notices of the same address were refused, and how many there were, in the last 90 days.
     refused_before: (u64, u64),
     post: Option<PostView>,
@@ -459,7 +483,9 @@ async fn notice_page(app: &App, visitor: &Visitor, person: &Person, id: Takedown
         age: Age::new(words, notice.received_at, takedowns::is_late(&notice, now), now),
         details: takedowns::details(&notice),
         counter: takedowns::counter_of(&notice),
-        comes_back: notice.restore_at.map(Moment::of),
+        comes_back: notice.restore_at.filter(|_| notice.suit.is_none()).map(Moment::of),
+        suit: takedowns::suit_of(&notice),
+        suit_at: notice.suit_at.map(Moment::of),
         refused_before: notice.refused_before,
         post,
         history,
@@ -497,7 +523,7 @@ async fn decide_notice(
                 Ok(takedowns::follow(&app, &notice, Some(who), facts).await?)
             }
             "refuse" => Ok(takedowns::refuse(&app, &notice, who).await?),
-            "suit" => takedowns::show_suit(&app, &notice, Some(who)).await,
+            "suit" => takedowns::show_suit(&app, &notice, &form, Some(who)).await,
             _ => Err(ApiError::invalid("act", "An act is follow, refuse or suit.")),
         }
     };

@@ -190,6 +190,8 @@ struct CommentView {
     reportable: bool,
     /// Whether it waits for the post's author.
     held: bool,
+    /// Whether a moderator keeps it back: then its writer alone sees it.
+    withheld: bool,
 }
 
 #[derive(Template)]
@@ -238,6 +240,7 @@ async fn show_post(
             holdable: there && mine && !own,
             reportable: there && me.is_some() && !own,
             held: one.held,
+            withheld: one.withheld,
         }
     };
     for one in app.store.comments(looks, address, None, COMMENTS).await? {

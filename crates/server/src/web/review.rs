@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -16,11 +16,12 @@ use store::{Approval, AuditEntry, Enrolment, Verdict};
 
 use crate::app::App;
 use crate::http::auth::Person;
+use crate::http::content::send_object;
 use crate::http::error::ApiError;
 use crate::http::likeness::{ConsentFacts, sign_consent};
 use crate::http::page::Id;
 use crate::letters;
-use crate::likeness_verifier::{VerifierOutcome, ask};
+use crate::likeness_verifier::{Seen, VerifierOutcome, ask};
 use crate::web::enrolment::{Looks, looks, puppet_of};
 use crate::web::guard::{Visitor, administers};
 use crate::web::shell::{Here, Moment, Shell, html};
@@ -32,6 +33,7 @@ pub(super) fn pages() -> Vec<Page> {
         get("/moderation/likeness", Viewer::Person, show_queue),
         get("/moderation/likeness/{id}", Viewer::Person, show_enrolment),
         get("/moderation/likeness/{id}/capture", Viewer::Person, send_capture),
+        get("/moderation/likeness/{id}/still", Viewer::Person, send_still),
         post("/moderation/likeness/{id}", Viewer::Person, decide),
     ]
 }
@@ -55,7 +57,12 @@ pub(super) async fn after_capture(app: &App, id: EnrolmentId) -> Result<(), ApiE
     for chunk in app.store.chunks(id).await? {
         capture.extend_from_slice(&app.objects.get_all(&chunk.key).await?);
     }
-    let said = match ask(place, &enrolment, sentence, Bytes::from(capture)).await {
+    let still = match &enrolment.still {
+        Some(key) => Some(app.objects.get_all(key).await?),
+        None => None,
+    };
+    let seen = Seen { capture: Bytes::from(capture), still };
+    let said = match ask(place, &enrolment, sentence, seen).await {
         Ok(said) => said,
         Err(error) => {
             tracing::warn!(%error, "a capture waits for a person");
@@ -114,6 +121,8 @@ struct ReviewPage {
     looks: Vec<Looks>,
     glasses: bool,
     own: bool,
+    /// Whether there is a still beside the recording.
+    still: bool,
     said: Option<String>,
 }
 
@@ -134,6 +143,7 @@ async fn review_page(app: &App, visitor: &Visitor, person: &Person, id: Enrolmen
         looks: puppet.map_or(Vec::new(), |puppet| looks(words, puppet)),
         glasses: puppet.is_some_and(|puppet| puppet.glasses),
         own: enrolment.identity == person.identity(),
+        still: enrolment.still.is_some(),
         words: enrolment.words,
         said: None,
     })
@@ -153,22 +163,44 @@ async fn show_enrolment(
 ) -> Result<Response, ApiError> {
     reviewer(&person)?;
     let page = review_page(&app, &visitor, &person, id).await?;
-    // That someone looked at a face stands in the record.
+    let enrolment = app.store.enrolment(id).await?;
+    looked(&app, &person, &enrolment, "enrolment.look").await?;
+    Ok(html(&page))
+}
+
+/// That someone looked at a face stands in the record, whichever address showed it.
+async fn looked(app: &App, person: &Person, enrolment: &Enrolment, action: &str) -> Result<(), ApiError> {
     let entry = AuditEntry {
         at: app.now(),
         actor: Some(person.identity()),
-        action: "enrolment.look".into(),
-        subject: app.store.enrolment(id).await?.identity.to_string(),
-        detail: id.to_string(),
+        action: action.into(),
+        subject: enrolment.identity.to_string(),
+        detail: enrolment.id.to_string(),
     };
-    app.store.record_audit(&entry).await?;
-    Ok(html(&page))
+    Ok(app.store.record_audit(&entry).await?)
+}
+
+/// The still that was taken with the recording.
+async fn send_still(
+    State(app): State<App>,
+    person: Person,
+    Id(id): Id<EnrolmentId>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    reviewer(&person)?;
+    let enrolment = waiting(&app, id).await?;
+    let key = enrolment.still.as_ref().ok_or_else(|| ApiError::not_found("picture"))?;
+    looked(&app, &person, &enrolment, "enrolment.look_still").await?;
+    let mut response = send_object(&app, key, "image/png", &format!("{id}.png"), &headers).await?;
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    Ok(response)
 }
 
 /// The capture, its pieces one behind another, as the browser recorded them.
 async fn send_capture(State(app): State<App>, person: Person, Id(id): Id<EnrolmentId>) -> Result<Response, ApiError> {
     reviewer(&person)?;
     let enrolment = waiting(&app, id).await?;
+    looked(&app, &person, &enrolment, "enrolment.look_capture").await?;
     let chunks = app.store.chunks(id).await?;
     let kind = enrolment.media_type.unwrap_or_else(|| "application/octet-stream".into());
     let objects = app.objects.clone();

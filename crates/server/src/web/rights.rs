@@ -4,16 +4,17 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use platform::policy::{RightsKind, RightsUse, Stance};
-use platform::{RightsAgentId, RightsId};
-use store::{RightsAgent, StoredRights};
+use platform::{RightsAgentId, RightsId, RightsRequestId, Timestamp};
+use store::{RightsAgent, RightsRequest, StoredRights};
 
 use crate::app::App;
+use crate::clock::start_of_day;
 use crate::http::auth::Person;
 use crate::http::error::ApiError;
-use crate::http::form::Field;
+use crate::http::form::{Field, Form};
 use crate::http::page::Id;
-use crate::http::rights::{create_agent, create_rights, revoke_agent, verify_agent, withdraw_rights};
-use crate::web::admin::seconds_of;
+use crate::http::rights::{create_agent, create_rights, revoke_agent, short, verify_agent, withdraw_rights};
+use crate::rights_requests;
 use crate::web::guard::{Visitor, is_guards};
 use crate::web::shell::{Here, Moment, Shell, html, html_refused};
 use crate::web::words::Words;
@@ -26,6 +27,7 @@ pub(super) fn pages() -> Vec<Page> {
         get("/admin/rights", ADMIN, show_rights),
         post("/admin/rights", ADMIN, enter),
         post("/admin/rights/{id}/withdraw", ADMIN, withdraw),
+        post("/admin/rights/requests/{id}", ADMIN, decide_request),
         post("/admin/rights/agents", ADMIN, add_agent),
         post("/admin/rights/agents/{id}/verify", ADMIN, verify),
         post("/admin/rights/agents/{id}/revoke", ADMIN, revoke),
@@ -53,10 +55,44 @@ struct AgentView {
     revoked: bool,
 }
 
+/// What someone without an account asks to have entered.
+struct RequestView {
+    id: String,
+    asked: rights_requests::Asked,
+    names: String,
+    stance: &'static str,
+    kind: &'static str,
+    uses: String,
+    received: Moment,
+    until: Option<Moment>,
+}
+
+impl RequestView {
+    fn new(words: &Words, request: &RightsRequest) -> Self {
+        let asked = rights_requests::asked(request);
+        let known = |key: String| words.known(&key).unwrap_or("");
+        let uses: Vec<_> = asked.uses.iter().map(|word| known(format!("rights.use_{word}"))).collect();
+        Self {
+            id: request.id.to_string(),
+            names: asked.names.join(" · "),
+            stance: known(format!("rights.stance_{}", asked.stance)),
+            kind: known(format!("rights.kind_{}", asked.kind)),
+            uses: uses.join(" · "),
+            received: Moment::of(request.received_at),
+            until: asked.until.map(|until| Moment::of(Timestamp::from_seconds(until))),
+            asked,
+        }
+    }
+}
+
+/// Requests shown at once.
+const REQUESTS: u32 = 50;
+
 #[derive(Template)]
 #[template(path = "admin/rights.html")]
 struct RightsPage {
     shell: Shell,
+    requests: Vec<RequestView>,
     entries: Vec<EntryView>,
     agents: Vec<AgentView>,
     /// Agents who can still say something: id and name.
@@ -102,9 +138,11 @@ async fn rights_page(app: &App, visitor: &Visitor) -> Result<RightsPage, ApiErro
     let agents = app.store.rights_agents().await?;
     let speakers = agents.iter().filter(|agent| agent.revoked_at.is_none());
     let rights = app.store.rights().await?;
+    let requests = app.store.open_rights_requests(REQUESTS).await?;
     let named = |kind: &'static str, word: &'static str| (word, words.say(&format!("rights.{kind}_{word}")));
     Ok(RightsPage {
         shell: Shell::new(app, visitor, "rights.title", Here::Admin),
+        requests: requests.iter().map(|request| RequestView::new(words, request)).collect(),
         entries: rights.iter().map(|stored| EntryView::new(words, stored)).collect(),
         speakers: speakers.map(|agent| (agent.id.to_string(), agent.name.clone())).collect(),
         agents: agents.iter().map(AgentView::new).collect(),
@@ -131,13 +169,8 @@ async fn done<T>(app: &App, visitor: &Visitor, result: Result<T, ApiError>) -> R
     }
 }
 
-/// The form has the names as lines, a box for each use, and a day.
-async fn enter(
-    State(app): State<App>,
-    visitor: Visitor,
-    person: Person,
-    Fields(mut form): Fields,
-) -> Result<Response, ApiError> {
+/// A form of a page has the names as lines, a box for each use, and a day.
+pub(super) fn as_the_api_reads_it(form: &mut Form) -> Result<(), ApiError> {
     let lines = form.text("lines")?.unwrap_or_default().lines().map(str::trim).filter(|line| !line.is_empty());
     let names: Vec<_> = lines.map(|line| Field::Text(line.to_owned())).collect();
     let mut uses = Vec::new();
@@ -146,14 +179,44 @@ async fn enter(
             uses.push(Field::Text(reach.as_str().to_owned()));
         }
     }
-    let until = form.text("day")?.and_then(seconds_of);
+    let until = form.text("day")?.and_then(start_of_day);
     form.set("names", Field::List(names));
     form.set("uses", Field::List(uses));
     if let Some(until) = until {
-        form.set("until", Field::Text(until.to_string()));
+        form.set("until", Field::Text(until.seconds().to_string()));
     }
+    Ok(())
+}
+
+async fn enter(
+    State(app): State<App>,
+    visitor: Visitor,
+    person: Person,
+    Fields(mut form): Fields,
+) -> Result<Response, ApiError> {
+    as_the_api_reads_it(&mut form)?;
     let made = create_rights(State(app.clone()), person, form).await;
     done(&app, &visitor, made).await
+}
+
+/// Enters what a holder of rights asks for, once who asks was checked, or says why not.
+async fn decide_request(
+    State(app): State<App>,
+    visitor: Visitor,
+    person: Person,
+    Id(id): Id<RightsRequestId>,
+    Fields(form): Fields,
+) -> Result<Response, ApiError> {
+    let decided = async {
+        let proof = short(&form, "proof")?;
+        match form.needed_text("act")? {
+            "enter" => rights_requests::enter(&app, id, &proof, person.identity()).await,
+            "refuse" => rights_requests::refuse(&app, id, &proof, person.identity()).await,
+            _ => Err(ApiError::invalid("act", "An act is enter or refuse.")),
+        }
+    };
+    let decided = decided.await;
+    done(&app, &visitor, decided).await
 }
 
 async fn withdraw(

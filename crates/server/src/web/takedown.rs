@@ -11,13 +11,12 @@ use crate::app::App;
 use crate::http::accounts::count_attempt;
 use crate::http::auth::ClientAddress;
 use crate::http::error::ApiError;
-use crate::http::form::Form;
 use crate::http::page::{Values, path_texts};
 use crate::takedowns;
 use crate::web::guard::{Visitor, is_guards};
 use crate::web::shell::{Here, Moment, Shell, html, html_refused};
 use crate::web::words::Words;
-use crate::web::{Fields, Page, Viewer, get, go, post};
+use crate::web::{Fields, Page, Viewer, after_form, get, go, post};
 
 pub(super) fn pages() -> Vec<Page> {
     vec![
@@ -40,6 +39,7 @@ pub(crate) enum TakedownWord {
     Countered,
     ComesBack,
     Restored,
+    Suit,
     Alarm,
     FactNamed,
     FactRemix,
@@ -58,6 +58,7 @@ pub(crate) fn takedown_words(app: &App, word: TakedownWord, kind: TakedownKind) 
         TakedownWord::Countered => words.say("takedown.letter_countered"),
         TakedownWord::ComesBack => words.say("takedown.comes_back"),
         TakedownWord::Restored => words.say("takedown.letter_restored"),
+        TakedownWord::Suit => words.say("takedown.letter_suit"),
         TakedownWord::Alarm => words.say("takedown.letter_alarm"),
         TakedownWord::FactNamed => words.say("takedown.fact_named"),
         TakedownWord::FactRemix => words.say("takedown.fact_remix"),
@@ -207,6 +208,8 @@ struct StatusPage {
     /// What whoever made it answered, and when the item comes back.
     counter: Option<takedowns::Counter>,
     comes_back: Option<Moment>,
+    suit: Option<takedowns::Suit>,
+    said: Option<String>,
 }
 
 fn status_page(app: &App, visitor: &Visitor, notice: &Takedown, link: &Token) -> StatusPage {
@@ -222,6 +225,8 @@ fn status_page(app: &App, visitor: &Visitor, notice: &Takedown, link: &Token) ->
         decided: notice.decided_at.map(Moment::of),
         counter: takedowns::counter_of(notice).filter(|_| countered),
         comes_back: notice.restore_at.filter(|_| countered).map(Moment::of),
+        suit: takedowns::suit_of(notice),
+        said: None,
     }
 }
 
@@ -234,23 +239,18 @@ async fn show_status(
     Ok(html(&status_page(&app, &visitor, &notice, &link)))
 }
 
-/// A suit: which court has it, and under which number.
+/// A suit: which court has it, under which number, and since when.
 async fn show_suit(
     State(app): State<App>,
+    visitor: Visitor,
     LinkInPath(link): LinkInPath,
     address: ClientAddress,
     Fields(form): Fields,
 ) -> Result<Response, ApiError> {
     count_attempt(&app, address, "")?;
     let notice = app.store.takedown_of_link(link.hash()).await?;
-    suit_fields(&form)?;
-    takedowns::show_suit(&app, &notice, None).await?;
-    Ok(go(&format!("/takedown/status/{}", link.reveal())))
-}
-
-fn suit_fields(form: &Form) -> Result<(), ApiError> {
-    for name in ["court", "number"] {
-        form.needed_text(name)?;
-    }
-    Ok(())
+    let shown = takedowns::show_suit(&app, &notice, &form, None).await;
+    let to = format!("/takedown/status/{}", link.reveal());
+    let page = async { Ok(status_page(&app, &visitor, &notice, &link)) };
+    after_form(&visitor, shown, &to, page, |page, said| page.said = Some(said)).await
 }

@@ -161,6 +161,7 @@ mod tests {
             "error.",
             "feed.",
             "keeps.",
+            "moderation.withhold_",
             "field.",
             "kind.",
             "notice.",

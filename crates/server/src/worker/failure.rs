@@ -3,10 +3,10 @@
 use platform::policy::Verdict;
 use platform::{AttemptFailure, GenerationError, GenerationErrorCode};
 use render::RenderError;
-use store::StoreError;
+use store::{MadeRefusal, StoreError};
 
 use crate::http::blocked;
-use crate::policy::JudgeError;
+use crate::policy::{JudgeError, decided_by};
 
 /// Why an attempt made no clip.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(crate) enum Failure {
         failure: AttemptFailure,
         /// What whoever asked is told, if this is the end.
         error: GenerationError,
+        /// Why the policy stopped it, if it did.
+        refusal: Option<Box<MadeRefusal>>,
     },
 }
 
@@ -26,7 +28,18 @@ impl Failure {
     /// It can never work.
     pub(crate) fn permanent(code: GenerationErrorCode, message: impl Into<String>) -> Self {
         let error = GenerationError { code, message: message.into() };
-        Self::Failed { failure: AttemptFailure::Permanent, error }
+        Self::Failed { failure: AttemptFailure::Permanent, error, refusal: None }
+    }
+
+    /// The policy stopped it. `seen` is what its model saw in the finished clip, if that was judged.
+    pub(crate) fn refused(verdict: Verdict, seen: &str) -> Self {
+        let reasons = verdict.first().map(|finding| {
+            let (ground, rule) = decided_by(finding);
+            Box::new(MadeRefusal { ground, rule, facts: finding.text.en.clone(), seen: seen.to_owned() })
+        });
+        let message = blocked(verdict).message().to_owned();
+        let error = GenerationError { code: GenerationErrorCode::ModerationBlocked, message };
+        Self::Failed { failure: AttemptFailure::Permanent, error, refusal: reasons }
     }
 
     /// It may work another time. The cause is for the log; whoever asked learns that it is not their fault.
@@ -39,20 +52,12 @@ impl Failure {
     pub(crate) fn ours() -> Self {
         let message = "The video could not be made because of a fault on this server. Nothing was charged; try again.";
         let error = GenerationError { code: GenerationErrorCode::ModelFailed, message: message.into() };
-        Self::Failed { failure: AttemptFailure::Transient, error }
+        Self::Failed { failure: AttemptFailure::Transient, error, refusal: None }
     }
 
     /// What it starts from cannot be used.
     pub(crate) fn source(message: impl Into<String>) -> Self {
         Self::permanent(GenerationErrorCode::SourceUnavailable, message)
-    }
-}
-
-impl From<Verdict> for Failure {
-    /// The policy stopped it.
-    fn from(verdict: Verdict) -> Self {
-        let error = blocked(verdict);
-        Self::permanent(GenerationErrorCode::ModerationBlocked, error.message())
     }
 }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use media::{Frame, FrameRate, Mp4Info, encode_png};
 use platform::policy::{RightsUse, Stage, Verdict};
-use platform::{Cut, GenerationErrorCode, GenerationKind, Progress};
+use platform::{Cut, DecidedItem, DecidedKind, GenerationErrorCode, GenerationKind, Progress};
 use provenance::{SigningKey, TrainingChoice};
 use render::{ClipSeconds, OutputSize, Recipe, RenderOptions, Rendered, VideoModel, VideoRequest, render, trim};
-use store::{Generation, Lease, Objects, Outputs, Store};
+use store::{Generation, Lease, Objects, Outputs, Store, StoreError};
 use time::OffsetDateTime;
 
 use crate::clock::Clock;
@@ -30,6 +30,14 @@ pub(crate) struct Studio {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) visible_mark: bool,
     pub(crate) judge: Judge,
+}
+
+impl Studio {
+    /// Whether an appeal found that this clip was stopped by mistake.
+    pub(crate) async fn is_allowed_after_all(&self, generation: &Generation) -> Result<bool, StoreError> {
+        let item = DecidedItem::new(DecidedKind::Video, generation.id.bytes());
+        self.store.refusal_was_wrong(generation.identity, item).await
+    }
 }
 
 /// One attempt.
@@ -90,15 +98,18 @@ impl Making<'_> {
     async fn check(&self, seen: Seen) -> Result<(), Failure> {
         let (judge, now) = (&self.studio.judge, self.studio.clock.now());
         let mut verdict = Verdict::default();
-        if let Some(caption) = seen.caption {
-            verdict = judge.text(Stage::Output, RightsUse::Prompts, &caption, now).await?;
+        if let Some(caption) = &seen.caption {
+            verdict = judge.text(Stage::Output, RightsUse::Prompts, caption, now).await?;
         }
         for frame in seen.frames {
             if verdict.is_allowed() {
                 verdict = judge.picture(frame).await?;
             }
         }
-        if verdict.is_allowed() { Ok(()) } else { Err(verdict.into()) }
+        if verdict.is_allowed() || self.studio.is_allowed_after_all(self.generation).await? {
+            return Ok(());
+        }
+        Err(Failure::refused(verdict, &seen.caption.unwrap_or_default()))
     }
 }
 

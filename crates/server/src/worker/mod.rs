@@ -246,12 +246,15 @@ impl Worker {
         })?;
         let prompt = generation.prompt.as_str();
         let verdict = self.studio.judge.text(Stage::During, RightsUse::Prompts, prompt, now).await?;
-        // An appeal that was right lets the same words pass.
+        // An appeal that was right lets the same words pass, or this clip.
         let item = DecidedItem::of_words(DecidedKind::Prompt, prompt);
-        if verdict.is_allowed() || self.store.refusal_was_wrong(generation.identity, item).await? {
+        if verdict.is_allowed()
+            || self.store.refusal_was_wrong(generation.identity, item).await?
+            || self.studio.is_allowed_after_all(generation).await?
+        {
             return Ok(());
         }
-        Err(verdict.into())
+        Err(Failure::refused(verdict, ""))
     }
 
     /// Makes the clip in the engine's thread, and keeps the lease meanwhile.
@@ -319,6 +322,9 @@ impl Worker {
             (Err(Failure::Stopped), Some(Halt::Cancelled)) => self.store.end_cancelled(lease, now).await,
             (Err(Failure::Stopped), Some(Halt::LeaseLost)) => Ok(Ending::LeaseLost),
             (Err(Failure::Stopped), _) => self.store.give_back(lease, now).await,
+            (Err(Failure::Failed { error, refusal: Some(refusal), .. }), _) => {
+                self.store.refuse_made(lease, error, refusal, now).await
+            }
             (Err(Failure::Failed { failure, error, .. }), _) => self.store.fail(lease, *failure, error, now).await,
         }
     }

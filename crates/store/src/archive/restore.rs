@@ -11,9 +11,10 @@ use platform::{
 use super::{ArchiveClass, ArchiveRow, ArchiveTable, ArchiveValue, bound};
 use crate::database::{Tx, Value, args};
 use crate::error::{StoreError, corrupt};
+use crate::likeness::{Brought, join_again, may_come_back};
 use crate::membership::from_row as membership_from_row;
 use crate::objects::StoredVideo;
-use crate::social::{is_reserved, shown, warm};
+use crate::social::{is_anothers, shown, warm};
 use crate::store::Store;
 
 /// The most words that hide comments, and the most handles of one person, as the services themselves have them.
@@ -68,6 +69,8 @@ pub enum LeftOut {
     Full,
     /// Its fields contradict each other.
     Contradictory,
+    /// Someone who appears in it does not let the person have it: they withdrew their likeness, or it is not for them.
+    Likeness,
 }
 
 impl LeftOut {
@@ -82,6 +85,7 @@ impl LeftOut {
             Self::Taken => "taken",
             Self::Full => "full",
             Self::Contradictory => "contradictory",
+            Self::Likeness => "likeness_not_permitted",
         }
     }
 }
@@ -143,6 +147,11 @@ impl Restoring {
         class.owner == "account" || self.members.iter().any(|service| service.as_str() == class.owner)
     }
 
+    /// The id that a thing had where the archive was written, by the one that it has here.
+    fn was_called(&self, id: [u8; 16]) -> [u8; 16] {
+        self.ids.iter().find(|(_, here)| **here == id).map_or(id, |(was, _)| *was)
+    }
+
     fn now_called(&self, id: [u8; 16]) -> [u8; 16] {
         self.ids.get(&id).copied().unwrap_or(id)
     }
@@ -164,6 +173,8 @@ pub struct RowToRestore {
     pub video: Option<StoredVideo>,
     /// The secret of a post's link.
     pub link_token: Option<LinkToken>,
+    /// SHA-256 of its film as the archive has it, hexadecimal; empty if it has none.
+    pub came_as: String,
 }
 
 impl Store {
@@ -200,6 +211,23 @@ impl Store {
         Ok(found)
     }
 
+    /// Whether everyone who appears in a clip or post of an archive lets the person have it, before its film is written: by its id, whichever
+    /// that was, or by the film's SHA-256 as it came and as it will lie here.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn may_come_back(
+        &self,
+        restoring: &Restoring,
+        row: &ArchiveRow,
+        sha256: [&str; 2],
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let Some(ids) = video_ids(restoring, row) else { return Ok(true) };
+        let mut tx = self.database.begin().await?;
+        Ok(may_come_back(&mut tx, restoring.identity, &Brought { ids, sha256 }, now).await?.is_ok())
+    }
+
     /// Puts rows of a class back, all or none; what is there, or cannot come back, is counted. Whether the person is still a member of the
     /// class's service is asked once more: an end of it waits for these rows, or they are left out.
     ///
@@ -222,7 +250,7 @@ impl Store {
             return Ok(restored);
         }
         for row in rows {
-            match put(&mut tx, restoring, row).await? {
+            match put(&mut tx, restoring, row, now).await? {
                 Outcome::Added => restored.added += 1,
                 Outcome::There => restored.there += 1,
                 Outcome::Left(why) => restored.leave(why, 1),
@@ -261,7 +289,38 @@ fn owner_sql(object: &str) -> Option<&'static str> {
     })
 }
 
-async fn put(tx: &mut Tx, restoring: &mut Restoring, row: &RowToRestore) -> Result<Outcome, StoreError> {
+/// The ids of the clip that a row is of or shows: the one here, then the one that it had.
+fn video_ids(restoring: &Restoring, row: &ArchiveRow) -> Option<[VideoId; 2]> {
+    let ids = match row.table.object {
+        "video" => row.id().map(|id| [id, restoring.was_called(id)]),
+        "post" => row.value("video").id().map(|id| [restoring.now_called(id), id]),
+        _ => None,
+    };
+    ids.map(|ids| ids.map(VideoId::from_bytes))
+}
+
+/// Puts a clip or post in if everyone who appears in it lets the person, and joins it to their consents.
+async fn put(
+    tx: &mut Tx,
+    restoring: &mut Restoring,
+    row: &RowToRestore,
+    now: Timestamp,
+) -> Result<Outcome, StoreError> {
+    let (Some(ids), Some(video)) = (video_ids(restoring, &row.row), &row.video) else {
+        return put_row(tx, restoring, row).await;
+    };
+    let brought = Brought { ids, sha256: [&row.came_as, video.sha256()] };
+    if may_come_back(tx, restoring.identity, &brought, now).await?.is_err() {
+        return Ok(Outcome::Left(LeftOut::Likeness));
+    }
+    let outcome = put_row(tx, restoring, row).await?;
+    if matches!(outcome, Outcome::Added) {
+        join_again(tx, &brought, now).await?;
+    }
+    Ok(outcome)
+}
+
+async fn put_row(tx: &mut Tx, restoring: &mut Restoring, row: &RowToRestore) -> Result<Outcome, StoreError> {
     let object = row.row.table.object;
     let me = restoring.identity;
     if let (Some(id), Some(sql)) = (row.row.id(), owner_sql(object)) {
@@ -413,7 +472,7 @@ async fn profile(tx: &mut Tx, me: IdentityId, row: &ArchiveRow, restoring: &Rest
     let Ok(handle) = Handle::parse(row.text("handle")) else { return Ok(Outcome::Left(LeftOut::Taken)) };
     let sql =
         "SELECT 1 AS one FROM handles WHERE skeleton = $1 UNION ALL SELECT 1 AS one FROM profiles WHERE handle = $2";
-    if is_reserved(tx, &handle, me).await? || tx.first(sql, args![handle.skeleton(), handle.as_str()]).await?.is_some()
+    if is_anothers(tx, &handle, me).await? || tx.first(sql, args![handle.skeleton(), handle.as_str()]).await?.is_some()
     {
         return Ok(Outcome::Left(LeftOut::Taken));
     }
@@ -431,7 +490,7 @@ async fn profile(tx: &mut Tx, me: IdentityId, row: &ArchiveRow, restoring: &Rest
 /// A handle that the person had, or has: then only when they took it comes back.
 async fn earlier_handle(tx: &mut Tx, me: IdentityId, row: &ArchiveRow) -> Result<Outcome, StoreError> {
     let Ok(handle) = Handle::parse(row.text("handle")) else { return Ok(Outcome::Left(LeftOut::Taken)) };
-    if is_reserved(tx, &handle, me).await? {
+    if is_anothers(tx, &handle, me).await? {
         return Ok(Outcome::Left(LeftOut::Taken));
     }
     let taken_at = bound(super::ArchiveKind::Moment, row.value("taken_at"));
@@ -534,7 +593,8 @@ async fn comment(tx: &mut Tx, restoring: &Restoring, row: &ArchiveRow) -> Result
         thread = bound_id(ArchiveValue::Id(found.id("thread")?));
     }
     let outcome = insert(tx, restoring, row, vec![("author", me.into()), ("thread", thread)]).await?;
-    if matches!(outcome, Outcome::Added) && state == "shown" {
+    let counts = state == "shown" && *row.value("withheld_at") == ArchiveValue::Null;
+    if matches!(outcome, Outcome::Added) && counts {
         tx.execute("UPDATE posts SET comment_count = comment_count + 1 WHERE id = $1", std::slice::from_ref(&post))
             .await?;
         warm_of(tx, &post).await?;

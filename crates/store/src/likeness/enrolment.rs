@@ -13,7 +13,7 @@ use crate::decision::record;
 use crate::error::{StoreError, corrupt};
 use crate::generation::{moment, number, word};
 use crate::objects::ObjectKey;
-use crate::social::is_reserved;
+use crate::social::is_anothers;
 use crate::store::{Store, delete_objects};
 
 /// How long after the challenge's time the last piece may come.
@@ -465,14 +465,13 @@ async fn enrol(tx: &mut Tx, enrolment: &Enrolment, approval: Approval<'_>, now: 
     }
 }
 
-/// Refuses a handle that is, or looks like, another's: a likeness, a profile, a character, or of someone who left.
+/// Refuses a handle that is, or looks like, another's: a likeness, a profile, a character, or of someone who left. One's own characters have
+/// their names too: in a prompt a name means one thing.
 async fn free(tx: &mut Tx, identity: IdentityId, handle: &Handle) -> Result<(), StoreError> {
-    let skeleton = handle.skeleton();
-    let sql = "SELECT 1 AS one FROM likenesses WHERE skeleton = $1 AND identity <> $2
-               UNION ALL SELECT 1 AS one FROM handles WHERE skeleton = $1 AND identity <> $2
-               UNION ALL SELECT 1 AS one FROM characters WHERE handle = $3";
-    let taken = tx.first(sql, args![skeleton.as_str(), identity, handle.as_str()]).await?.is_some();
-    if taken || is_reserved(tx, handle, identity).await? { Err(StoreError::Exists("handle")) } else { Ok(()) }
+    let taken = is_anothers(tx, handle, identity).await?;
+    let sql = "SELECT 1 AS one FROM characters WHERE handle = $1 OR skeleton = $2";
+    let character = tx.first(sql, args![handle.as_str(), handle.skeleton()]).await?.is_some();
+    if taken || character { Err(StoreError::Exists("handle")) } else { Ok(()) }
 }
 
 async fn lock(tx: &mut Tx, id: EnrolmentId) -> Result<Enrolment, StoreError> {

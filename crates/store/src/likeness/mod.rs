@@ -10,8 +10,7 @@ pub use enrolment::{Approval, Capture, CaptureChunk, Enrolment, NewEnrolment, Ve
 pub(crate) use own::leave_likeness;
 pub use own::{LentTo, Likeness, NewConsent, StoredConsent};
 pub use permission::Cast;
-pub(crate) use permission::require;
-pub(crate) use permission::{cast, stands};
+pub(crate) use permission::{Brought, cast, join_again, may_come_back, require, stands, trace};
 pub(crate) use uses::insert_use;
 pub use uses::{RemovedUse, Revoked, Use, UseOutcome};
 

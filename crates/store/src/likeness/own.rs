@@ -12,6 +12,7 @@ use super::{read_limits, read_purposes, write_kinds, write_purposes};
 use crate::database::{Row, Tx, args};
 use crate::decision::record;
 use crate::error::{StoreError, corrupt};
+use crate::export::renew_exports_of;
 use crate::generation::{moment, number, word};
 use crate::objects::ObjectKey;
 use crate::queue::end_not_permitted;
@@ -358,9 +359,12 @@ async fn withdraw(tx: &mut Tx, likeness: &Likeness, now: Timestamp) -> Result<Re
         tx.for_update()
     );
     let jobs = tx.all(sql, args![likeness.id]).await?;
-    let mut cancelled = 0;
+    let (mut cancelled, mut stopped) = (0, Vec::new());
     for job in &jobs {
         let id = VideoId::from_bytes(job.id("id")?);
+        let maker = tx.first("SELECT identity FROM generations WHERE id = $1", args![id]).await?;
+        let maker = maker.map(|row| row.id("identity")).transpose()?.map(IdentityId::from_bytes);
+        stopped.extend(maker.filter(|maker| *maker != likeness.identity).map(|maker| (id, maker)));
         if job.text("state")? == "queued" {
             end_not_permitted(tx, id, now).await?;
             cancelled += 1;
@@ -380,6 +384,7 @@ async fn withdraw(tx: &mut Tx, likeness: &Likeness, now: Timestamp) -> Result<Re
     let sql = "SELECT p.id, p.author FROM posts p JOIN likeness_outputs o ON o.generation = p.video
                WHERE o.likeness = $1 AND p.state = 'published' AND p.author <> $2 ORDER BY p.id";
     let rows = tx.all(sql, args![likeness.id, likeness.identity]).await?;
+    renew_exports(tx, likeness.id, now).await?;
     let posts =
         rows.iter().map(|row| Ok((PostId::from_bytes(row.id("id")?), IdentityId::from_bytes(row.id("author")?))));
     Ok(Revoked {
@@ -387,23 +392,44 @@ async fn withdraw(tx: &mut Tx, likeness: &Likeness, now: Timestamp) -> Result<Re
         identity: likeness.identity,
         cancelled,
         running: jobs.len() - cancelled,
+        stopped,
         hidden: posts.collect::<Result<_, StoreError>>()?,
     })
 }
 
-/// Gives everyone whose post is hidden by a withdrawal the reasons. It comes after all other locks.
+/// Makes archives anew that hold clips with a likeness, of whoever has such clips: what lies ready would outlive the withdrawal.
+async fn renew_exports(tx: &mut Tx, likeness: LikenessId, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "SELECT DISTINCT g.identity AS maker FROM generations g JOIN likeness_outputs o ON o.generation = g.id WHERE o.likeness = $1
+               UNION SELECT DISTINCT p.author FROM posts p JOIN likeness_outputs o ON o.generation = p.video WHERE o.likeness = $1
+               ORDER BY maker";
+    for row in tx.all(sql, args![likeness]).await? {
+        renew_exports_of(tx, IdentityId::from_bytes(row.id("maker")?), now).await?;
+    }
+    Ok(())
+}
+
+/// Gives everyone whose post is hidden or whose clip is stopped by a withdrawal the reasons. It comes after all other locks.
 async fn tell_reasons(tx: &mut Tx, revoked: &Revoked, now: Timestamp) -> Result<(), StoreError> {
-    for (post, author) in &revoked.hidden {
+    let hidden = revoked.hidden.iter().map(|(post, author)| {
+        let facts =
+            "A person who appears in this clip has withdrawn their likeness. It is hidden since then; this is no strike.";
+        (*author, Service::Social, DecisionEffect::Withhold, DecidedKind::Post, post.bytes(), facts)
+    });
+    let stopped = revoked.stopped.iter().map(|(video, maker)| {
+        let facts = "A person who was to appear in this clip has withdrawn their likeness. It is not made, and nothing was charged.";
+        (*maker, Service::Video, DecisionEffect::Refuse, DecidedKind::Video, video.bytes(), facts)
+    });
+    for (subject, service, effect, kind, item, facts) in hidden.chain(stopped) {
         let decision = DecisionRecord {
-            id: DecisionId::derived(post.bytes(), &revoked.likeness.to_string()),
-            subject: *author,
+            id: DecisionId::derived(item, &revoked.likeness.to_string()),
+            subject,
             scope: DecisionScope::Item,
-            service: Some(Service::Social),
-            effect: DecisionEffect::Withhold,
-            item: DecidedItem::new(DecidedKind::Post, post.bytes()),
+            service: Some(service),
+            effect,
+            item: DecidedItem::new(kind, item),
             ground: "likeness".into(),
             rule: DecidedRule { id: "likeness.withdrawn".into(), version: limits_version().into() },
-            facts: "A person who appears in this clip has withdrawn their likeness. It is hidden since then; this is no strike.".into(),
+            facts: facts.into(),
             evidence: String::new(),
             unlawful: false,
             automated_detection: true,

@@ -69,6 +69,8 @@ pub struct Revoked {
     pub cancelled: usize,
     /// Jobs that run, and hear of it at their next heartbeat.
     pub running: usize,
+    /// Clips of others that were to be made and are not, each with its maker.
+    pub stopped: Vec<(VideoId, IdentityId)>,
     /// Posts of others that are hidden now, each with its author.
     pub hidden: Vec<(PostId, IdentityId)>,
 }

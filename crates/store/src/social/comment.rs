@@ -8,7 +8,7 @@ use platform::{
 use super::notice::{Happening, notify};
 use super::post::{AuthorCard, card, permit, warm};
 use super::{is_present, no_block, person};
-use crate::database::{Row, args};
+use crate::database::{Row, Tx, args};
 use crate::error::{StoreError, corrupt};
 use crate::store::Store;
 
@@ -29,6 +29,8 @@ pub struct Comment {
     pub text: Option<CommentText>,
     /// Whether it waits for the post's author: only they and its writer see it.
     pub held: bool,
+    /// Whether a moderator keeps it back: only its writer sees it.
+    pub withheld: bool,
     /// How many answers its thread has that the viewer may see.
     pub answers: u64,
     /// When it was written.
@@ -73,7 +75,8 @@ impl Store {
             None => *id,
             Some(parent) => {
                 let sql = format!(
-                    "SELECT c.thread, c.author FROM comments c WHERE c.id = $2 AND c.post = $3 AND c.state = 'shown' AND {}",
+                    "SELECT c.thread, c.author FROM comments c WHERE c.id = $2 AND c.post = $3 AND c.state = 'shown'
+                     AND (c.withheld_at IS NULL OR c.author = $1) AND {}",
                     no_block("c.author")
                 );
                 let row = tx.first(sql, args![me, *parent, post]).await?.ok_or(StoreError::NotFound("comment"))?;
@@ -193,11 +196,12 @@ impl Store {
             format!("SELECT id FROM posts WHERE id = (SELECT post FROM comments WHERE id = $1){}", tx.for_update());
         tx.first(lock, args![id]).await?.ok_or(StoreError::NotFound("comment"))?;
         let sql = format!(
-            "SELECT c.post, c.state FROM comments c JOIN posts p ON p.id = c.post
+            "SELECT c.post, c.state, c.withheld_at FROM comments c JOIN posts p ON p.id = c.post
              WHERE c.id = $1 AND c.state <> 'deleted' AND ({who})"
         );
         let row = tx.first(sql, args![id, person(member)]).await?.ok_or(StoreError::NotFound("comment"))?;
-        let counted = |state: &str| i64::from(state == "shown");
+        let withheld = row.opt_int("withheld_at")?.is_some();
+        let counted = |state: &str| i64::from(state == "shown" && !withheld);
         let change = counted(state) - counted(&row.text("state")?);
         // What was deleted is gone at once: only the place in its thread stays.
         let sql = "UPDATE comments SET state = $2, deleted_at = $3, text = CASE WHEN $2 = 'deleted' THEN '' ELSE text END WHERE id = $1";
@@ -239,20 +243,51 @@ impl Store {
     }
 }
 
+/// Keeps a comment back, or lets it go again.
+///
+/// # Errors
+/// [`StoreError::NotFound`] if it is deleted, or another's.
+pub(crate) async fn set_comment_withheld(
+    tx: &mut Tx,
+    id: CommentId,
+    author: IdentityId,
+    withhold: bool,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    // The post first, as everywhere.
+    let lock = format!("SELECT id FROM posts WHERE id = (SELECT post FROM comments WHERE id = $1){}", tx.for_update());
+    let row = tx.first(lock, args![id]).await?.ok_or(StoreError::NotFound("comment"))?;
+    let post = PostId::from_bytes(row.id("id")?);
+    let sql = "SELECT state, withheld_at FROM comments WHERE id = $1 AND author = $2 AND state <> 'deleted'";
+    let row = tx.first(sql, args![id, author]).await?.ok_or(StoreError::NotFound("comment"))?;
+    if row.opt_int("withheld_at")?.is_some() == withhold {
+        return Ok(());
+    }
+    tx.execute("UPDATE comments SET withheld_at = $2 WHERE id = $1", args![id, withhold.then_some(now)]).await?;
+    if row.text("state")? == "shown" {
+        let change = if withhold { -1_i64 } else { 1 };
+        tx.execute("UPDATE posts SET comment_count = comment_count + $2 WHERE id = $1", args![post, change]).await?;
+        warm(tx, post).await?;
+    }
+    Ok(())
+}
+
 /// Comments `c` that viewer `$1` sees, with their authors; `$3` is where the page begins, `$4` its length.
 fn select(which: &str, direction: &str) -> String {
     let seen = |c: &str| {
         format!(
-            "(({c}.state = 'shown' AND ({c}.author = $1 OR {})) OR ({c}.state = 'held' AND ($1 IN ({c}.author, p.author)))) AND {}",
+            "(({c}.state = 'shown' AND ({c}.author = $1 OR {})) OR ({c}.state = 'held' AND ($1 IN ({c}.author, p.author))))
+             AND ({c}.withheld_at IS NULL OR {c}.author = $1) AND {}",
             is_present(&format!("{c}.author")),
             no_block(&format!("{c}.author"))
         )
     };
     format!(
         "SELECT c.*, a.handle, a.display_name, a.avatar_key,
+         CAST(CASE WHEN c.state <> 'deleted' AND (c.withheld_at IS NULL OR c.author = $1) THEN 0 ELSE 1 END AS BIGINT) AS gone,
          (SELECT COUNT(*) FROM comments n WHERE n.thread = c.id AND n.parent IS NOT NULL AND {}) AS answers
          FROM comments c JOIN posts p ON p.id = c.post JOIN profiles a ON a.identity = c.author
-         WHERE {which} AND (({}) OR (c.state = 'deleted' AND EXISTS (
+         WHERE {which} AND (({}) OR ((c.state = 'deleted' OR c.withheld_at IS NOT NULL) AND EXISTS (
              SELECT 1 FROM comments n WHERE n.thread = c.thread AND n.parent = c.id AND {})))
          ORDER BY c.id {direction} LIMIT $4",
         seen("n"),
@@ -263,7 +298,7 @@ fn select(which: &str, direction: &str) -> String {
 
 fn from_row(row: &Row) -> Result<Comment, StoreError> {
     let (state, text) = (row.text("state")?, row.text("text")?);
-    let deleted = state == "deleted";
+    let deleted = row.int("gone")? == 1;
     let id = |column| row.id(column).map(CommentId::from_bytes);
     let text = if deleted { None } else { Some(CommentText::parse(&text).map_err(|_| corrupt("text", text))?) };
     Ok(Comment {
@@ -274,6 +309,7 @@ fn from_row(row: &Row) -> Result<Comment, StoreError> {
         thread: id("thread")?,
         text,
         held: state == "held",
+        withheld: !deleted && row.opt_int("withheld_at")?.is_some(),
         answers: u64::try_from(row.int("answers")?).unwrap_or(0),
         created_at: Timestamp::from_micros(row.int("created_at")?),
     })

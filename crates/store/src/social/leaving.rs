@@ -28,6 +28,10 @@ pub(crate) const LEAVING: &[Holding] = &[
     Holding::rows("profile", "hidden_words", "identity = $1"),
     Holding::rows("profile", "profile_words", "identity = $1"),
     Holding::rows("profile", "handles", "identity = $1"),
+    Holding {
+        objects: RowObjects::FolderOf("avatar_key"),
+        ..Holding::rows("profile", "withheld_profiles", "identity = $1")
+    },
     Holding { objects: RowObjects::FolderOf("avatar_key"), ..Holding::rows("profile", "profiles", "identity = $1") },
 ];
 
@@ -42,6 +46,8 @@ pub(crate) async fn leave(
     let Some(profile) = tx.first(sql, args![me]).await? else { return Ok(Vec::new()) };
     let folder = |key: String| ObjectKey::from_row(key).parent().to_owned();
     let mut prefixes: Vec<String> = profile.opt_text("avatar_key")?.map(folder).into_iter().collect();
+    let withheld = tx.first("SELECT avatar_key FROM withheld_profiles WHERE identity = $1", args![me]).await?;
+    prefixes.extend(withheld.map(|row| row.opt_text("avatar_key")).transpose()?.flatten().map(folder));
 
     // Without a membership nobody sees this profile.
     let sql = "INSERT INTO profiles (identity, handle, display_name, bio, closed, created_at, updated_at)
@@ -72,6 +78,7 @@ pub(crate) async fn leave(
         "DELETE FROM hidden_words WHERE identity = $1",
         "DELETE FROM profile_words WHERE identity = $1",
         "DELETE FROM handles WHERE identity = $1",
+        "DELETE FROM withheld_profiles WHERE identity = $1",
         "DELETE FROM profiles WHERE identity = $1",
     ] {
         tx.execute(sql, args![me]).await?;
@@ -114,7 +121,7 @@ async fn leave_posts(
 async fn leave_comments(tx: &mut Tx, me: IdentityId, ghost: IdentityId, now: Timestamp) -> Result<(), StoreError> {
     let sql = "SELECT post, COUNT(*) AS count FROM likes WHERE identity = $1 GROUP BY post ORDER BY post";
     let liked = tx.all(sql, args![me]).await?;
-    let sql = "SELECT post, COUNT(*) AS count FROM comments WHERE author = $1 AND state = 'shown' GROUP BY post ORDER BY post";
+    let sql = "SELECT post, COUNT(*) AS count FROM comments WHERE author = $1 AND state = 'shown' AND withheld_at IS NULL GROUP BY post ORDER BY post";
     let commented = tx.all(sql, args![me]).await?;
     for (rows, sql) in [
         (liked, "UPDATE posts SET like_count = like_count - $2 WHERE id = $1"),
@@ -127,7 +134,7 @@ async fn leave_comments(tx: &mut Tx, me: IdentityId, ghost: IdentityId, now: Tim
         }
     }
     tx.execute("DELETE FROM likes WHERE identity = $1", args![me]).await?;
-    let sql = "UPDATE comments SET author = $2, text = '', state = 'deleted', deleted_at = $3 WHERE author = $1";
+    let sql = "UPDATE comments SET author = $2, text = '', state = 'deleted', deleted_at = $3, withheld_at = NULL WHERE author = $1";
     tx.execute(sql, args![me, ghost, now]).await?;
     let sql = "DELETE FROM comments WHERE author = $1
                AND NOT EXISTS (SELECT 1 FROM comments c WHERE (c.parent = comments.id OR c.thread = comments.id) AND c.id <> comments.id)";
@@ -136,7 +143,7 @@ async fn leave_comments(tx: &mut Tx, me: IdentityId, ghost: IdentityId, now: Tim
 }
 
 async fn leave_conversations(tx: &mut Tx, me: IdentityId, ghost: IdentityId, now: Timestamp) -> Result<(), StoreError> {
-    let sql = "UPDATE messages SET sender = $2, text = '', post = NULL, deleted_at = COALESCE(deleted_at, $3) WHERE sender = $1";
+    let sql = "UPDATE messages SET sender = $2, text = '', post = NULL, deleted_at = COALESCE(deleted_at, $3), withheld_at = NULL WHERE sender = $1";
     tx.execute(sql, args![me, ghost, now]).await?;
     let mine = "SELECT id FROM conversations WHERE (low = $1 OR high = $1)
                 AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.conversation = conversations.id AND m.sender <> $2)";

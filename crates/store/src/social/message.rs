@@ -38,8 +38,10 @@ pub struct Message {
     pub id: MessageId,
     /// Who wrote it.
     pub sender: IdentityId,
-    /// What it says; nothing once it is deleted.
+    /// What it says; nothing once it is deleted, or kept back from the reader.
     pub text: Option<MessageText>,
+    /// Whether a moderator keeps it back: only its sender sees it.
+    pub withheld: bool,
     /// A post that it points to. Whether the reader sees the post is another question.
     pub post: Option<PostId>,
     /// When.
@@ -209,7 +211,8 @@ impl Store {
         );
         self.database.first(sql, args![me, conversation]).await?.ok_or(StoreError::NotFound("conversation"))?;
         let sql = "SELECT * FROM messages WHERE conversation = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
-        self.database.all(sql, args![conversation, before, limit]).await?.iter().map(from_row).collect()
+        let rows = self.database.all(sql, args![conversation, before, limit]).await?;
+        rows.iter().map(|row| from_row(row, me)).collect()
     }
 
     /// Someone has read a conversation until a moment.
@@ -291,16 +294,39 @@ fn conversation_from(row: &Row, me: IdentityId) -> Result<Conversation, StoreErr
     })
 }
 
-fn from_row(row: &Row) -> Result<Message, StoreError> {
-    let text = match (row.opt_int("deleted_at")?, row.text("text")?) {
-        (Some(_), _) => None,
-        (None, text) => Some(MessageText::parse(&text).map_err(|_| corrupt("text", text))?),
+/// Keeps a message back from whoever it was sent to, or lets it go again.
+///
+/// # Errors
+/// [`StoreError::NotFound`] if it is deleted, or another's.
+pub(crate) async fn set_message_withheld(
+    tx: &mut Tx,
+    id: MessageId,
+    sender: IdentityId,
+    withhold: bool,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE messages SET withheld_at = $3 WHERE id = $1 AND sender = $2 AND deleted_at IS NULL";
+    match tx.execute(sql, args![id, sender, withhold.then_some(now)]).await? {
+        0 => Err(StoreError::NotFound("message")),
+        _ => Ok(()),
+    }
+}
+
+/// A message as one of the two sees it: what is kept back is there for its sender alone.
+fn from_row(row: &Row, me: IdentityId) -> Result<Message, StoreError> {
+    let sender = IdentityId::from_bytes(row.id("sender")?);
+    let withheld = row.opt_int("withheld_at")?.is_some();
+    let gone = row.opt_int("deleted_at")?.is_some() || (withheld && sender != me);
+    let text = match (gone, row.text("text")?) {
+        (true, _) => None,
+        (false, text) => Some(MessageText::parse(&text).map_err(|_| corrupt("text", text))?),
     };
     Ok(Message {
         id: MessageId::from_bytes(row.id("id")?),
-        sender: IdentityId::from_bytes(row.id("sender")?),
+        sender,
         text,
-        post: row.opt_id("post")?.map(PostId::from_bytes),
+        withheld: withheld && !gone,
+        post: row.opt_id("post")?.filter(|_| !gone).map(PostId::from_bytes),
         sent_at: Timestamp::from_micros(row.int("sent_at")?),
     })
 }

@@ -15,18 +15,20 @@ mod relation;
 mod report;
 mod search;
 
+pub(crate) use comment::set_comment_withheld;
 pub use comment::{Comment, NewComment};
 pub use feed::Listing;
 pub(crate) use for_you::PublicPostsCache;
 pub use for_you::{FeedSettings, Suggested};
 pub(crate) use leaving::{LEAVING, leave};
+pub(crate) use message::set_message_withheld;
 pub use message::{Conversation, Message, NewMessage};
 pub use news::News;
 pub use notice::Notice;
 pub use post::{AuthorCard, NewPost, Post, PostEdit, PostMedia, RemixNode};
 pub(crate) use post::{erase_post, set_withheld, shown, warm};
-pub(crate) use profile::is_reserved;
 pub use profile::{NewProfile, Profile};
+pub(crate) use profile::{is_anothers, set_profile_withheld};
 pub use relation::FollowState;
 pub use report::{NewReport, Report, ReportSubject};
 

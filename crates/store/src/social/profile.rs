@@ -2,6 +2,8 @@
 
 use platform::{ActiveMembership, Bio, DisplayName, Handle, IdentityId, Timestamp, Viewer, search_words};
 
+use sha2::{Digest as _, Sha256};
+
 use super::relation::FollowState;
 use super::{is_present, no_block, person};
 use crate::database::{Row, Tx, args};
@@ -68,17 +70,11 @@ impl Store {
         let mut tx = self.database.begin().await?;
         let NewProfile { handle, display_name, bio, closed } = profile;
         // The handle first: it is what can be refused, and a failed transaction leaves nothing.
-        let sql = "SELECT handle, identity FROM handles WHERE skeleton = $1";
-        let taken = tx.first(sql, args![handle.skeleton()]).await?;
-        if let Some(row) = &taken
-            && row.id("identity")? != me.bytes()
-        {
+        // Nobody poses as anyone: not as who left, nor as someone's likeness or character.
+        if is_anothers(&mut tx, handle, me).await? {
             return Err(StoreError::Exists("handle"));
         }
-        // Nobody poses as who left.
-        if is_reserved(&mut tx, handle, me).await? {
-            return Err(StoreError::Exists("handle"));
-        }
+        let taken = tx.first("SELECT handle FROM handles WHERE skeleton = $1", args![handle.skeleton()]).await?;
         let sql = "INSERT INTO profiles (identity, handle, display_name, bio, closed, created_at, updated_at)
                    VALUES ($1, $2, $3, $4, $5, $6, $6) ON CONFLICT (identity) DO UPDATE SET handle = excluded.handle,
                    display_name = excluded.display_name, bio = excluded.bio, closed = excluded.closed, updated_at = excluded.updated_at";
@@ -94,10 +90,7 @@ impl Store {
         if taken.is_none() && row.map_or(Ok(0), |row| row.int("held"))? > MAX_HANDLES {
             return Err(StoreError::State { what: "handle", state: "changed too often".into() });
         }
-        tx.execute("DELETE FROM profile_words WHERE identity = $1", args![me]).await?;
-        for word in search_words(&format!("{handle}\n{}", display_name.as_str())) {
-            tx.execute("INSERT INTO profile_words (word, identity) VALUES ($1, $2)", args![word, me]).await?;
-        }
+        index_profile(&mut tx, me, handle.as_str(), display_name.as_str()).await?;
         if !closed {
             // Whoever had asked may follow an open profile.
             accept_all(&mut tx, me, now).await?;
@@ -158,10 +151,70 @@ impl Store {
     }
 }
 
-/// Whether a handle is kept for someone else who left.
-pub(crate) async fn is_reserved(tx: &mut Tx, handle: &Handle, me: IdentityId) -> Result<bool, StoreError> {
-    let sql = "SELECT 1 AS one FROM reserved_handles WHERE skeleton = $1 AND (identity IS NULL OR identity <> $2)";
-    Ok(tx.first(sql, args![handle.skeleton(), me]).await?.is_some())
+/// Whether a handle, or one that looks like it, is someone else's: of a profile, a likeness, a character, or of who left. All of them are named
+/// alike in prompts and addresses, so they share their names. Whoever asks for the same name at the same time waits until the transaction ends.
+pub(crate) async fn is_anothers(tx: &mut Tx, handle: &Handle, me: IdentityId) -> Result<bool, StoreError> {
+    let skeleton = handle.skeleton();
+    if let Tx::Postgres(_) = tx {
+        let digest = Sha256::digest(skeleton.as_bytes());
+        let mut first = [0; 8];
+        first.copy_from_slice(&digest[..8]);
+        tx.all("SELECT 1 AS one FROM (SELECT pg_advisory_xact_lock($1)) AS held", args![i64::from_be_bytes(first)])
+            .await?;
+    }
+    let sql = "SELECT 1 AS one FROM handles WHERE skeleton = $1 AND identity <> $2
+               UNION ALL SELECT 1 AS one FROM likenesses WHERE skeleton = $1 AND identity <> $2
+               UNION ALL SELECT 1 AS one FROM characters c JOIN projects p ON p.id = c.project
+                   WHERE (c.skeleton = $1 OR c.handle = $3) AND p.owner <> $2
+               UNION ALL SELECT 1 AS one FROM reserved_handles WHERE skeleton = $1 AND (identity IS NULL OR identity <> $2) LIMIT 1";
+    Ok(tx.first(sql, args![skeleton, me, handle.as_str()]).await?.is_some())
+}
+
+/// Withholds what a profile says, or gives it back. Its handle stays: it is where its person is found. What they wrote meanwhile stays too.
+pub(crate) async fn set_profile_withheld(
+    tx: &mut Tx,
+    whose: IdentityId,
+    withhold: bool,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = format!("SELECT handle FROM profiles WHERE identity = $1{}", tx.for_update());
+    let row = tx.first(sql, args![whose]).await?.ok_or(StoreError::NotFound("profile"))?;
+    let handle = row.text("handle")?;
+    if withhold {
+        // What was withheld before is still what it said.
+        let sql = "INSERT INTO withheld_profiles (identity, display_name, bio, avatar_key, withheld_at)
+                   SELECT identity, display_name, bio, avatar_key, $2 FROM profiles WHERE identity = $1 ON CONFLICT DO NOTHING";
+        if tx.execute(sql, args![whose, now]).await? == 0 {
+            return Ok(());
+        }
+        let sql = "UPDATE profiles SET display_name = handle, bio = '', avatar_key = NULL, updated_at = $2 WHERE identity = $1";
+        tx.execute(sql, args![whose, now]).await?;
+    } else {
+        let sql = "DELETE FROM withheld_profiles WHERE identity = $1 RETURNING display_name, bio, avatar_key";
+        let Some(kept) = tx.first(sql, args![whose]).await? else { return Ok(()) };
+        let avatar = kept.opt_text("avatar_key")?;
+        let sql = "UPDATE profiles SET display_name = CASE WHEN display_name = handle THEN $2 ELSE display_name END,
+                   bio = CASE WHEN bio = '' THEN $3 ELSE bio END, avatar_key = COALESCE(avatar_key, $4), updated_at = $5
+                   WHERE identity = $1 RETURNING avatar_key";
+        let args = args![whose, kept.text("display_name")?, kept.text("bio")?, avatar.clone(), now];
+        let now_shown = tx.first(sql, args).await?.map(|row| row.opt_text("avatar_key")).transpose()?.flatten();
+        // They chose another picture meanwhile.
+        if let Some(old) = avatar.filter(|old| now_shown.as_ref() != Some(old)) {
+            delete_objects(tx, ObjectKey::from_row(old).parent(), now).await?;
+        }
+    }
+    let row = tx.first("SELECT display_name FROM profiles WHERE identity = $1", args![whose]).await?;
+    let name = row.ok_or(StoreError::NotFound("profile"))?.text("display_name")?;
+    index_profile(tx, whose, &handle, &name).await
+}
+
+/// Writes anew by which words a profile is found.
+async fn index_profile(tx: &mut Tx, whose: IdentityId, handle: &str, name: &str) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM profile_words WHERE identity = $1", args![whose]).await?;
+    for word in search_words(&format!("{handle}\n{name}")) {
+        tx.execute("INSERT INTO profile_words (word, identity) VALUES ($1, $2)", args![word, whose]).await?;
+    }
+    Ok(())
 }
 
 /// Turns a second row of something unique into its refusal.

@@ -86,13 +86,13 @@ impl Store {
             }
             ReportSubject::Comment(address, id) => {
                 let post = self.post(viewer, address).await?;
-                let sql = "SELECT author, text FROM comments WHERE id = $1 AND post = $2 AND state = 'shown'";
+                let sql = "SELECT author, text FROM comments WHERE id = $1 AND post = $2 AND state = 'shown' AND withheld_at IS NULL";
                 let row = self.database.first(sql, args![id, post.id]).await?.ok_or(StoreError::NotFound("comment"))?;
                 (ReportKind::Comment, id.bytes(), IdentityId::from_bytes(row.id("author")?), row.text("text")?)
             }
             ReportSubject::Message(id) => {
                 let sql = "SELECT m.sender, m.text FROM messages m JOIN conversations c ON c.id = m.conversation
-                           WHERE m.id = $1 AND m.deleted_at IS NULL AND (c.low = $2 OR c.high = $2)";
+                           WHERE m.id = $1 AND m.deleted_at IS NULL AND m.withheld_at IS NULL AND (c.low = $2 OR c.high = $2)";
                 let row = self.database.first(sql, args![id, me]).await?.ok_or(StoreError::NotFound("message"))?;
                 (ReportKind::Message, id.bytes(), IdentityId::from_bytes(row.id("sender")?), row.text("text")?)
             }

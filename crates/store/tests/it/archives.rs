@@ -148,7 +148,10 @@ async fn r20_rows_come_back_once_and_only_to_members(bed: Bed) {
     let put = async |restoring: &mut Restoring, rows: &[store::ArchiveRow]| {
         let mut rows = rows.to_vec();
         let there = store.find_archived(restoring, &mut rows).await.unwrap();
-        let rows: Vec<_> = rows.into_iter().map(|row| RowToRestore { row, video: None, link_token: None }).collect();
+        let rows: Vec<_> = rows
+            .into_iter()
+            .map(|row| RowToRestore { row, video: None, link_token: None, came_as: String::new() })
+            .collect();
         (there, store.restore_rows(restoring, class, &rows, bed.now).await.unwrap())
     };
     // Theirs already.

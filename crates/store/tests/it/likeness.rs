@@ -8,15 +8,24 @@ use platform::likeness::{
     Limits, Purposes, StandingConsent, stand,
 };
 use platform::{
-    ConsentId, EnrolmentId, Handle, IdentityId, LikenessId, MembershipEvent, PostId, Service, Viewer, Visibility, hex,
+    CharacterId, ConsentId, EnrolmentId, Handle, IdentityId, LikenessId, MembershipEvent, PostId, ProjectId, Service,
+    Viewer, Visibility, hex,
 };
-use store::{Approval, Capture, Listing, NewConsent, NewEnrolment, Store, StoreError, Subject, Verdict};
+use store::{
+    Approval, ArchiveValue, Capture, Character, LeftOut, Listing, NewConsent, NewEnrolment, Project, Restoring,
+    RowToRestore, Store, StoreError, Subject, Verdict,
+};
 
 use crate::bed::{Bed, entropy, raw};
 use crate::on_both;
-use crate::social::{Person, Stage, edit, new_clip};
+use crate::social::{Person, Stage, edit, new_clip, profile};
 
-on_both!(rule_and_rows_agree, a_challenge_counts_once_and_a_recording_too);
+on_both!(
+    rule_and_rows_agree,
+    a_challenge_counts_once_and_a_recording_too,
+    a_name_means_one_person_or_thing,
+    two_who_ask_for_one_name_at_once_do_not_both_get_it,
+);
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -197,4 +206,79 @@ async fn a_challenge_counts_once_and_a_recording_too(bed: Bed) {
     let withdrawn = store.enrolment(theirs).await.unwrap();
     assert!(withdrawn.state == EnrolmentState::Withdrawn && withdrawn.capture_deleted_at.is_some());
     assert!(store.object_deletions(10).await.unwrap().contains(&format!("uploads/{likeness_3}")));
+}
+
+/// A character of someone's project, or why there is none.
+async fn character(bed: &Bed, owner: IdentityId, handle: &str) -> Result<(), StoreError> {
+    let id = ProjectId::new(bed.now, entropy());
+    let (name, tier) = ("theirs".into(), "default".into());
+    let project = Project { id, owner, name, tier, created_at: bed.now, archived_at: None };
+    bed.store.create_project(&project).await.unwrap();
+    let subject = Subject { identity: owner, service: Service::Video, since: bed.now };
+    let character = CharacterId::new(bed.now, entropy());
+    let key = bed.objects.put_upload(subject, &character, "picture".into()).await.unwrap();
+    let character = Character {
+        id: character,
+        project: id,
+        name: "Mossy".into(),
+        handle: Some(Handle::parse(handle).unwrap()),
+        audience: Audience::Everyone,
+        key,
+        created_at: bed.now,
+    };
+    bed.store.create_character(&character).await
+}
+
+async fn a_name_means_one_person_or_thing(bed: Bed) {
+    let stage = Stage::on(bed).await;
+    let (bed, store, now) = (&stage.bed, stage.store(), stage.now());
+    let (mika, yuki) = (stage.person("mika").await, stage.person("yuki").await);
+    for who in [mika, yuki] {
+        store.change_membership(who.id, Service::Likeness, MembershipEvent::Join, now).await.unwrap();
+    }
+    let named = async |who: Person, handle| store.set_profile(who.member, &profile(handle, false), now).await;
+    let taken = |result: Result<(), StoreError>| matches!(result, Err(StoreError::Exists("handle")));
+    // A likeness that is called otherwise than its person.
+    let (enrolment, likeness) = begin(bed, mika.id, "face_of_mika").await.unwrap();
+    capture(bed, mika.id, enrolment, likeness, 1).await.unwrap();
+    approve(bed, enrolment).await.unwrap();
+    character(bed, mika.id, "mossy").await.unwrap();
+    for handle in ["face_of_mika", "faceofm1ka", "mossy", "m0ssy", "mika", "m1ka"] {
+        assert!(taken(named(yuki, handle).await), "a profile called {handle}");
+        assert!(taken(character(bed, yuki.id, handle).await), "a character called {handle}");
+        assert!(taken(begin(bed, yuki.id, handle).await.map(|_| ())), "a likeness called {handle}");
+    }
+    // One's own are one's own, but for two things of one name.
+    named(mika, "face_of_mika").await.unwrap();
+    assert!(taken(character(bed, mika.id, "face_of_mika").await));
+    assert!(taken(character(bed, mika.id, "mossy").await));
+    // Nobody poses as who withdrew.
+    store.withdraw_likeness(mika.id, now).await.unwrap();
+    assert!(taken(named(yuki, "face_of_mika").await));
+
+    // An archive brings no such name either.
+    let tables = store::ARCHIVE_CLASSES.iter().find(|class| class.name == "profile").unwrap();
+    let fan = crate::bed::member(store, "fan@example.org", now).await.identity();
+    store.change_membership(fan, Service::Social, MembershipEvent::Join, now).await.unwrap();
+    let mut restoring = Restoring::new(fan, mika.id, None, "default", now);
+    restoring.allow_only([store.membership(fan, Service::Social).await.unwrap().active().unwrap()]);
+    for handle in ["m0ssy", "faceofmika"] {
+        let mut rows = store.archive_rows(mika.id, &tables.tables[0], None, 1).await.unwrap();
+        rows[0].set("handle", ArchiveValue::Text(handle.into()));
+        let row = RowToRestore { row: rows.remove(0), video: None, link_token: None, came_as: String::new() };
+        let restored = store.restore_rows(&mut restoring, tables, &[row], now).await.unwrap();
+        assert_eq!(restored.left_out.get(&LeftOut::Taken), Some(&1), "{handle}: {restored:?}");
+    }
+}
+
+async fn two_who_ask_for_one_name_at_once_do_not_both_get_it(bed: Bed) {
+    let stage = Stage::on(bed).await;
+    let (bed, store, now) = (&stage.bed, stage.store(), stage.now());
+    for round in 0..8 {
+        let handle = format!("twin_{round}");
+        let (mika, yuki) = (stage.person(&format!("mika{round}")).await, stage.person(&format!("yuki{round}")).await);
+        let new = profile(&handle, false);
+        let (one, other) = tokio::join!(store.set_profile(mika.member, &new, now), character(bed, yuki.id, &handle));
+        assert!(one.is_ok() != other.is_ok(), "{round}: {one:?} {other:?}");
+    }
 }

@@ -9,6 +9,7 @@ mod migrations;
 
 mod accepting;
 mod archives;
+mod decisions;
 mod folders;
 mod library;
 mod likeness;

@@ -24,6 +24,7 @@ const FIXTURES: &[(i64, &str)] = &[
     (11, include_str!("fixtures/0011.sql")),
     (12, include_str!("fixtures/0012.sql")),
     (13, include_str!("fixtures/0013.sql")),
+    (14, include_str!("fixtures/0014.sql")),
 ];
 
 /// Tables of decisions before version 12 made one of them.

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
 use platform::{
-    AttemptFailure, Credits, DecisionEffect, GenerationError, GenerationErrorCode, GenerationState, LEASE,
+    AttemptFailure, Credits, DecidedRule, DecisionEffect, GenerationError, GenerationErrorCode, GenerationState, LEASE,
     MAX_ATTEMPTS, ModelName, Progress, Quotas, Route, Size, Tier,
 };
-use store::{Cancellation, Ending, Heartbeat, Reaped};
+use store::{Cancellation, Ending, Heartbeat, MadeRefusal, Reaped};
 
 use crate::bed::{Bed, PRICE, paper};
 use crate::on_both;
@@ -98,12 +98,20 @@ async fn r16_what_the_policy_stops_while_it_is_made_has_its_reasons(bed: Bed) {
     let (lease, _) = bed.store.claim("w", &paper(), bed.now).await.unwrap().unwrap();
     let stopped =
         GenerationError { code: GenerationErrorCode::ModerationBlocked, message: "its frames show it".into() };
-    bed.store.fail(&lease, AttemptFailure::Permanent, &stopped, bed.now).await.unwrap();
+    let refusal = MadeRefusal {
+        ground: "violence".into(),
+        rule: DecidedRule { id: "violent.graphic".into(), version: "2".into() },
+        facts: "its frames show it".into(),
+        seen: "a wound".into(),
+    };
+    bed.store.refuse_made(&lease, &stopped, &refusal, bed.now).await.unwrap();
     let decisions = bed.store.decisions_about(generation.identity, None, 10).await.unwrap();
     let [decision] = decisions.as_slice() else { panic!("{decisions:?}") };
     let record = &decision.record;
     assert_eq!((record.effect, record.author, record.automated_detection), (DecisionEffect::Refuse, None, true));
     assert_eq!((record.item.id, record.facts.as_str()), (Some(generation.id.bytes()), "its frames show it"));
+    assert_eq!((&record.rule, record.ground.as_str()), (&refusal.rule, "violence"));
+    assert_eq!(record.evidence, "a red boat\n\na wound");
     // The hold is released, as with any other failure.
     assert_eq!(bed.store.balance(bed.project).await.unwrap().held, Credits::ZERO);
 }

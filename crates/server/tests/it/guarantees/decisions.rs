@@ -321,6 +321,100 @@ async fn r17_nobody_decides_about_themselves() {
     }
 }
 
+/// The only case in the queue of a moderator.
+async fn case_of(site: &Site, moderator: &str) -> String {
+    let queue = page(site, moderator, "/moderation").await;
+    let at = queue.find("href=\"/moderation/reports/").unwrap() + "href=\"".len();
+    queue[at..].split('"').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn r17_what_is_decided_about_is_what_was_reported() {
+    for site in sites().await {
+        let (mika, yuki, nils) = (maker(&site, "mika").await, maker(&site, "yuki").await, maker(&site, "nils").await);
+        let (mine, theirs) = (shown(&site, &mika, "public", &[]).await, shown(&site, &yuki, "public", &[]).await);
+        let me = whose(&site, &mika).await;
+        site.bed.app.store.set_role(me, Service::Social, Role::Moderator).await.unwrap();
+        let mika = site.sign_in(me).await;
+        let reported = [("post", theirs.trim_start_matches("/p/")), ("reason", "spam")];
+        assert_eq!(post(&site, &nils, "/report", &reported).await.status, 200);
+        let case = case_of(&site, &mika).await;
+        // Neither one's own post nor anyone else's goes off by a report about another.
+        let other = shown(&site, &nils, "public", &[]).await;
+        for wrong in [&mine, &other] {
+            let fields = [("withhold", wrong.trim_start_matches("/p/")), ("ground", "spam")];
+            assert_eq!(post(&site, &mika, &case, &fields).await.status, 404, "{wrong}");
+            assert!(open_to_all(&site, wrong).await, "{wrong}");
+        }
+        assert!(page(&site, &mika, "/moderation").await.contains(&case), "it still waits");
+        let fields = [("withhold", theirs.trim_start_matches("/p/")), ("ground", "spam")];
+        post(&site, &mika, &case, &fields).await.goes_to();
+        assert!(!open_to_all(&site, &theirs).await);
+    }
+}
+
+#[tokio::test]
+async fn r17_comments_messages_and_profiles_are_withheld_alone_and_come_back_whole() {
+    for site in sites().await {
+        let (mika, yuki) = (maker(&site, "mika").await, maker(&site, "yuki").await);
+        let (first, second) = (moderator(&site, "first").await, moderator(&site, "second").await);
+        let store = &site.bed.app.store;
+        let author = whose(&site, &mika).await;
+        let path = shown(&site, &yuki, "public", &[("comments", "true")]).await;
+        let own = shown(&site, &mika, "public", &[]).await;
+        post(&site, &mika, &format!("{path}/comment"), &[("text", "buy my boats")]).await.goes_to();
+        post(&site, &mika, "/messages/@yuki", &[("text", "buy them now")]).await.goes_to();
+        let words = [("handle", "mika"), ("display_name", "Cheap Boats"), ("bio", "call 555")];
+        post(&site, &mika, "/account/profile", &words).await.goes_to();
+        let said = page(&site, &yuki, &path).await;
+        let comment = said.split("comment=").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        let talk = page(&site, &yuki, "/messages/@mika").await;
+        let message = talk.split("/report?message=").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        let count = async || store.post(platform::Viewer::SIGNED_OUT, id_of(&path)).await.unwrap().comments;
+        // What each is, where others see it, where its writer does, and what they say.
+        let post_id = path.trim_start_matches("/p/");
+        let cases: [(&[(&str, &str)], String, &str, String, &str); 3] = [
+            (&[("post", post_id), ("comment", &comment)], comment.clone(), &path, path.clone(), "buy my boats"),
+            (&[("message", &message)], message.clone(), "/messages/@mika", "/messages/@yuki".into(), "buy them now"),
+            (&[("profile", "mika")], author.to_string(), "/@mika", "/@mika".into(), "call 555"),
+        ];
+        for (about, thing, theirs, writers, says) in cases {
+            assert!(page(&site, &yuki, theirs).await.contains(says), "{says}");
+            let mut fields = about.to_vec();
+            fields.push(("reason", "spam"));
+            assert_eq!(post(&site, &yuki, "/report", &fields).await.status, 200, "{says}");
+            let case = case_of(&site, &first).await;
+            assert!(page(&site, &first, &case).await.contains(&format!("value=\"{thing}\"")), "{says}");
+            let fields = [("withhold", thing.as_str()), ("ground", "spam"), ("rule", "an offer"), ("strike", "true")];
+            post(&site, &first, &case, &fields).await.goes_to();
+            // Others do not see it; whoever wrote it sees it, or at least the reasons.
+            assert!(!page(&site, &yuki, theirs).await.contains(says), "{says}");
+            let profile = thing == author.to_string();
+            assert_eq!(page(&site, &mika, &writers).await.contains(says), !profile, "{says}");
+            if says == "buy my boats" {
+                assert_eq!(count().await, 0);
+                assert!(!site.send("GET", &path, As::Nobody, Sent::Nothing).await.page().contains(says));
+            }
+            let decision = store.decisions_about(author, None, 1).await.unwrap().remove(0).record;
+            assert_eq!((decision.scope, decision.facts.as_str()), (DecisionScope::Item, "an offer"), "{says}");
+            assert!(decision.evidence.contains(says), "{says}");
+            let reasons = page(&site, &mika, &format!("/account/decisions/{}", decision.id)).await;
+            assert!(reasons.contains("withheld") && reasons.contains("Contest the decision"), "{says}");
+            // Nothing else of theirs is touched.
+            assert!(open_to_all(&site, &own).await && open_to_all(&site, &path).await);
+            // An appeal that is right gives it back.
+            let wrong = appeal(&site, &mika, &decision.id.to_string()).await;
+            assert_eq!(review(&site, &first, &wrong, "overturned").await.error().1, "second_person_needed");
+            assert!(page(&site, &second, &format!("/moderation/appeals/{wrong}")).await.contains(says), "{says}");
+            review(&site, &second, &wrong, "overturned").await.ok();
+            assert!(page(&site, &yuki, theirs).await.contains(says), "{says}");
+            assert_eq!((count().await, store.membership(author, Service::Social).await.unwrap().strikes), (1, 0));
+            site.bed.clock.advance(Duration::from_secs(1));
+        }
+        assert!(page(&site, &yuki, "/search?q=cheap").await.contains("@mika"));
+    }
+}
+
 #[tokio::test]
 async fn r17_the_appeals_of_one_service_hide_none_of_another() {
     for site in sites().await {
@@ -752,6 +846,7 @@ async fn r26_a_copyright_notice_is_told_answered_and_undone_within_the_window() 
         let mika = maker(&site, "mika").await;
         let key = new_key(&site, &mika).await;
         let judge = moderator(&site, "judge").await;
+        let judges = whose(&site, &judge).await;
         let me = whose(&site, &mika).await;
         let named = of_seed(&site, &mika, "7", &[]).await;
         let sued = of_seed(&site, &mika, "123456789", &[]).await;
@@ -773,6 +868,7 @@ async fn r26_a_copyright_notice_is_told_answered_and_undone_within_the_window() 
             .map(|rest| format!("/moderation/takedowns/{}", rest.split('"').next().unwrap()))
             .collect();
         assert_eq!(cases.len(), 2);
+        let cases_of = cases.clone();
         for case in &cases {
             assert!(page(&site, &judge, case).await.contains("My film of a boat"));
             let facts = [("act", "follow"), ("facts", "the notice is whole")];
@@ -806,9 +902,36 @@ async fn r26_a_copyright_notice_is_told_answered_and_undone_within_the_window() 
         let letters = site.letters().await;
         let told = |one: &&String| one.contains("To: ola@example.org") && one.contains("I drew it myself.");
         assert_eq!(letters.iter().filter(told).count(), 2);
-        let suit = [("court", "Oslo"), ("number", "12-3")];
-        let shown_suit = site.send("POST", &format!("{}/suit", links[1]), As::Nobody, Sent::Fields(&suit)).await;
-        assert_eq!(shown_suit.goes_to(), links[1]);
+        // A suit says which court has it, under which number and since when; without all of it the item comes back.
+        let suit = [("court", "Oslo District Court"), ("number", "24-1234"), ("day", "2026-09-22")];
+        let show = async |fields: &[(&str, &str)]| {
+            let answer =
+                site.send("POST", &format!("{}/suit", links[1]), As::Nobody, Sent::Fields(fields)).await;
+            // Attempts are counted by the minute.
+            site.bed.clock.advance(Duration::from_secs(60));
+            answer
+        };
+        for missing in 0..3 {
+            let mut fields = suit.to_vec();
+            fields.remove(missing);
+            assert_eq!(show(&fields).await.status, 400, "{missing}");
+        }
+        for day in ["2099-01-01", "yesterday"] {
+            assert_eq!(show(&[suit[0], suit[1], ("day", day)]).await.status, 400, "{day}");
+        }
+        assert_eq!(post(&site, &site.sign_in(judges).await, &cases_of[1], &[("act", "suit")]).await.status, 400);
+        assert_eq!(show(&suit).await.goes_to(), links[1]);
+        let judge = site.sign_in(judges).await;
+        let decision = site.bed.app.store.post_decision(me, id_of(&sued)).await.unwrap().unwrap().record.id;
+        let mika = site.sign_in(me).await;
+        for (who, place) in [(&judge, cases_of[1].clone()), (&mika, format!("/account/decisions/{decision}"))] {
+            let told = page(&site, who, &place).await;
+            for (_, value) in suit {
+                assert!(told.contains(value), "{value}: {told}");
+            }
+        }
+        let letters = site.letters().await;
+        assert!(letters.iter().any(|one| one.contains("To: mika@people.example") && one.contains("24-1234")));
         // Not before ten working days are over, and not after the fourteenth.
         let until = async |days| {
             let at = business_days_after(answered, days);

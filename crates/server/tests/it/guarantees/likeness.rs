@@ -18,9 +18,10 @@ use server::{App, VerifierPlace};
 use store::{Accepted, Approval, Capture, LibraryFilter, NewConsent, NewEnrolment, StoreError, Subject, Verdict};
 
 use super::{ask, close, erase, new_key, sites, whose};
+use crate::http::archives::{brought, exported, fetched, packed, sha256, unpacked, work};
 use crate::http::pages::{make, page};
 use crate::http::shared::{draft, maker, post, publish, shown};
-use crate::http::site::{Answer, As, Sent, Site, png, small};
+use crate::http::site::{Answer, As, Sent, Site, owners_service, png, small};
 use crate::loops::bed::{Bed, entropy, key};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -353,6 +354,10 @@ async fn r12_a_permission_that_ends_between_two_points_counts_at_the_next() {
             if here.bed.app.store.queue_depth().await.unwrap().queued > 0 {
                 here.work().await;
             }
+            if matches!(end, End::Withdrawn) {
+                let told = here.bed.app.store.decisions_about(who, None, 10).await.unwrap();
+                assert_eq!((told.len(), told[0].record.rule.id.as_str()), (1, "likeness.withdrawn"), "{told:?}");
+            }
             let job = &clips(&here, who).await[0];
             assert!(
                 matches!(job.state, GenerationState::Cancelled | GenerationState::Failed),
@@ -466,6 +471,94 @@ async fn r12_what_is_cancelled_is_not_charged_and_what_runs_stops() {
         assert!(store.likeness_permission(me, likeness, app.now()).await.is_err());
         assert!(store.likenesses_stand(made[0].id, me, app.now()).await.is_err());
         assert!(site.bed.ask_with(&[likeness]).await.is_err());
+    }
+}
+
+/// How many rows an import left out because of a likeness.
+fn kept_out(import: &Value) -> u64 {
+    assert_eq!(import["status"], "done", "{import}");
+    let classes = import["report"]["classes"].as_array().unwrap();
+    let left = classes.iter().flat_map(|class| class["left_out"].as_array().unwrap());
+    left.filter(|left| left["why"] == "likeness_not_permitted").map(|left| left["count"].as_u64().unwrap()).sum()
+}
+
+#[tokio::test]
+async fn r12_an_archive_made_before_a_withdrawal_brings_nothing_back() {
+    for site in sites().await {
+        let store = &site.bed.app.store;
+        let (mika, yuki, who) = pair(&site).await;
+        let clip = make(&site, &yuki, "@mika waves").await.goes_to();
+        site.work().await;
+        let path = publish(&site, &yuki, &clip, "public", &[]).await;
+        let other = shown(&site, &yuki, "public", &[]).await;
+        let video: VideoId = clip.rsplit('/').next().unwrap().parse().unwrap();
+        let film = site.send("GET", &format!("{clip}/media/video"), As::Cookie(&yuki), Sent::Nothing).await.body;
+        let export = exported(&site, &yuki, json!({})).await;
+        let zip = fetched(&site, &yuki, &export).await;
+        let holds_it = |zip: &[u8]| unpacked(zip).values().any(|bytes| sha256(bytes) == sha256(&film));
+        assert!(holds_it(&zip));
+        let of_mika = async |who| {
+            let found = clips(&site, who).await;
+            found.into_iter().find(|clip| clip.prompt.as_str() == "@mika waves").map(|clip| clip.id)
+        };
+        // As long as they may use it, it comes back to others under an id of its own, and is asked for like any other.
+        let nils = maker(&site, "nils").await;
+        let theirs = whose(&site, &nils).await;
+        assert_eq!(kept_out(&brought(&site, &nils, &zip).await), 0);
+        let copy = of_mika(theirs).await.unwrap();
+        assert_ne!(copy, video);
+        let watched = async |cookie: &str| {
+            site.send("GET", &format!("/clips/{copy}/media/video"), As::Cookie(cookie), Sent::Nothing).await.status
+        };
+        assert_eq!(watched(&nils).await, 200);
+        assert_eq!(store.likenesses_stand(copy, theirs, site.bed.app.now()).await.unwrap(), Ok(1));
+        assert_eq!(store.likeness_orphans().await.unwrap(), 0);
+
+        ask(&site, &mika, "/api/likeness/withdraw", json!({})).await.ok();
+        assert_eq!(watched(&nils).await, 403);
+        // The archive that lay ready is made anew without it, and nothing else is missing.
+        let old = format!("/api/exports/{}", export["id"].as_str().unwrap());
+        assert_eq!(site.send("GET", &old, As::Cookie(&yuki), Sent::Nothing).await.status, 404);
+        work(&site.bed.app.archivist()).await;
+        let exports = site.send("GET", "/api/exports", As::Cookie(&yuki), Sent::Nothing).await.ok();
+        let anew = &exports["data"][0];
+        assert_eq!((&anew["status"], exports["data"].as_array().unwrap().len()), (&json!("ready"), 1), "{exports}");
+        let renewed = fetched(&site, &yuki, anew).await;
+        assert!(!holds_it(&renewed) && unpacked(&renewed).keys().any(|path| path.starts_with("media/")));
+        server::housekeeping::tidy(&site.bed.app).await.unwrap();
+        assert_eq!(fetched(&site, &yuki, anew).await, renewed);
+
+        // From now on neither the clip nor the post comes back to anyone, and the report says why.
+        let fan = maker(&site, "fan").await;
+        let fans = whose(&site, &fan).await;
+        let objects = site.bed.app.objects.list("renders").await.unwrap().len();
+        assert_eq!(kept_out(&brought(&site, &fan, &zip).await), 2);
+        assert_eq!((of_mika(fans).await, clips(&site, fans).await.len()), (None, 1));
+        // The other clip has a film and two pictures; of hers not even the film was written.
+        assert_eq!(site.bed.app.objects.list("renders").await.unwrap().len(), objects + 3);
+        // Nor as a bare file, by its content alone.
+        let folder =
+            packed(&[("mine.mp4", &film), ("mine.json", br#"{"gen_id":"gen_1","prompt":"someone"}"#)], |_, _| {});
+        assert_eq!(kept_out(&brought(&site, &fan, &folder).await), 1);
+
+        // Nor to its maker, who deleted it long ago, so that no row tells of it any more.
+        post(&site, &yuki, &format!("{clip}/delete"), &[]).await.goes_to();
+        let member = store.membership(who, Service::Social).await.unwrap().active().unwrap();
+        for gone in [&path, &other] {
+            let id = gone.trim_start_matches("/p/").parse().unwrap();
+            store.delete_post(member, id, site.bed.app.now()).await.unwrap();
+        }
+        site.bed.clock.advance(DAY * 40);
+        let schedule = store::read_schedule(store::DEFAULT_SCHEDULE).unwrap();
+        for _ in 0..2 {
+            server::housekeeping::tidy(&site.bed.app).await.unwrap();
+            store.run_schedule(&schedule, 1_000, site.bed.app.now()).await.unwrap();
+        }
+        assert_eq!(of_mika(who).await, None);
+        assert!(store.any_generation(video).await.is_err());
+        let yuki = again(&site, who).await;
+        let import = brought(&site, &yuki, &zip).await;
+        assert_eq!((kept_out(&import), of_mika(who).await), (2, None), "{import}");
     }
 }
 
@@ -663,7 +756,7 @@ async fn r15_enrolment_proves_a_live_consenting_adult() {
         // A living person, but another one's voice: the reviewer does not hear it, and an approval needs every point.
         let path = begin(&site, &mika, "mika").await;
         record(&site, &mika, &path, &Recording::default()).await.ok();
-        let heard = ["words", "turns", "live", "adult", "free"];
+        let heard = ["words", "turns", "live", "adult", "free", "still"];
         assert_eq!(review(&site, &reviewer, &path, &heard, "approve").await.status, 400);
         assert_eq!(post(&site, &mika, &format!("/moderation/likeness/{}", enrolment_of(&path)), &[]).await.status, 404);
         let look = format!("/moderation/likeness/{}", enrolment_of(&path));
@@ -671,6 +764,25 @@ async fn r15_enrolment_proves_a_live_consenting_adult() {
         let seen = site.send("GET", &format!("{look}/capture"), As::Cookie(&reviewer), Sent::Nothing).await;
         assert_eq!((seen.status, seen.header("content-type")), (200, "video/webm"));
         assert!(String::from_utf8(seen.body).unwrap().starts_with("mika speaks 0mika speaks 1"));
+        // The still too, by whoever reviews and nobody else; each address leaves its line.
+        assert!(page(&site, &reviewer, &look).await.contains(&format!("{look}/still")));
+        let still = site.send("GET", &format!("{look}/still"), As::Cookie(&reviewer), Sent::Nothing).await;
+        assert_eq!(
+            (still.status, still.header("content-type"), still.body.starts_with(b"\x89PNG")),
+            (200, "image/png", true)
+        );
+        assert_eq!(still.header("cache-control"), "private, no-store");
+        for closed in ["capture", "still"] {
+            let path = format!("{look}/{closed}");
+            assert_eq!(site.send("GET", &path, As::Cookie(&mika), Sent::Nothing).await.status, 404, "{closed}");
+        }
+        let lines = store.audit(100).await.unwrap();
+        for (action, count) in [("enrolment.look", 2), ("enrolment.look_capture", 1), ("enrolment.look_still", 1)] {
+            let of = |line: &&store::AuditEntry| line.action == action && line.actor == Some(reviews);
+            let found: Vec<_> = lines.iter().filter(of).collect();
+            assert_eq!(found.len(), count, "{action}");
+            assert!(found.iter().all(|line| line.subject == me.to_string() && line.detail.starts_with("enrol_")));
+        }
         review(&site, &reviewer, &path, &heard, "refuse").await.goes_to();
         let decided = store.decisions_about(me, None, 10).await.unwrap();
         assert_eq!(decided[0].record.effect, DecisionEffect::Refuse);
@@ -740,7 +852,8 @@ async fn r15_the_app_is_whole_without_a_camera() {
 
 #[tokio::test]
 async fn r15_a_verifier_service_looks_in_the_place_of_a_person() {
-    let all = r#"{"outcome":"approved","name":"Looker","seen":["words","turns","live","voice","adult","free"]}"#;
+    let all =
+        r#"{"outcome":"approved","name":"Looker","seen":["words","turns","live","voice","adult","free","still"]}"#;
     for (answer, state) in [
         (all, EnrolmentState::Approved),
         (r#"{"outcome":"approved","seen":["words"]}"#, EnrolmentState::Reviewing),
@@ -750,8 +863,19 @@ async fn r15_a_verifier_service_looks_in_the_place_of_a_person() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let look = move |headers: axum::http::HeaderMap, body: axum::body::Bytes| async move {
-            assert!(headers.contains_key("x-misora-challenge") && headers["authorization"] == "Bearer t");
-            assert!(body.starts_with(b"mika speaks 0"));
+            assert_eq!(headers["authorization"], "Bearer t");
+            let kind = headers["content-type"].to_str().unwrap();
+            let cut = format!("--{}", kind.strip_prefix("multipart/form-data; boundary=").unwrap());
+            let text = String::from_utf8_lossy(&body);
+            let parts: Vec<_> = text.split(&cut).filter_map(|part| part.split_once("\r\n\r\n")).collect();
+            let part = |name: &str| {
+                let named = format!("name=\"{name}\"");
+                parts.iter().find(|(head, _)| head.contains(&named)).unwrap_or_else(|| panic!("no {name}"))
+            };
+            let challenge: Value = serde_json::from_str(part("challenge").1).unwrap();
+            assert_eq!(challenge["words"].as_array().unwrap().len(), 4);
+            assert!(part("capture").0.contains("video/webm") && part("capture").1.starts_with("mika speaks 0"));
+            assert!(part("still").0.contains("image/png") && part("still").1.contains("PNG"));
             answer
         };
         let service = Router::new().route("/look", route_post(look));
@@ -771,6 +895,33 @@ async fn r15_a_verifier_service_looks_in_the_place_of_a_person() {
         assert_eq!(enrolment.verifier.is_some(), answer.starts_with('{'), "{answer}");
         serving.abort();
     }
+}
+
+#[tokio::test]
+async fn r15_a_still_that_may_not_be_shown_ends_its_enrolment_with_reasons() {
+    let url = owners_service("/v1/moderations", |body| {
+        let flagged = body.contains("image_url");
+        json!({ "results": [{ "flagged": flagged, "categories": { "sexual": flagged } }] })
+    })
+    .await;
+    let site = Site::with(|settings| {
+        settings.sign_up = SignUpMode::Open;
+        let timeout = Duration::from_secs(20);
+        settings.moderation = Some(server::ModerationPlace { url, key: None, model: None, timeout, fails_open: false });
+    })
+    .await;
+    let mika = maker(&site, "mika").await;
+    let path = begin(&site, &mika, "mika").await;
+    let refused = record(&site, &mika, &path, &Recording::default()).await;
+    assert_eq!((refused.status, &refused.json()["code"]), (400, &json!("picture")));
+    let (store, me) = (&site.bed.app.store, whose(&site, &mika).await);
+    let lapsed = store.last_enrolment(me).await.unwrap().unwrap();
+    assert_eq!((lapsed.state, lapsed.ground.as_deref()), (EnrolmentState::Lapsed, Some("picture")));
+    let told = &store.decisions_about(me, None, 10).await.unwrap()[0].record;
+    assert_eq!((told.rule.id.as_str(), told.service), ("service.sexual", Some(Service::Likeness)));
+    // Nothing of it is kept.
+    server::housekeeping::tidy(&site.bed.app).await.unwrap();
+    assert!(site.bed.app.objects.list("uploads").await.unwrap().is_empty());
 }
 
 #[tokio::test]

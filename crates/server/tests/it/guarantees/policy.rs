@@ -112,6 +112,88 @@ async fn watchful() -> server::ModerationPlace {
 }
 
 #[tokio::test]
+async fn an_estate_asks_for_an_entry_and_it_counts_once_a_person_has_checked_them() {
+    for site in sites().await {
+        let admin = site.with_role("rights@example.org", Service::Video, Role::Administrator).await;
+        let fields = [
+            ("lines", "Ola Nordmann\nOla N. Nordmann"),
+            ("kind", "name"),
+            ("stance", "opt_out"),
+            ("use_prompts", "true"),
+            ("use_remixes", "true"),
+            ("day", "2030-01-01"),
+            ("holder", "The estate of Ola Nordmann"),
+            ("name", "Kari Nordmann"),
+            ("email", "kari@example.org"),
+            ("mandate", "executor, Oslo probate court 12-3"),
+            ("signature", "Kari Nordmann"),
+            ("may_speak", "true"),
+            ("accurate", "true"),
+        ];
+        let send = async |fields: &[(&str, &str)]| {
+            let answer = site.send("POST", "/rights", As::Nobody, Sent::Fields(fields)).await;
+            site.bed.clock.advance(std::time::Duration::from_secs(60));
+            answer
+        };
+        // The form is there for whoever has no account, and every field of it is asked for.
+        assert!(site.send("GET", "/rights", As::Nobody, Sent::Nothing).await.page().contains("You need no account"));
+        for missing in ["lines", "use_prompts", "holder", "email", "mandate", "signature", "may_speak", "accurate"] {
+            let left: Vec<_> = fields
+                .iter()
+                .copied()
+                .filter(|(name, _)| *name != missing && !(missing == "use_prompts" && *name == "use_remixes"))
+                .collect();
+            assert_eq!(send(&left).await.status, 400, "{missing}");
+        }
+        let status = send(&fields).await.goes_to();
+        let shown = async || site.send("GET", &status, As::Nobody, Sent::Nothing).await.page();
+        assert!(shown().await.contains("A person checks it"));
+        let letters = site.letters().await;
+        assert!(letters.iter().any(|one| one.contains("To: kari@example.org") && one.contains(&status)));
+        // Nobody has checked who that is.
+        site.post("/v1/videos", small("Ola Nordmann dances")).await.ok();
+        let page = site.send("GET", "/admin/rights", As::Cookie(&admin), Sent::Nothing).await.page();
+        for said in ["Ola N. Nordmann", "executor, Oslo probate court 12-3", "kari@example.org"] {
+            assert!(page.contains(said), "{said}");
+        }
+        let act = page.split("action=\"/admin/rights/requests/").nth(1).unwrap().split('"').next().unwrap();
+        let act = format!("/admin/rights/requests/{act}");
+        let decide =
+            async |fields: &[(&str, &str)]| site.send("POST", &act, As::Cookie(&admin), Sent::Fields(fields)).await;
+        assert_eq!(decide(&[("act", "enter")]).await.status, 400, "how it was checked is written down");
+        let checked = [("act", "enter"), ("proof", "the court's register, called back")];
+        assert_eq!(decide(&checked).await.goes_to(), "/admin/rights");
+        assert_eq!(decide(&checked).await.status, 400, "once");
+        let error = refused(&site, "0la Nordmann dances").await;
+        assert!(error["message"].as_str().unwrap().contains("The estate of Ola Nordmann"), "{error}");
+        assert!(shown().await.contains("It is entered") && shown().await.contains("rights_"));
+        let agents = site.send("GET", "/api/admin/rights-agents", As::Cookie(&admin), Sent::Nothing).await.ok();
+        let agent = &agents["data"][0];
+        assert_eq!(
+            (&agent["name"], &agent["proof"]),
+            (&json!("Kari Nordmann"), &json!("the court's register, called back"))
+        );
+        assert!(agent["verified_by"].is_string());
+        let letters = site.letters().await;
+        assert!(letters.iter().any(|one| one.contains("To: kari@example.org") && one.contains("counts from now on")));
+        // Another is not entered, and learns why.
+        let mut troll = fields;
+        (troll[0], troll[8]) = (("lines", "Everything"), ("email", "troll@example.org"));
+        let status = send(&troll).await.goes_to();
+        let page = site.send("GET", "/admin/rights", As::Cookie(&admin), Sent::Nothing).await.page();
+        let act = page.split("action=\"/admin/rights/requests/").nth(1).unwrap().split('"').next().unwrap();
+        let fields = [("act", "refuse"), ("proof", "nobody of that name there")];
+        let act = format!("/admin/rights/requests/{act}");
+        site.send("POST", &act, As::Cookie(&admin), Sent::Fields(&fields)).await.goes_to();
+        let told = site.send("GET", &status, As::Nobody, Sent::Nothing).await.page();
+        assert!(told.contains("nobody of that name there"), "{told}");
+        site.post("/v1/videos", small("everything dances")).await.ok();
+        let wrong = format!("{}x", &status[..status.len() - 1]);
+        assert_eq!(site.send("GET", &wrong, As::Nobody, Sent::Nothing).await.status, 404);
+    }
+}
+
+#[tokio::test]
 async fn the_owners_moderation_service_is_asked_and_its_silence_refuses() {
     let place = watchful().await;
     let site = Site::with(|settings| settings.moderation = Some(place)).await;

@@ -127,7 +127,7 @@ pub(crate) async fn live(site: &Site) -> (String, Vec<String>) {
 }
 
 /// Works until there is nothing to do.
-async fn work(archivist: &Archivist) {
+pub(crate) async fn work(archivist: &Archivist) {
     while archive::work(archivist).await.unwrap() {}
 }
 
@@ -187,7 +187,7 @@ fn told_apart(table: &ArchiveTable, line: &str) -> String {
 }
 
 /// Brings an archive by the API; what came of it.
-async fn brought(site: &Site, cookie: &str, zip: &[u8]) -> Value {
+pub(crate) async fn brought(site: &Site, cookie: &str, zip: &[u8]) -> Value {
     let form = [("file", Some("mine.zip"), zip)];
     let import = site.send("POST", "/api/imports", As::Cookie(cookie), Sent::Form(&form)).await.ok();
     work(&site.bed.app.archivist()).await;
@@ -662,10 +662,10 @@ async fn r20_whoever_leaves_a_service_while_an_archive_comes_back_gets_nothing_m
 }
 
 /// Files of an archive, by path.
-type Files<'a> = [(&'a str, &'a [u8])];
+pub(crate) type Files<'a> = [(&'a str, &'a [u8])];
 
 /// A ZIP of stored files, with what a careful writer would not write: mode bits, wrong sizes, names of any kind.
-fn packed(files: &[(&str, &[u8])], change: impl Fn(&mut Vec<u8>, usize)) -> Vec<u8> {
+pub(crate) fn packed(files: &[(&str, &[u8])], change: impl Fn(&mut Vec<u8>, usize)) -> Vec<u8> {
     let (mut zip, mut directory) = (Vec::new(), Vec::new());
     for (path, content) in files {
         let offset = zip.len() as u32;

@@ -107,6 +107,9 @@ GET   /takedown/{kind}                           anyone
 POST  /takedown/{kind}                           anyone
 GET   /takedown/status/{link}                    anyone
 POST  /takedown/status/{link}/suit               anyone
+GET   /rights                                    anyone
+POST  /rights                                    anyone
+GET   /rights/status/{link}                      anyone
 GET   /transparency                              anyone
 GET   /account                                   person
 GET   /account/likeness                          person
@@ -126,6 +129,7 @@ POST  /account/likeness/uses/{id}/block          person  own
 GET   /moderation/likeness                       person  own
 GET   /moderation/likeness/{id}                  person  own
 GET   /moderation/likeness/{id}/capture          person  own
+GET   /moderation/likeness/{id}/still            person  own
 POST  /moderation/likeness/{id}                  person  own
 POST  /account/services/{service}/join           person
 POST  /account/services/{service}/close          person
@@ -182,6 +186,7 @@ POST  /admin/sunsets/{id}/withdraw               administrator
 GET   /admin/rights                              administrator
 POST  /admin/rights                              administrator
 POST  /admin/rights/{id}/withdraw                administrator
+POST  /admin/rights/requests/{id}                administrator
 POST  /admin/rights/agents                       administrator
 POST  /admin/rights/agents/{id}/verify           administrator
 POST  /admin/rights/agents/{id}/revoke           administrator

@@ -4,14 +4,17 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use media::{Frame, FrameRate};
-use platform::{GenerationErrorCode, GenerationState, HEARTBEAT, LEASE, MembershipEvent, Service};
+use platform::{
+    AppealId, AppealOutcome, GenerationErrorCode, GenerationState, HEARTBEAT, IdentityId, LEASE, MembershipEvent, Role,
+    Service,
+};
 use render::{ModelError, Progress, Recipe, SteppedTestCard, TestCard, VideoModel, VideoRequest};
 use server::housekeeping;
 use server::worker::Models;
 use store::{Cancellation, Ending};
 use tokio_util::sync::CancellationToken;
 
-use super::bed::{Bed, create, gated, name, test_card};
+use super::bed::{Bed, create, entropy, gated, name, test_card};
 use crate::postgres::postgres_database;
 
 #[tokio::test]
@@ -300,4 +303,48 @@ async fn what_is_seen_in_a_finished_clip_is_judged_and_a_refusal_costs_nothing()
     assert_eq!(bed.money().await, (1000, 0));
     assert_eq!(made("a red boat on the sea").await.state, GenerationState::Completed);
     assert_eq!(bed.money().await, (998, 0));
+}
+
+#[tokio::test]
+async fn r17_a_clip_that_was_stopped_by_mistake_is_made_after_all_and_costs_nothing() {
+    for bed in [Bed::new().await, Bed::on_postgres(|_| {}).await] {
+        let (store, never) = (&bed.app.store, CancellationToken::new());
+        let generation = bed.accept(create()).await;
+        let work = async || {
+            let worker = bed.worker(Models::new(vec![(name("test-card"), Box::new(Seen("a gory beheading")))]));
+            worker.work_once(&never).await.unwrap()
+        };
+        work().await;
+        // The reasons name the rule, as those of a refused prompt do; whoever reviews it reads what was seen.
+        let told = store.decisions_about(generation.identity, None, 10).await.unwrap().remove(0);
+        let record = &told.record;
+        assert_eq!((record.rule.id.as_str(), record.ground.as_str()), ("violent.graphic", "violence/graphic"));
+        assert!(!record.rule.version.is_empty() && record.facts.len() > 10, "{record:?}");
+        assert!(record.evidence.contains(generation.prompt.as_str()) && record.evidence.contains("a gory beheading"));
+        let error = bed.generation(generation.id).await.error.unwrap();
+        assert!(error.message.contains("violent.graphic"), "{}", error.message);
+
+        let now = bed.app.now();
+        let judge = IdentityId::new(now, entropy());
+        let decide = async |outcome| {
+            let appeal = AppealId::new(now, entropy());
+            store.appeal(appeal, generation.identity, record.id, "It is a painting.", now).await.unwrap();
+            store.decide_appeal(appeal, judge, Role::Moderator, outcome, "Yes.", now).await.unwrap();
+        };
+        decide(AppealOutcome::Overturned).await;
+        assert_eq!(bed.generation(generation.id).await.state, GenerationState::Queued);
+        // The same clip, though the captioner sees the same; and no other.
+        assert_eq!(work().await, Some(Ending::Published));
+        let made = bed.generation(generation.id).await;
+        assert_eq!((made.state, made.error.is_none(), made.seed), (GenerationState::Completed, true, generation.seed));
+        assert!(bed.app.objects.get_all(&made.video.unwrap().key).await.is_ok());
+        server::housekeeping::tidy(&bed.app).await.unwrap();
+        let kept = bed.generation(generation.id).await.video.unwrap();
+        assert!(bed.app.objects.get_all(&kept.key).await.is_ok());
+        assert_eq!(bed.money().await, (1000, 0));
+        let other = bed.accept(create()).await.id;
+        work().await;
+        assert_eq!(bed.generation(other).await.state, GenerationState::Failed);
+        assert_eq!(bed.money().await, (1000, 0));
+    }
 }

@@ -1,0 +1,55 @@
+-- By what a clip is known again in which someone appears: the ids that it had and the hash of its file. It outlives the clip, so that no
+-- archive brings back what its person withdrew; it names nobody.
+CREATE TABLE likeness_traces (
+    generation BLOB NOT NULL,
+    likeness BLOB NOT NULL,
+    consent BLOB NOT NULL,
+    made_at INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    PRIMARY KEY (generation, likeness)
+) STRICT;
+CREATE INDEX likeness_traces_sha256 ON likeness_traces (sha256);
+INSERT INTO likeness_traces (generation, likeness, consent, made_at, sha256)
+SELECT o.generation, o.likeness, o.consent, o.made_at, COALESCE(
+    (SELECT g.video_etag FROM generations g WHERE g.id = o.generation),
+    (SELECT MIN(p.video_sha256) FROM posts p WHERE p.video = o.generation), '')
+FROM likeness_outputs o;
+
+-- The suit that keeps an item off after a counter-notice: court, number and day, sealed.
+ALTER TABLE takedowns ADD COLUMN suit BLOB;
+ALTER TABLE takedowns ADD COLUMN suit_at INTEGER;
+
+-- What moderators keep back: only whoever wrote it sees it.
+ALTER TABLE comments ADD COLUMN withheld_at INTEGER;
+ALTER TABLE messages ADD COLUMN withheld_at INTEGER;
+
+-- What a profile said before it was withheld; it comes back with an appeal that is right.
+CREATE TABLE withheld_profiles (
+    identity BLOB PRIMARY KEY REFERENCES profiles (identity),
+    display_name TEXT NOT NULL,
+    bio TEXT NOT NULL,
+    avatar_key TEXT,
+    withheld_at INTEGER NOT NULL
+) STRICT;
+
+-- A character's handle is told apart from what looks like it. What was named before this has none.
+ALTER TABLE characters ADD COLUMN skeleton TEXT;
+CREATE INDEX characters_skeleton ON characters (skeleton) WHERE skeleton IS NOT NULL;
+
+-- What holders of rights ask to have entered; who writes, and what, is sealed.
+CREATE TABLE rights_requests (
+    id BLOB PRIMARY KEY,
+    -- The hash of the secret of its page.
+    link BLOB NOT NULL UNIQUE,
+    -- A keyed hash of the address, by which requests of one hand are counted.
+    asker BLOB NOT NULL,
+    details BLOB NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('open', 'entered', 'refused')),
+    received_at INTEGER NOT NULL,
+    decided_at INTEGER,
+    decided_by BLOB,
+    entry BLOB REFERENCES rights_entries (id),
+    answer TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE INDEX rights_requests_open ON rights_requests (received_at) WHERE state = 'open';
+CREATE INDEX rights_requests_asker ON rights_requests (asker, received_at);
