@@ -5,13 +5,12 @@
 // starts `MISORA serve` in a temporary folder, walks through the app, writes a picture of every page for phones and desktops, by day
 // and by night, into FOLDER, and fails if something is not as it should be: an error in the console, a request to elsewhere, anything
 // that axe finds serious, a page that is too large.
-import { spawn } from "node:child_process";
 import { mkdtemp, mkdir, readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
+import { start } from "./server.mjs";
 
 const [misora, browserPath, folder] = process.argv.slice(2);
 const PASSWORD = "a long enough password";
@@ -21,33 +20,6 @@ const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.
 const complaints = [];
 const complain = (words) => { complaints.push(words); console.log(`  ! ${words}`); };
 const step = (words) => console.log(`  ${words}`);
-
-function freePort() {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-}
-
-async function startServer(home, more = {}) {
-  const port = await freePort();
-  // A name, because passkeys are bound to one.
-  const base = `http://localhost:${port}`;
-  const environment = { ...process.env, MISORA_LISTEN: `127.0.0.1:${port}`, MISORA_PUBLIC_URL: base, MISORA_SIGN_UP: "open", MISORA_FIRST_CLIPS: "false", RUST_LOG: "warn", ...more };
-  const server = spawn(misora, ["serve", "--home", home], { env: environment, stdio: ["ignore", "pipe", "inherit"] });
-  const link = await new Promise((resolve, reject) => {
-    let text = "";
-    server.stdout.on("data", (data) => {
-      text += data;
-      const found = text.match(/http\S+\/set-up#\S+/);
-      if (found) resolve(found[0]);
-    });
-    server.on("exit", () => reject(new Error(`the server did not start: ${text}`)));
-  });
-  return { server, link, base };
-}
 
 // A page that notes whatever should not happen.
 async function open(context, base) {
@@ -108,7 +80,7 @@ async function setUp(page, link, base) {
 async function firstStart(browser) {
   step("a first start is not empty");
   const home = await mkdtemp(join(tmpdir(), "misora-browser."));
-  const { server, link, base } = await startServer(home, { MISORA_FIRST_CLIPS: "true" });
+  const { server, link, base } = await start(misora, home, { MISORA_FIRST_CLIPS: "true" });
   try {
     const context = await browser.newContext({ viewport: SIZES.phone, hasTouch: true });
     const page = await open(context, base);
@@ -268,7 +240,7 @@ async function main() {
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
   const home = await mkdtemp(join(tmpdir(), "misora-browser."));
-  const { server, link, base } = await startServer(home);
+  const { server, link, base } = await start(misora, home);
   const browser = await chromium.launch({ executablePath: browserPath, args: ["--no-sandbox", "--disable-gpu"] });
   try {
     step("the first link makes the administrator");
@@ -548,7 +520,7 @@ async function main() {
     const administrator = (await adminContext.cookies()).filter((cookie) => cookie.name === "misora_session");
     await picture(browser, base, [], [
       ["sign-in", "/sign-in"], ["sign-up", "/sign-up"], ["forgotten", "/forgotten-password"], ["set-up", "/set-up"], ["nowhere", "/nowhere"], ["retention", "/retention"],
-      ["takedown", "/takedown"], ["takedown-intimate", "/takedown/intimate"], ["takedown-copyright", "/takedown/copyright"], ["transparency", "/transparency"],
+      ["takedown", "/takedown"], ["takedown-intimate", "/takedown/intimate"], ["takedown-copyright", "/takedown/copyright"], ["rights", "/rights"], ["transparency", "/transparency"],
     ]);
     await picture(browser, base, own, [
       ["make", "/make"], ["clip", clip], ["credentials", `${clip}/credentials`], ["library", "/library"], ["library-none", "/library?q=nothing"],
