@@ -182,6 +182,9 @@ pub fn speaks_of(text: &str, words: &str) -> bool {
 
 fn sequence(text: &str) -> Vec<String> {
     let plain: String = text
+        // A line's end parts words; as a sign that is not seen it would be taken out below, and join them.
+        .chars()
+        .map(|character| if character.is_whitespace() { ' ' } else { character })
         .nfkd()
         // A mark belongs to Latin, Greek and Cyrillic letters as an accent; to kana it is another letter.
         .filter(|character| !is_combining_mark(*character) || matches!(character, '\u{3099}' | '\u{309a}'))
@@ -226,6 +229,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn lines_part_words() {
+        assert_eq!(search_words("mika\nCheap Boats\tnow"), ["boat", "cheap", "mika", "now"]);
+        assert!(speaks_of("red\nbirds", "red bird"));
+    }
 
     #[test]
     fn what_deceives_is_taken_out() {

@@ -411,7 +411,9 @@ async fn r17_comments_messages_and_profiles_are_withheld_alone_and_come_back_who
             assert_eq!((count().await, store.membership(author, Service::Social).await.unwrap().strikes), (1, 0));
             site.bed.clock.advance(Duration::from_secs(1));
         }
-        assert!(page(&site, &yuki, "/search?q=cheap").await.contains("@mika"));
+        assert!(page(&site, &yuki, "/@mika").await.contains("Cheap Boats"));
+        let found = page(&site, &yuki, "/search?q=cheap").await;
+        assert!(found.contains("@mika"), "{found}");
     }
 }
 
@@ -905,8 +907,7 @@ async fn r26_a_copyright_notice_is_told_answered_and_undone_within_the_window() 
         // A suit says which court has it, under which number and since when; without all of it the item comes back.
         let suit = [("court", "Oslo District Court"), ("number", "24-1234"), ("day", "2026-09-22")];
         let show = async |fields: &[(&str, &str)]| {
-            let answer =
-                site.send("POST", &format!("{}/suit", links[1]), As::Nobody, Sent::Fields(fields)).await;
+            let answer = site.send("POST", &format!("{}/suit", links[1]), As::Nobody, Sent::Fields(fields)).await;
             // Attempts are counted by the minute.
             site.bed.clock.advance(Duration::from_secs(60));
             answer

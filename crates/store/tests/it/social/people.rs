@@ -1,8 +1,11 @@
-use platform::{Handle, MembershipEvent, Service, Viewer, Visibility};
-use store::{FollowState, Listing, StoreError};
+use platform::{
+    AppealId, AppealOutcome, Bio, DecidedItem, DecidedKind, DecidedRule, DecisionEffect, DecisionId, DecisionRecord,
+    DecisionScope, DisplayName, Handle, MembershipEvent, Role, Service, Viewer, Visibility,
+};
+use store::{FollowState, Listing, NewProfile, StoreError};
 
 use super::{Stage, profile};
-use crate::bed::Bed;
+use crate::bed::{Bed, entropy};
 use crate::on_both;
 
 on_both!(
@@ -10,6 +13,7 @@ on_both!(
     a_closed_profile_is_asked_first,
     a_block_works_both_ways,
     who_is_suspended_is_not_there,
+    a_withheld_profile_is_found_by_its_name_again,
 );
 
 async fn a_handle_has_one_owner_for_good(bed: Bed) {
@@ -113,4 +117,48 @@ async fn who_is_suspended_is_not_there(bed: Bed) {
     assert_eq!(visible().await, [false; 5]);
     store.change_membership(mika.id, Service::Social, MembershipEvent::Restore, now).await.unwrap();
     assert_eq!(visible().await, [true; 5]);
+}
+
+async fn a_withheld_profile_is_found_by_its_name_again(bed: Bed) {
+    let stage = Stage::on(bed).await;
+    let (mika, judge, other) = (stage.person("mika").await, stage.person("judge").await, stage.person("other").await);
+    let (store, now) = (stage.store(), stage.now());
+    let said = NewProfile {
+        display_name: DisplayName::parse("Cheap Boats").unwrap(),
+        bio: Bio::parse("call 555").unwrap(),
+        ..profile("mika", false)
+    };
+    store.set_profile(mika.member, &said, now).await.unwrap();
+    let found = async |words| {
+        let people = store.search_people(other.viewer, words, 10).await.unwrap();
+        people.iter().any(|card| card.identity == mika.id)
+    };
+    assert_eq!((found("cheap").await, found("mika").await), (true, true));
+    let decision = DecisionRecord {
+        id: DecisionId::new(now, entropy()),
+        subject: mika.id,
+        scope: DecisionScope::Item,
+        service: Some(Service::Social),
+        effect: DecisionEffect::Withhold,
+        item: DecidedItem::new(DecidedKind::Profile, mika.id.bytes()),
+        ground: "spam".into(),
+        rule: DecidedRule::of_house("spam"),
+        facts: String::new(),
+        evidence: String::new(),
+        unlawful: false,
+        automated_detection: false,
+        author: Some(judge.id),
+        second: None,
+        strikes: 0,
+        decided_at: now,
+        ends_at: None,
+    };
+    store.decide(&decision).await.unwrap();
+    assert_eq!((found("cheap").await, found("mika").await), (false, true));
+    let appeal = AppealId::new(now, entropy());
+    store.appeal(appeal, mika.id, decision.id, "no", now).await.unwrap();
+    store.decide_appeal(appeal, other.id, Role::Moderator, AppealOutcome::Overturned, "yes", now).await.unwrap();
+    let shown = store.profile_of(other.viewer, mika.id).await.unwrap();
+    assert_eq!((shown.display_name.as_str(), shown.bio.as_str()), ("Cheap Boats", "call 555"));
+    assert_eq!((found("cheap").await, found("mika").await), (true, true));
 }
