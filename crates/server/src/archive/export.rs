@@ -123,7 +123,7 @@ impl Archivist {
                     let rows = self.store.archive_rows(export.identity, table, after.as_ref(), PAGE).await?;
                     self.note_media(export, &rows, &known).await?;
                     for row in &rows {
-                        outbox.take(row);
+                        outbox.take(row, self.may_leave(export, row).await?);
                         text.push_str(&line(row));
                         text.push('\n');
                         lines += 1;

@@ -27,16 +27,17 @@ impl Outbox {
         Self { instance: instance.to_owned(), ..Self::default() }
     }
 
-    /// Takes a row in, if it is the person's profile or a post that others may see.
-    pub(crate) fn take(&mut self, row: &ArchiveRow) {
+    /// Takes a row in, if it is the person's profile, a post that others may see, or one that they may see no more: then the notice that whoever
+    /// has a copy deletes it. `stands` says whether everyone who appears in it still lets its maker show it.
+    pub(crate) fn take(&mut self, row: &ArchiveRow, stands: bool) {
         match row.table.object {
             "profile" => self.actor = format!("{}/@{}", self.instance, row.text("handle")),
-            "post" => self.items.extend(self.activity(row)),
+            "post" => self.items.extend(self.activity(row, stands)),
             _ => {}
         }
     }
 
-    fn activity(&self, row: &ArchiveRow) -> Option<Value> {
+    fn activity(&self, row: &ArchiveRow, stands: bool) -> Option<Value> {
         let followers = format!("{}/followers", self.actor);
         let to = match Visibility::from_word(row.text("visibility"))? {
             Visibility::Public => PUBLIC,
@@ -44,11 +45,17 @@ impl Outbox {
             Visibility::Link | Visibility::OnlyMe => return None,
         };
         let ArchiveValue::Int(published) = row.value("published_at") else { return None };
-        if row.text("state") != PostState::Published.as_str() {
-            return None;
-        }
         let published = moment(Timestamp::from_micros(*published));
         let id = format!("{}/p/{}", self.instance, PostId::from_bytes(row.id()?));
+        if row.text("state") != PostState::Published.as_str() || !stands {
+            return Some(json!({
+                "id": format!("{id}#delete"),
+                "type": "Delete",
+                "actor": self.actor,
+                "to": [to],
+                "object": { "id": id, "type": "Tombstone", "formerType": "Note" },
+            }));
+        }
         Some(json!({
             "id": format!("{id}#create"),
             "type": "Create",

@@ -527,6 +527,15 @@ async fn r12_an_archive_made_before_a_withdrawal_brings_nothing_back() {
         assert!(!holds_it(&renewed) && unpacked(&renewed).keys().any(|path| path.starts_with("media/")));
         server::housekeeping::tidy(&site.bed.app).await.unwrap();
         assert_eq!(fetched(&site, &yuki, anew).await, renewed);
+        // Its outbox tells whoever has a copy of the post to delete it.
+        let outbox: Value = serde_json::from_slice(&unpacked(&renewed)["activitypub/outbox.json"]).unwrap();
+        let of = |post: &str| {
+            let items = outbox["orderedItems"].as_array().unwrap();
+            let one = items.iter().find(|item| item["object"]["id"].as_str().unwrap().ends_with(post)).unwrap();
+            (one["type"].clone(), one["object"]["type"].clone())
+        };
+        assert_eq!(of(&path), (json!("Delete"), json!("Tombstone")));
+        assert_eq!(of(&other), (json!("Create"), json!("Note")));
 
         // From now on neither the clip nor the post comes back to anyone, and the report says why.
         let fan = maker(&site, "fan").await;
