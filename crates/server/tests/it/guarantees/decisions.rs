@@ -353,6 +353,9 @@ async fn r17_what_is_decided_about_is_what_was_reported() {
     }
 }
 
+/// What a report names, its thing, where others see it, where its writer does, and what it says.
+type Case<'a> = (&'a [(&'a str, &'a str)], String, &'a str, String, &'a str);
+
 #[tokio::test]
 async fn r17_comments_messages_and_profiles_are_withheld_alone_and_come_back_whole() {
     for site in sites().await {
@@ -373,7 +376,7 @@ async fn r17_comments_messages_and_profiles_are_withheld_alone_and_come_back_who
         let count = async || store.post(platform::Viewer::SIGNED_OUT, id_of(&path)).await.unwrap().comments;
         // What each is, where others see it, where its writer does, and what they say.
         let post_id = path.trim_start_matches("/p/");
-        let cases: [(&[(&str, &str)], String, &str, String, &str); 3] = [
+        let cases: [Case<'_>; 3] = [
             (&[("post", post_id), ("comment", &comment)], comment.clone(), &path, path.clone(), "buy my boats"),
             (&[("message", &message)], message.clone(), "/messages/@mika", "/messages/@yuki".into(), "buy them now"),
             (&[("profile", "mika")], author.to_string(), "/@mika", "/@mika".into(), "call 555"),
