@@ -18,7 +18,8 @@ const VIEW = { viewport: { width: 760, height: 900 }, colorScheme: "light", loca
 
 async function picture(page, name) {
   const path = join(folder, `walkthrough-${name}.jpg`);
-  // The main part of a page says it all.
+  // The main part of a page says it all; the bar of a phone would lie over it.
+  await page.evaluate(() => document.querySelectorAll("body nav").forEach((bar) => { bar.style.visibility = "hidden"; }));
   await page.locator("main").screenshot({ path, type: "jpeg", quality: 82 });
   const { size } = await stat(path);
   if (size > MOST_BYTES) throw new Error(`${path} has ${size} bytes`);
