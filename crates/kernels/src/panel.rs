@@ -136,7 +136,8 @@ macro_rules! blocks {
                                 sums[r][v] = $fused(value, factors[v], sums[r][v]);
                             }
                         }
-                        lines = lines.add(WIDTH);
+                        // Behind the last line of the right half it may lie outside the panel.
+                        lines = lines.wrapping_add(WIDTH);
                     }
                 }
             }
