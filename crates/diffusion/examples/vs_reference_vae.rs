@@ -6,6 +6,7 @@
 //! 32-bit numbers; each is answered with `done`. Whoever asks measures.
 
 use std::io::{BufRead as _, Write as _};
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -45,10 +46,15 @@ fn main() -> Result<(), Failure> {
         match line.split_once(' ') {
             None if line == "run" && decoding => {
                 let mut pieces = Vec::new();
-                vae.reconstruct(input.clone(), None, |piece| {
-                    pieces.push(piece);
-                    Ok::<_, Error>(())
-                })?;
+                vae.reconstruct(
+                    input.clone(),
+                    None,
+                    || ControlFlow::Continue(()),
+                    |piece| {
+                        pieces.push(piece);
+                        Ok::<_, Error>(())
+                    },
+                )?;
                 last = Tensor::cat(pieces, 2);
             }
             None if line == "run" => last = vae.posterior(input.clone(), None)?.mean,

@@ -1,5 +1,6 @@
 //! Wan behind the seam: which size and length it makes of a request, what the run will need, and the run.
 
+use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -236,16 +237,18 @@ impl VideoModel for WanVideoModel {
             })
             .map_err(failed)?;
         drop(inputs);
-        let mut emitted = 0;
-        let decoded = model.decode::<Ended>(latents, |piece| {
+        let emitted = Cell::new(0);
+        let progress = RefCell::new(progress);
+        let go_on = || progress.borrow_mut()(Progress { stage: Stage::Drawing, done: emitted.get(), total: wanted });
+        let decoded = model.decode::<Ended>(latents, go_on, |piece| {
             for frame in frames_of(piece) {
-                if emitted == wanted {
+                if emitted.get() == wanted {
                     break;
                 }
-                if progress(Progress { stage: Stage::Drawing, done: emitted, total: wanted }).is_break() {
+                if go_on().is_break() {
                     return Err(Ended(ModelError::Stopped));
                 }
-                emitted += 1;
+                emitted.set(emitted.get() + 1);
                 if emit(frame).is_break() {
                     return Err(Ended(ModelError::Sink));
                 }

@@ -314,6 +314,10 @@ impl WanFiles {
     /// Says which member of the family the parts are, if they are one.
     fn with_family(self, folder: &Path) -> Result<Self> {
         let refused = |reason: String| Err(Error::ModelFile { path: folder.to_owned(), reason });
+        // What a run will need is counted from it before it is read.
+        if let Err(reason) = self.vae.config.check() {
+            return refused(reason);
+        }
         let config = &self.transformer.config;
         let latents = self.vae.config.z_dim;
         if config.out_channels != latents {

@@ -347,16 +347,18 @@ impl WanModel {
         Ok(latents)
     }
 
-    /// Pixels of latents, in pieces of one latent frame: `emit` is given each, `[1, 3, frames, H, W]` in −1…1.
+    /// Pixels of latents, in pieces of one latent frame: `emit` is given each, `[1, 3, frames, H, W]` in −1…1, when it
+    /// is there, or in tiles when all are. `progress` is asked before each piece, of each tile too, and may stop.
     ///
     /// # Errors
-    /// Those of `emit`; [`Error::ModelFile`].
+    /// Those of `emit`; [`Error::Stopped`]; [`Error::ModelFile`].
     pub fn decode<E: From<Error>>(
         &self,
         latents: Tensor<5>,
+        progress: impl FnMut() -> ControlFlow<()>,
         emit: impl FnMut(Tensor<5>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        self.vae(WanVaePart::Decoder)?.decode(latents, self.settings.tiling, emit)
+        self.vae(WanVaePart::Decoder)?.decode(latents, self.settings.tiling, progress, emit)
     }
 }
 

@@ -7,6 +7,8 @@
 //!
 //! Source: Wan team 2025 (arXiv:2503.20314) §4.1; `AutoencoderKLWan` of diffusers 0.42.
 
+use std::ops::ControlFlow;
+
 use burn::tensor::{Device, Tensor};
 use serde::Deserialize;
 
@@ -181,16 +183,20 @@ impl WanVaeConfig {
         first.into_iter().chain(self.dim_mult.iter().map(|times| self.base_dim * times)).collect()
     }
 
-    /// Widths of the decoder's levels, the coarsest first.
-    pub(super) fn level_widths(&self) -> Vec<usize> {
-        self.decoder_widths().split_off(1)
-    }
-
-    /// Widths on the way up.
-    fn decoder_widths(&self) -> Vec<usize> {
-        let widest = self.dim_mult[self.dim_mult.len() - 1];
-        let first = [self.decoder_dim() * widest];
-        first.into_iter().chain(self.dim_mult.iter().rev().map(|times| self.decoder_dim() * times)).collect()
+    /// Widths of what comes into each of the decoder's levels, and of the level; the coarsest first.
+    pub(super) fn decoder_levels(&self) -> Vec<[usize; 2]> {
+        let widths = self.dim_mult.iter().rev().map(|times| self.decoder_dim() * times);
+        let mut before = None;
+        let level = |width: usize| {
+            let input = match before.replace(width) {
+                // In Wan 2.1 a sampler halves the width for the level after it.
+                Some(before) if !self.is_residual => before / 2,
+                Some(before) => before,
+                None => width,
+            };
+            [input, width]
+        };
+        widths.map(level).collect()
     }
 }
 
@@ -318,7 +324,7 @@ impl WanVae {
                 let (start, count) = if index == 0 { (0, 1) } else { (1 + (index - 1) * block, block) };
                 let pixels = Frames::of(patchify(video.clone().narrow(2, start, count), patch));
                 let x = encoder.begin(tile.taken_from(&pixels, scale), &mut memory, &mut room);
-                seen.push(tile.kept(x.into_tensor(&device), 1));
+                seen.push(tile.kept(x, 1, &mut room).into_tensor(&device));
             }
         }
         let mut middle = Memory::default();
@@ -343,17 +349,19 @@ impl WanVae {
     }
 
     /// Pixels of normalised latents, in pieces of one latent frame: `emit` is given each, `[1, 3, frames, H, W]` in −1…1,
-    /// as soon as it is there, or in tiles when all are.
+    /// as soon as it is there, or in tiles when all are. `progress` is asked before each piece, of each tile too, and may
+    /// stop.
     ///
     /// # Errors
-    /// Those of `emit`; [`Error::Given`] if the decoder was not read.
+    /// Those of `emit`; [`Error::Stopped`]; [`Error::Given`] if the decoder was not read.
     pub fn decode<E: From<Error>>(
         &self,
         latents: Tensor<5>,
         tiling: Option<WanTiling>,
+        progress: impl FnMut() -> ControlFlow<()>,
         emit: impl FnMut(Tensor<5>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        self.reconstruct(self.denormalize(latents), tiling, emit)
+        self.reconstruct(self.denormalize(latents), tiling, progress, emit)
     }
 
     /// [`WanVae::decode`] of latents as the posterior has them, not normalised.
@@ -364,6 +372,7 @@ impl WanVae {
         &self,
         latents: Tensor<5>,
         tiling: Option<WanTiling>,
+        mut progress: impl FnMut() -> ControlFlow<()>,
         mut emit: impl FnMut(Tensor<5>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         let decoder = self.decoder.as_ref().ok_or_else(|| Error::Given("the decoder was not read".into()))?;
@@ -374,22 +383,29 @@ impl WanVae {
         let (mut middle, mut room) = (Memory::default(), Room::default());
         let frame = |index: usize| Frames::of(latents.clone().narrow(2, index, 1));
         let mut shown = |x: Tensor<5>| emit(unpatchify(x, patch).clamp(-1.0, 1.0));
-        if let [_] = tiles[..] {
+        let mut go_on = || if progress().is_break() { Err(Error::Stopped) } else { Ok(()) };
+        if let [whole] = &tiles[..] {
             let mut memory = Memory::default();
             return (0..frames).try_for_each(|index| {
+                go_on()?;
                 let x = decoder.begin(&frame(index), &mut middle, &mut room);
-                shown(decoder.finish(x, &mut memory, &mut room).into_tensor(&device))
+                let x = decoder.finish(x, &mut memory, &mut room);
+                shown(whole.kept(x, scale, &mut room).into_tensor(&device))
             });
         }
         // Tile by tile, so that only one has something to remember.
-        let begun: Vec<Frames> =
-            (0..frames).map(|index| decoder.begin(&frame(index), &mut middle, &mut room)).collect();
+        let mut begun = Vec::with_capacity(frames);
+        for index in 0..frames {
+            go_on()?;
+            begun.push(decoder.begin(&frame(index), &mut middle, &mut room));
+        }
         let mut drawn: Vec<Vec<Tensor<5>>> = vec![Vec::new(); frames];
         for tile in &tiles {
             let mut memory = Memory::default();
             for (x, drawn) in begun.iter().zip(&mut drawn) {
-                let x = decoder.finish(tile.taken_from(x, 1), &mut memory, &mut room).into_tensor(&device);
-                drawn.push(tile.kept(x, scale));
+                go_on()?;
+                let x = decoder.finish(tile.taken_from(x, 1), &mut memory, &mut room);
+                drawn.push(tile.kept(x, scale, &mut room).into_tensor(&device));
             }
         }
         drawn.into_iter().try_for_each(|parts| shown(Tile::joined(&tiles, parts)))
@@ -432,10 +448,12 @@ impl Tile {
         frames.part(self.from.map(|cells| cells * scale), self.count.map(|cells| cells * scale))
     }
 
-    /// What remains of the tile, of `scale` pixels a cell.
-    fn kept(&self, x: Tensor<5>, scale: usize) -> Tensor<5> {
-        let x = x.narrow(3, self.keep_from[0] * scale, self.keep[0] * scale);
-        x.narrow(4, self.keep_from[1] * scale, self.keep[1] * scale)
+    /// What remains of the tile, of `scale` pixels a cell, in memory of its own: `x` may be a small part of its memory,
+    /// which the next tile uses again.
+    fn kept(&self, x: Frames, scale: usize, room: &mut Room) -> Frames {
+        let kept = x.part(self.keep_from.map(|cells| cells * scale), self.keep.map(|cells| cells * scale));
+        room.give(x);
+        kept
     }
 
     /// The frames of which all tiles are parts.
@@ -563,14 +581,11 @@ impl Encoder {
 
 impl Decoder {
     fn read(config: &WanVaeConfig, reader: &Reader<'_>) -> Result<Self> {
-        let widths = config.decoder_widths();
-        let count = config.dim_mult.len();
+        let widths = config.decoder_levels();
+        let count = widths.len();
+        let ([widest, _], [_, narrowest]) = (widths[0], widths[count - 1]);
         let mut levels = Vec::with_capacity(count);
-        for level in 0..count {
-            let output = widths[level + 1];
-            // In Wan 2.1 a sampler halves the width for the level after it.
-            let halved = !config.is_residual && level > 0;
-            let input = if halved { widths[level] / 2 } else { widths[level] };
+        for (level, [input, output]) in widths.into_iter().enumerate() {
             let name = format!("decoder.up_blocks.{level}");
             let mut blocks = Vec::new();
             for index in 0..=config.num_res_blocks {
@@ -602,11 +617,11 @@ impl Decoder {
         }
         Ok(Self {
             post_quant: reader.conv("post_quant_conv", config.z_dim, config.z_dim, [1; 3])?,
-            conv_in: reader.conv("decoder.conv_in", config.z_dim, widths[0], [3; 3])?,
-            middle: reader.middle("decoder.mid_block", widths[0])?,
+            conv_in: reader.conv("decoder.conv_in", config.z_dim, widest, [3; 3])?,
+            middle: reader.middle("decoder.mid_block", widest)?,
             levels,
-            norm_out: reader.norm("decoder.norm_out", widths[count])?,
-            conv_out: reader.conv("decoder.conv_out", widths[count], config.out_channels, [3; 3])?,
+            norm_out: reader.norm("decoder.norm_out", narrowest)?,
+            conv_out: reader.conv("decoder.conv_out", narrowest, config.out_channels, [3; 3])?,
         })
     }
 
@@ -631,7 +646,7 @@ impl Decoder {
                 x = up.forward(x, memory, room);
             }
             if let Some((shortcut, before)) = before {
-                x = x.plus(shortcut.forward(before, memory.is_first()));
+                x = shortcut.added(x, before, memory.is_first());
             }
         }
         let around = Around { norm: Some(&self.norm_out), ..Around::default() };

@@ -36,11 +36,12 @@ impl Frames {
         Self::Host(HostFrames { values, shape: [frames, rows, columns, channels] })
     }
 
-    /// To `[1, C, T, H, W]`.
+    /// To `[1, C, T, H, W]`, in no more memory than that.
     pub(super) fn into_tensor(self, device: &Device) -> Tensor<5> {
         match self {
             Self::Device(x) => x,
-            Self::Host(HostFrames { values, shape: [frames, rows, columns, channels] }) => {
+            Self::Host(HostFrames { mut values, shape: [frames, rows, columns, channels] }) => {
+                values.shrink_to_fit();
                 let data = TensorData::new(values, [1, frames, rows, columns, channels]);
                 Tensor::from_data(data, device).permute([0, 4, 1, 2, 3])
             }
@@ -656,31 +657,33 @@ pub(super) struct Repeat {
 }
 
 impl Repeat {
-    /// The first frame is not doubled.
-    pub(super) fn forward(&self, x: Frames, first: bool) -> Frames {
-        match x {
-            Frames::Host(x) => Frames::Host(self.on_host(&x, first)),
-            Frames::Device(x) => Frames::Device(self.on_device(x, first)),
+    /// `onto` with the repeated cells of `x` added. The first frame is not doubled.
+    pub(super) fn added(&self, onto: Frames, x: Frames, first: bool) -> Frames {
+        match (onto, x) {
+            (Frames::Host(mut onto), Frames::Host(x)) => {
+                self.add_on_host(&mut onto, &x, first);
+                Frames::Host(onto)
+            }
+            (Frames::Device(onto), Frames::Device(x)) => Frames::Device(onto + self.on_device(x, first)),
+            _ => unreachable!("frames of one network live in one place"),
         }
     }
 
-    fn on_host(&self, x: &HostFrames, first: bool) -> HostFrames {
+    fn add_on_host(&self, onto: &mut HostFrames, x: &HostFrames, first: bool) {
         let &Self { channels, time } = self;
-        let [frames, rows, columns, width] = x.shape;
+        let [_, rows, columns, width] = x.shape;
         let repeats = channels * time * 4 / width;
         let skipped = if first { time - 1 } else { 0 };
-        let shape = [frames * time - skipped, 2 * rows, 2 * columns, channels];
-        let mut values = vec![0.0; shape.iter().product()];
-        for (index, out) in values.chunks_exact_mut(channels).enumerate() {
-            let (frame, row, column) = (index / shape[2] / shape[1], index / shape[2] % shape[1], index % shape[2]);
+        let [_, height, length, _] = onto.shape;
+        for (index, out) in onto.values.chunks_exact_mut(channels).enumerate() {
+            let (frame, row, column) = (index / length / height, index / length % height, index % length);
             let frame = frame + skipped;
             let pixel = &x.values[((frame / time * rows + row / 2) * columns + column / 2) * width..][..width];
             let cell = (frame % time * 2 + row % 2) * 2 + column % 2;
             for (channel, out) in out.iter_mut().enumerate() {
-                *out = pixel[(channel * time * 4 + cell) / repeats];
+                *out += pixel[(channel * time * 4 + cell) / repeats];
             }
         }
-        HostFrames { values, shape }
     }
 
     fn on_device(&self, x: Tensor<5>, first: bool) -> Tensor<5> {
@@ -705,4 +708,23 @@ fn zero_frames(x: &Tensor<5>, count: usize) -> Tensor<5> {
 /// One number a channel, to be spread over frames and pixels.
 pub(super) fn channels(values: &[f32], device: &Device) -> Tensor<5> {
     Tensor::<1>::from_floats(values, device).reshape([1, values.len(), 1, 1, 1])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Few values lie in memory that was left over from many.
+    #[test]
+    fn what_is_handed_on_holds_no_more_than_it_says() {
+        let mut room = Room::default();
+        let many = Frames::Host(room.take([4, 64, 64, 8]));
+        room.give(many);
+        let few = room.take([1, 4, 4, 2]);
+        assert!(few.values.capacity() >= 4 * 64 * 64 * 8, "the memory is used again");
+        let handed_on = Frames::Host(few).into_tensor(&Device::flex()).permute([0, 2, 3, 4, 1]);
+        let bytes = handed_on.into_data().into_bytes();
+        assert_eq!(bytes.len(), 4 * 4 * 2 * size_of::<f32>());
+        assert!(bytes.capacity() < 2 * bytes.len(), "{} bytes for {}", bytes.capacity(), bytes.len());
+    }
 }

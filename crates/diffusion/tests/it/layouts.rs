@@ -1,6 +1,7 @@
 //! The same model in every layout that weights are published in, and files that are not what they should be.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
@@ -121,10 +122,15 @@ fn error_of_velocity(model: &WanModel, fixture: &Fixture) -> f64 {
 fn error_of_decoding(model: &WanModel, fixture: &Fixture) -> f64 {
     let mut pieces = Vec::new();
     let vae = model.vae(WanVaePart::Both).unwrap();
-    vae.reconstruct(fixture.tensor("vae.decode.input"), None, |piece| {
-        pieces.push(piece);
-        Ok::<_, Error>(())
-    })
+    vae.reconstruct(
+        fixture.tensor("vae.decode.input"),
+        None,
+        || ControlFlow::Continue(()),
+        |piece| {
+            pieces.push(piece);
+            Ok::<_, Error>(())
+        },
+    )
     .unwrap();
     relative(Tensor::cat(pieces, 2), &fixture.values("vae.decode.output"))
 }
@@ -199,10 +205,15 @@ fn the_published_autoencoders_need_no_configuration() {
     let [batch, channels, frames, rows, columns] = latents.dims();
     let more = Tensor::ones([batch, LATENTS - channels, frames, rows, columns], &Device::flex());
     let mut pieces = Vec::new();
-    vae.reconstruct(Tensor::cat(vec![latents, more], 1), None, |piece| {
-        pieces.push(piece);
-        Ok::<_, Error>(())
-    })
+    vae.reconstruct(
+        Tensor::cat(vec![latents, more], 1),
+        None,
+        || ControlFlow::Continue(()),
+        |piece| {
+            pieces.push(piece);
+            Ok::<_, Error>(())
+        },
+    )
     .unwrap();
     let error = relative(Tensor::cat(pieces, 2), &fixture.values("vae.decode.output"));
     assert!(error < 1e-4, "{error:.2e}");

@@ -279,10 +279,15 @@ fn decoded_frames_are_those_of_the_reference() {
         let mut errors = Errors::new(&fixture);
         let vae = open(&fixture).vae(WanVaePart::Decoder).unwrap();
         let mut pieces = Vec::new();
-        vae.reconstruct(fixture.tensor("vae.decode.input"), None, |piece| {
-            pieces.push(piece);
-            Ok::<_, Error>(())
-        })
+        vae.reconstruct(
+            fixture.tensor("vae.decode.input"),
+            None,
+            || ControlFlow::Continue(()),
+            |piece| {
+                pieces.push(piece);
+                Ok::<_, Error>(())
+            },
+        )
         .unwrap();
         let frames = Tensor::cat(pieces, 2);
         errors.check("vae, decode", relative(frames, &fixture.values("vae.decode.output")));

@@ -1,5 +1,6 @@
 //! Frames that are decoded in tiles and frames that are decoded whole, and what a run is said to need.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use burn::tensor::{Device, Distribution, Tensor};
@@ -26,10 +27,15 @@ fn tiles_are_the_whole() {
             Tensor::<5>::random([1, vae.config().z_dim, 2, 7, 30], Distribution::Normal(0.0, 1.0), &Device::flex());
         let decoded = |tiling: Option<WanTiling>| -> Vec<f32> {
             let mut pieces = Vec::new();
-            vae.decode(latents.clone(), tiling, |piece| {
-                pieces.push(piece);
-                Ok::<_, Error>(())
-            })
+            vae.decode(
+                latents.clone(),
+                tiling,
+                || ControlFlow::Continue(()),
+                |piece| {
+                    pieces.push(piece);
+                    Ok::<_, Error>(())
+                },
+            )
             .unwrap();
             Tensor::cat(pieces, 2).into_data().try_to_vec().unwrap()
         };
@@ -73,10 +79,15 @@ fn a_clip_that_goes_on_begins_as_the_shorter_one() {
             Tensor::<5>::random([1, vae.config().z_dim, 4, 3, 4], Distribution::Normal(0.0, 1.0), &Device::flex());
         let decoded = |frames: usize| -> Vec<Vec<f32>> {
             let mut pieces = Vec::new();
-            vae.decode(latents.clone().narrow(2, 0, frames), None, |piece| {
-                pieces.push(piece.into_data().try_to_vec().unwrap());
-                Ok::<_, Error>(())
-            })
+            vae.decode(
+                latents.clone().narrow(2, 0, frames),
+                None,
+                || ControlFlow::Continue(()),
+                |piece| {
+                    pieces.push(piece.into_data().try_to_vec().unwrap());
+                    Ok::<_, Error>(())
+                },
+            )
             .unwrap();
             pieces
         };
@@ -89,12 +100,45 @@ fn an_emitter_that_has_enough_is_heard() {
     let model = model("wan21-t2v");
     let latents = Tensor::<5>::zeros([1, 16, 3, 2, 2], &Device::flex());
     let mut taken = 0;
-    let outcome = model.decode(latents, |_| {
+    let go_on = || ControlFlow::Continue(());
+    let outcome = model.decode(latents, go_on, |_| {
         taken += 1;
         Err(Error::Stopped)
     });
     assert!(matches!(outcome, Err(Error::Stopped)));
     assert_eq!(taken, 1);
+}
+
+#[test]
+fn whoever_stops_is_heard_before_the_next_piece_of_a_tile() {
+    let latents = Tensor::<5>::zeros([1, 16, 3, 2, 30], &Device::flex());
+    // Whole, three pieces; in tiles, three of what they are cut from and three of each of two.
+    for (tiling, all) in [(None, 3), (Some(WanTiling { side: 15 }), 3 + 2 * 3)] {
+        let model = model("wan21-t2v").arranged(false, tiling);
+        for until in 1..=all + 1 {
+            let (mut asked, mut emitted) = (0, 0);
+            let progress = || {
+                asked += 1;
+                if asked == until { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            };
+            let outcome = model.decode(latents.clone(), progress, |_| {
+                emitted += 1;
+                Ok(())
+            });
+            let stopped = matches!(outcome, Err(Error::Stopped));
+            assert_eq!((stopped, asked), (until <= all, until.min(all)), "{tiling:?}, until {until}");
+            assert_eq!(
+                emitted,
+                if tiling.is_none() {
+                    until - 1
+                } else if stopped {
+                    0
+                } else {
+                    3
+                }
+            );
+        }
+    }
 }
 
 fn request(height: usize, width: usize, frames: usize) -> WanRequest {
