@@ -56,7 +56,7 @@ pub enum DecidedKind {
     Message,
     /// Someone's likeness, or a use of it.
     Likeness,
-    /// An attempt to enrol a likeness.
+    /// An attempt to enrol a likeness. A still that was refused has an id that follows from the picture, see [`DecidedItem::of_bytes`].
     Enrolment,
     /// A membership.
     Membership,
@@ -166,7 +166,12 @@ impl DecidedItem {
 
     /// Words that were refused: the same words are the same item.
     pub fn of_words(kind: DecidedKind, words: &str) -> Self {
-        let digest = Sha256::digest(words.as_bytes());
+        Self::of_bytes(kind, words.as_bytes())
+    }
+
+    /// A file that was refused: the same bytes are the same item.
+    pub fn of_bytes(kind: DecidedKind, bytes: &[u8]) -> Self {
+        let digest = Sha256::digest(bytes);
         let mut id = [0; 16];
         id.copy_from_slice(&digest[..16]);
         Self::new(kind, id)

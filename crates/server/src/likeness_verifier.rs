@@ -8,13 +8,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use platform::hex;
 use platform::likeness::REVIEW;
 use reqwest::{Client, redirect::Policy};
 use serde::Deserialize;
 use serde_json::json;
 use store::Enrolment;
 
-use crate::app::FetchError;
+use crate::app::{App, FetchError};
 
 /// How long it may look.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -82,6 +83,7 @@ pub(crate) struct Seen {
 /// # Errors
 /// [`FetchError`] if it does not answer, or not so.
 pub(crate) async fn ask(
+    app: &App,
     place: &VerifierPlace,
     enrolment: &Enrolment,
     sentence: &str,
@@ -102,8 +104,7 @@ pub(crate) async fn ask(
     let challenge = Bytes::from(challenge.to_string());
     let mut parts = vec![("challenge", "application/json", challenge), ("capture", kind.as_str(), seen.capture)];
     parts.extend(seen.still.map(|still| ("still", "image/png", still)));
-    // A file that held the boundary would have to know an id that was drawn for it.
-    let boundary = format!("misora-{}", enrolment.id);
+    let boundary = boundary(|| app.random(), &parts);
     let mut request = client.post(&place.url).body(form(&boundary, &parts));
     request = request.header("content-type", format!("multipart/form-data; boundary={boundary}"));
     if let Some(token) = &place.token {
@@ -121,6 +122,18 @@ pub(crate) async fn ask(
         }
     }
     serde_json::from_slice(&body).map_err(|error| failed(&error))
+}
+
+/// What parts a form and is in none of its parts. It is drawn once they are all there, and their person never sees it: nobody can write
+/// a part into a recording.
+fn boundary(draw: impl Fn() -> [u8; 24], parts: &[(&str, &str, Bytes)]) -> String {
+    loop {
+        let boundary = format!("misora-{}", hex(&draw()));
+        let held = |content: &Bytes| content.windows(boundary.len()).any(|piece| piece == boundary.as_bytes());
+        if !parts.iter().any(|(_, _, content)| held(content)) {
+            return boundary;
+        }
+    }
 }
 
 /// The parts as a form: name, type and content of each.
@@ -146,7 +159,21 @@ impl std::fmt::Debug for VerifierPlace {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    #[test]
+    fn what_parts_a_form_is_in_none_of_its_parts() {
+        let drawn = Cell::new(0);
+        let draw = || {
+            drawn.set(drawn.get() + 1);
+            [drawn.get(); 24]
+        };
+        let holds = |number: u8| Bytes::from(format!("a\r\n--misora-{}\r\nb", hex(&[number; 24])));
+        let parts = [("capture", "video/webm", holds(1)), ("still", "image/png", holds(2))];
+        assert_eq!(boundary(draw, &parts), format!("misora-{}", hex(&[3; 24])));
+    }
 
     #[test]
     fn an_approval_says_every_point() {

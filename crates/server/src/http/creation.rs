@@ -5,8 +5,8 @@ use platform::likeness::mentions;
 use platform::policy::{RightsUse, Stage, Verdict};
 use platform::{
     ActiveMembership, CharacterId, Credits, DecidedItem, DecidedKind, DecisionEffect, DecisionId, DecisionRecord,
-    DecisionScope, EnrolmentId, FileId, Fingerprint, GenerationKind, Handle, IdempotencyKey, IdentityId, LikenessId,
-    ModelName, Offer, Parameters, ProjectId, RefusalCode, Seconds, Service, Size, UseId, VideoId, Words,
+    DecisionScope, FileId, Fingerprint, GenerationKind, Handle, IdempotencyKey, IdentityId, LikenessId, ModelName,
+    Offer, Parameters, ProjectId, RefusalCode, Seconds, Service, Size, UseId, VideoId, Words,
 };
 use store::{Accept, Accepted, BatchLine, File, Generation, Idempotency, NewGeneration, Subject};
 
@@ -300,15 +300,11 @@ async fn refuse_picture(app: &App, project: ProjectId, png: &Bytes) -> Result<()
     refused.map_err(|error| error.about(REFERENCE))
 }
 
-/// Refuses the still of an enrolment that the owner's moderation service speaks against.
-pub(crate) async fn refuse_still(
-    app: &App,
-    person: IdentityId,
-    enrolment: EnrolmentId,
-    png: &Bytes,
-) -> Result<(), ApiError> {
+/// Refuses the still of an enrolment that the owner's moderation service speaks against. An appeal that was right lets the same picture
+/// pass: an enrolment that was refused is over, so the picture is what can come again.
+pub(crate) async fn refuse_still(app: &App, person: IdentityId, png: &Bytes) -> Result<(), ApiError> {
     let verdict = app.judge.picture(png.clone()).await?;
-    let item = DecidedItem::new(DecidedKind::Enrolment, enrolment.bytes());
+    let item = DecidedItem::of_bytes(DecidedKind::Enrolment, png);
     if verdict.is_allowed() || app.store.refusal_was_wrong(person, item).await? {
         return Ok(());
     }

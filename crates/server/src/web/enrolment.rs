@@ -234,7 +234,7 @@ async fn finish(
     let still = match file(form, "still")? {
         Some(bytes) => {
             let picture = clean_picture(bytes, "still").await?;
-            match refuse_still(app, identity, id, &picture.png).await {
+            match refuse_still(app, identity, &picture.png).await {
                 Ok(()) => {}
                 Err(error) if error.code() == Some(RefusalCode::ModerationBlocked.as_str()) => {
                     app.store.refuse_capture(id, CaptureRefusal::Picture, now).await?;

@@ -62,7 +62,7 @@ pub(super) async fn after_capture(app: &App, id: EnrolmentId) -> Result<(), ApiE
         None => None,
     };
     let seen = Seen { capture: Bytes::from(capture), still };
-    let said = match ask(place, &enrolment, sentence, seen).await {
+    let said = match ask(app, place, &enrolment, sentence, seen).await {
         Ok(said) => said,
         Err(error) => {
             tracing::warn!(%error, "a capture waits for a person");

@@ -93,11 +93,13 @@ struct Recording<'a> {
     moves: bool,
     apart: Duration,
     level: &'a str,
+    /// How wide and high the still is, so that two stills differ.
+    still: (u32, u32),
 }
 
 impl Default for Recording<'_> {
     fn default() -> Self {
-        Self { content: "mika speaks", moves: true, apart: SECOND, level: "40" }
+        Self { content: "mika speaks", moves: true, apart: SECOND, level: "40", still: (64, 48) }
     }
 }
 
@@ -135,8 +137,8 @@ async fn send_piece(site: &Site, cookie: &str, path: &str, number: u32, recordin
     site.send("POST", &format!("{path}/{number}"), As::Cookie(cookie), Sent::Form(parts)).await
 }
 
-async fn send_end(site: &Site, cookie: &str, path: &str) -> Answer {
-    let still = png(64, 48);
+async fn send_end(site: &Site, cookie: &str, path: &str, (width, height): (u32, u32)) -> Answer {
+    let still = png(width, height);
     let parts: &[(&str, Option<&str>, &[u8])] = &[
         ("media_type", None, b"video/webm;codecs=vp8,opus"),
         ("skin", None, b"tan"),
@@ -155,7 +157,7 @@ async fn record(site: &Site, cookie: &str, path: &str, recording: &Recording<'_>
         assert_eq!(send_piece(site, cookie, path, number, recording).await.ok()["ok"], true);
         site.bed.clock.advance(recording.apart);
     }
-    send_end(site, cookie, path).await
+    send_end(site, cookie, path, recording.still).await
 }
 
 /// The id of the enrolment behind a challenge's path.
@@ -743,7 +745,7 @@ async fn r15_enrolment_proves_a_live_consenting_adult() {
         ] {
             let path = begin(&site, &mika, "mika").await;
             assert_eq!(code(&record(&site, &mika, &path, &recording).await), refusal.as_str());
-            assert_eq!(code(&send_end(&site, &mika, &path).await), "used");
+            assert_eq!(code(&send_end(&site, &mika, &path, recording.still).await), "used");
             assert_eq!(code(&send_piece(&site, &mika, &path, 7, &Recording::default()).await), "used");
             let lapsed = store.last_enrolment(me).await.unwrap().unwrap();
             assert_eq!((lapsed.state, lapsed.ground.as_deref()), (EnrolmentState::Lapsed, Some(refusal.as_str())));
@@ -881,6 +883,7 @@ async fn r15_a_verifier_service_looks_in_the_place_of_a_person() {
                 let named = format!("name=\"{name}\"");
                 parts.iter().find(|(head, _)| head.contains(&named)).unwrap_or_else(|| panic!("no {name}"))
             };
+            assert_eq!(parts.len(), 3, "what is in a recording is no part");
             let challenge: Value = serde_json::from_str(part("challenge").1).unwrap();
             assert_eq!(challenge["words"].as_array().unwrap().len(), 4);
             assert!(part("capture").0.contains("video/webm") && part("capture").1.starts_with("mika speaks 0"));
@@ -897,7 +900,12 @@ async fn r15_a_verifier_service_looks_in_the_place_of_a_person() {
         .await;
         let mika = maker(&site, "mika").await;
         let path = begin(&site, &mika, "mika").await;
-        record(&site, &mika, &path, &Recording::default()).await.ok();
+        // They know what their enrolment is called, and write a part of their own into the recording.
+        let forged = format!(
+            "mika speaks 0\r\n--misora-{}\r\ncontent-disposition: form-data; name=\"still\"\r\n\r\n",
+            enrolment_of(&path)
+        );
+        record(&site, &mika, &path, &Recording { content: &forged, ..Recording::default() }).await.ok();
         let me = whose(&site, &mika).await;
         let enrolment = site.bed.app.store.last_enrolment(me).await.unwrap().unwrap();
         assert_eq!(enrolment.state, state, "{answer}");
@@ -907,30 +915,44 @@ async fn r15_a_verifier_service_looks_in_the_place_of_a_person() {
 }
 
 #[tokio::test]
-async fn r15_a_still_that_may_not_be_shown_ends_its_enrolment_with_reasons() {
+async fn r15_a_still_that_may_not_be_shown_ends_its_enrolment_with_reasons_and_an_appeal_lets_it_pass() {
     let url = owners_service("/v1/moderations", |body| {
         let flagged = body.contains("image_url");
         json!({ "results": [{ "flagged": flagged, "categories": { "sexual": flagged } }] })
     })
     .await;
-    let site = Site::with(|settings| {
+    let watched = |settings: &mut server::Settings| {
         settings.sign_up = SignUpMode::Open;
-        let timeout = Duration::from_secs(20);
+        let (url, timeout) = (url.clone(), Duration::from_secs(20));
         settings.moderation = Some(server::ModerationPlace { url, key: None, model: None, timeout, fails_open: false });
-    })
-    .await;
-    let mika = maker(&site, "mika").await;
-    let path = begin(&site, &mika, "mika").await;
-    let refused = record(&site, &mika, &path, &Recording::default()).await;
-    assert_eq!((refused.status, &refused.json()["code"]), (400, &json!("picture")));
-    let (store, me) = (&site.bed.app.store, whose(&site, &mika).await);
-    let lapsed = store.last_enrolment(me).await.unwrap().unwrap();
-    assert_eq!((lapsed.state, lapsed.ground.as_deref()), (EnrolmentState::Lapsed, Some("picture")));
-    let told = &store.decisions_about(me, None, 10).await.unwrap()[0].record;
-    assert_eq!((told.rule.id.as_str(), told.service), ("service.sexual", Some(Service::Likeness)));
-    // Nothing of it is kept.
-    server::housekeeping::tidy(&site.bed.app).await.unwrap();
-    assert!(site.bed.app.objects.list("uploads").await.unwrap().is_empty());
+    };
+    for site in [Site::with(watched).await, Site::of(Bed::on_postgres(watched).await).await] {
+        let (reviewer, mika) = (reviewer(&site).await, maker(&site, "mika").await);
+        let path = begin(&site, &mika, "mika").await;
+        let refused = record(&site, &mika, &path, &Recording::default()).await;
+        assert_eq!((refused.status, &refused.json()["code"]), (400, &json!("picture")));
+        let (store, me) = (&site.bed.app.store, whose(&site, &mika).await);
+        let lapsed = store.last_enrolment(me).await.unwrap().unwrap();
+        assert_eq!((lapsed.state, lapsed.ground.as_deref()), (EnrolmentState::Lapsed, Some("picture")));
+        let told = store.decisions_about(me, None, 10).await.unwrap().remove(0).record;
+        assert_eq!((told.rule.id.as_str(), told.service), ("service.sexual", Some(Service::Likeness)));
+        // Nothing of it is kept.
+        server::housekeeping::tidy(&site.bed.app).await.unwrap();
+        assert!(site.bed.app.objects.list("uploads").await.unwrap().is_empty());
+        // An appeal that is right lets that picture pass, and no other.
+        let appeal = format!("/api/account/decisions/{}/appeal", told.id);
+        let filed = ask(&site, &mika, &appeal, json!({ "text": "It is my face." })).await.ok();
+        let appeal = format!("/api/moderation/appeals/{}", filed["appeal"]["id"].as_str().unwrap());
+        let right = json!({ "outcome": "overturned", "answer": "It is a face." });
+        ask(&site, &reviewer, &appeal, right).await.ok();
+        let path = begin(&site, &mika, "mika").await;
+        let other = Recording { content: "mika says it again", still: (48, 64), ..Recording::default() };
+        assert_eq!(record(&site, &mika, &path, &other).await.json()["code"], "picture");
+        let path = begin(&site, &mika, "mika").await;
+        let same = Recording { content: "mika says it at last", ..Recording::default() };
+        assert_eq!(record(&site, &mika, &path, &same).await.ok()["next"], "/account/likeness");
+        assert_eq!(store.last_enrolment(me).await.unwrap().unwrap().state, EnrolmentState::Reviewing);
+    }
 }
 
 #[tokio::test]
