@@ -282,7 +282,8 @@ struct DecisionPage {
     /// Whether a copyright notice can be answered, and when its item comes back if it was.
     may_counter: bool,
     comes_back: Option<Moment>,
-    /// The suit by which it stays off: it is against them.
+    /// Whether a suit keeps it off, and what was kept of it: it is against them.
+    sued: bool,
     suit: Option<takedowns::Suit>,
     text: String,
     said: Option<String>,
@@ -306,6 +307,7 @@ async fn page(
         decision: StatementView::new(app, visitor.words, &decision),
         contact: contact(app),
         may_counter: state == Some(TakedownState::Acted) && decision.state == DecisionState::Standing,
+        sued: state == Some(TakedownState::Suit),
         suit: notice.as_ref().and_then(takedowns::suit_of),
         comes_back: notice
             .filter(|_| state == Some(TakedownState::Countered))

@@ -483,7 +483,7 @@ async fn notice_page(app: &App, visitor: &Visitor, person: &Person, id: Takedown
         age: Age::new(words, notice.received_at, takedowns::is_late(&notice, now), now),
         details: takedowns::details(&notice),
         counter: takedowns::counter_of(&notice),
-        comes_back: notice.restore_at.filter(|_| notice.suit.is_none()).map(Moment::of),
+        comes_back: notice.restore_at.filter(|_| notice.state != TakedownState::Suit).map(Moment::of),
         suit: takedowns::suit_of(&notice),
         suit_at: notice.suit_at.map(Moment::of),
         refused_before: notice.refused_before,

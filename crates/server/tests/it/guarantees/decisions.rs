@@ -955,6 +955,39 @@ async fn r26_a_copyright_notice_is_told_answered_and_undone_within_the_window() 
 }
 
 #[tokio::test]
+async fn r26_a_suit_of_which_nothing_more_is_known_is_said_all_the_same() {
+    for site in sites().await {
+        let (mika, judge) = (maker(&site, "mika").await, moderator(&site, "judge").await);
+        let (store, me) = (&site.bed.app.store, whose(&site, &mika).await);
+        let path = of_seed(&site, &mika, "7", &[]).await;
+        file(&site, "copyright", &copyright(&path, "ola@example.org")).await.goes_to();
+        let queue = page(&site, &judge, "/moderation").await;
+        let notice = queue.split("href=\"/moderation/takedowns/").nth(1).unwrap().split('"').next().unwrap();
+        let case = format!("/moderation/takedowns/{notice}");
+        post(&site, &judge, &case, &[("act", "follow"), ("facts", "the notice is whole")]).await.goes_to();
+        let decision = store.post_decision(me, id_of(&path)).await.unwrap().unwrap().record.id;
+        let place = format!("/account/decisions/{decision}");
+        let counter = [
+            ("name", "Mika"),
+            ("address", "Road 2"),
+            ("phone", "+47 2"),
+            ("statement", "I drew it myself."),
+            ("mistake", "true"),
+            ("court", "true"),
+            ("signature", "Mika"),
+        ];
+        assert_eq!(post(&site, &mika, &format!("{place}/counter"), &counter).await.goes_to(), place);
+        assert!(!page(&site, &mika, &place).await.contains("A suit was shown"));
+        assert!(page(&site, &judge, &case).await.contains("It comes back"));
+        // As before suits were kept: that there is one, and nothing else.
+        store.show_suit(notice.parse().unwrap(), "", &[], None, site.bed.app.now()).await.unwrap();
+        let told = page(&site, &mika, &place).await;
+        assert!(told.contains("A suit was shown") && !told.contains("It comes back"), "{told}");
+        assert!(!page(&site, &judge, &case).await.contains("It comes back"));
+    }
+}
+
+#[tokio::test]
 async fn r26_whoever_sends_wrong_notices_is_counted_and_then_not_heard() {
     for site in sites().await {
         let mika = maker(&site, "mika").await;
