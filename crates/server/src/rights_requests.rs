@@ -48,11 +48,12 @@ pub(crate) fn asked(request: &RightsRequest) -> Asked {
 
 /// Reads what someone asks for and files it, with a letter that confirms it. The secret of its page.
 pub(crate) async fn file(app: &App, address: ClientAddress, form: &Form) -> Result<String, ApiError> {
-    count_attempt(app, address, "")?;
+    let email = read_email(&short(form, "email")?)?;
+    count_attempt(app, address, &email)?;
     let entry = read_entry(app, form)?;
     let asked = Asked {
         name: short(form, "name")?,
-        email: read_email(&short(form, "email")?)?,
+        email,
         mandate: short(form, "mandate")?,
         holder: entry.holder,
         kind: entry.kind.as_str().to_owned(),
@@ -78,7 +79,9 @@ pub(crate) async fn file(app: &App, address: ClientAddress, form: &Form) -> Resu
         details: &details,
     };
     let place = format!("{}/rights/status/{secret}", app.settings.base_url);
-    let confirming = tell(app, &asked, RightsWord::Received, &place);
+    // Nobody has checked whose address that is: it gets no words of whoever wrote it down.
+    let (subject, text) = rights_words(app, RightsWord::Received);
+    let confirming = letter(app, &asked.email, subject, format!("{text}\n\n{place}\n"));
     match app.store.file_rights_request(&request, &[confirming], now).await {
         Err(StoreError::State { .. }) => {
             let message = "Too many requests of this address are open: wait until they are answered.";
@@ -88,6 +91,7 @@ pub(crate) async fn file(app: &App, address: ClientAddress, form: &Form) -> Resu
     }
 }
 
+/// The letter about what was decided: which names, and what of them.
 fn tell(app: &App, asked: &Asked, word: RightsWord, more: &str) -> Letter {
     let (subject, text) = rights_words(app, word);
     letter(app, &asked.email, subject, format!("{text}\n\n{}\n\n{more}\n", asked.names.join("\n")))

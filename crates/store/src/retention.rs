@@ -96,6 +96,11 @@ const ACTS: &[(&str, Trigger, Act)] = &[
     ),
     (
         "rights_requests",
+        Trigger::Made,
+        Act::Rows("DELETE FROM rights_requests WHERE state = 'open' AND received_at <= $1"),
+    ),
+    (
+        "rights_requests",
         Trigger::Ended,
         Act::Rows("DELETE FROM rights_requests WHERE state <> 'open' AND decided_at <= $1"),
     ),

@@ -120,13 +120,18 @@ impl Store {
         self.request_from_row(&row.ok_or(StoreError::NotFound("request"))?)
     }
 
-    /// Requests that wait, the oldest first, so many at most.
+    /// Requests that wait, the oldest first, from behind one on, so many at most.
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub async fn open_rights_requests(&self, limit: u32) -> Result<Vec<RightsRequest>, StoreError> {
-        let sql = "SELECT * FROM rights_requests WHERE state = 'open' ORDER BY received_at, id LIMIT $1";
-        let rows = self.database.all(sql, args![limit]).await?;
+    pub async fn open_rights_requests(
+        &self,
+        after: Option<RightsRequestId>,
+        limit: u32,
+    ) -> Result<Vec<RightsRequest>, StoreError> {
+        let after = after.unwrap_or(RightsRequestId::from_bytes([0; 16]));
+        let sql = "SELECT * FROM rights_requests WHERE state = 'open' AND id > $1 ORDER BY id LIMIT $2";
+        let rows = self.database.all(sql, args![after, limit]).await?;
         rows.iter().map(|row| self.request_from_row(row)).collect()
     }
 

@@ -9,6 +9,8 @@ use crate::time::Timestamp;
 
 /// The shortest name that can be registered, in letters: shorter ones stand in every other sentence.
 pub const MIN_NAME: usize = 3;
+/// The longest name that can be registered, in characters.
+const MAX_NAME: usize = 200;
 /// The most names of one entry.
 pub const MAX_NAMES: usize = 40;
 
@@ -92,6 +94,9 @@ pub enum RightsError {
     /// A name that would meet every other sentence.
     #[error("a name has at least {MIN_NAME} letters")]
     ShortName,
+    /// A name that is no name.
+    #[error("a name has at most {MAX_NAME} characters")]
+    LongName,
     /// Reaches nothing.
     #[error("an entry reaches at least one use")]
     Uses,
@@ -121,6 +126,7 @@ impl RightsEntry {
         match () {
             () if self.names.is_empty() || self.names.len() > MAX_NAMES => Err(RightsError::Names),
             () if self.names.iter().any(short) => Err(RightsError::ShortName),
+            () if self.names.iter().any(|name| name.chars().count() > MAX_NAME) => Err(RightsError::LongName),
             () if self.uses.is_empty() => Err(RightsError::Uses),
             () if self.until.is_some_and(|until| until <= self.from) => Err(RightsError::Ends),
             () if self.holder.trim().is_empty() => Err(RightsError::Holder),

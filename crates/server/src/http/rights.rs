@@ -94,7 +94,7 @@ pub(crate) struct CreateRights {
     kind: String,
     /// `opt_out`: it is not to be made here. `opt_in`: it may be, whatever the built-in rules say of the name.
     stance: String,
-    /// The name and its other spellings, 1 to 40.
+    /// The name and its other spellings, 1 to 40 of 200 characters at most.
     names: Vec<String>,
     /// What it reaches: `prompts`, `references`, `remixes`, `training`.
     uses: Vec<String>,
@@ -280,7 +280,7 @@ fn moment(seconds: u64) -> Timestamp {
 
 fn refused(error: RightsError) -> ApiError {
     let param = match error {
-        RightsError::Names | RightsError::ShortName => "names",
+        RightsError::Names | RightsError::ShortName | RightsError::LongName => "names",
         RightsError::Uses => "uses",
         RightsError::Ends => "until",
         RightsError::Holder => "holder",

@@ -12,7 +12,7 @@ use crate::clock::start_of_day;
 use crate::http::auth::Person;
 use crate::http::error::ApiError;
 use crate::http::form::{Field, Form};
-use crate::http::page::Id;
+use crate::http::page::{Id, Values};
 use crate::http::rights::{create_agent, create_rights, revoke_agent, short, verify_agent, withdraw_rights};
 use crate::rights_requests;
 use crate::web::guard::{Visitor, is_guards};
@@ -93,6 +93,8 @@ const REQUESTS: u32 = 50;
 struct RightsPage {
     shell: Shell,
     requests: Vec<RequestView>,
+    /// Where the requests that came later are.
+    later: Option<String>,
     entries: Vec<EntryView>,
     agents: Vec<AgentView>,
     /// Agents who can still say something: id and name.
@@ -133,15 +135,17 @@ impl AgentView {
     }
 }
 
-async fn rights_page(app: &App, visitor: &Visitor) -> Result<RightsPage, ApiError> {
+async fn rights_page(app: &App, visitor: &Visitor, after: Option<RightsRequestId>) -> Result<RightsPage, ApiError> {
     let words = visitor.words;
     let agents = app.store.rights_agents().await?;
     let speakers = agents.iter().filter(|agent| agent.revoked_at.is_none());
     let rights = app.store.rights().await?;
-    let requests = app.store.open_rights_requests(REQUESTS).await?;
+    let requests = app.store.open_rights_requests(after, REQUESTS).await?;
+    let last = requests.last().filter(|_| requests.len() == REQUESTS as usize);
     let named = |kind: &'static str, word: &'static str| (word, words.say(&format!("rights.{kind}_{word}")));
     Ok(RightsPage {
         shell: Shell::new(app, visitor, "rights.title", Here::Admin),
+        later: last.map(|last| format!("/admin/rights?after={}", last.id)),
         requests: requests.iter().map(|request| RequestView::new(words, request)).collect(),
         entries: rights.iter().map(|stored| EntryView::new(words, stored)).collect(),
         speakers: speakers.map(|agent| (agent.id.to_string(), agent.name.clone())).collect(),
@@ -153,8 +157,9 @@ async fn rights_page(app: &App, visitor: &Visitor) -> Result<RightsPage, ApiErro
     })
 }
 
-async fn show_rights(State(app): State<App>, visitor: Visitor) -> Result<Response, ApiError> {
-    Ok(html(&rights_page(&app, &visitor).await?))
+async fn show_rights(State(app): State<App>, visitor: Visitor, values: Values) -> Result<Response, ApiError> {
+    let after = values.get("after").and_then(|text| text.parse().ok());
+    Ok(html(&rights_page(&app, &visitor, after).await?))
 }
 
 /// Goes back to the registry, or shows it with what went wrong.
@@ -164,7 +169,7 @@ async fn done<T>(app: &App, visitor: &Visitor, result: Result<T, ApiError>) -> R
         Err(error) if is_guards(&error) => Err(error),
         Err(error) => {
             let said = Some(visitor.words.error(&error));
-            Ok(html_refused(&RightsPage { said, ..rights_page(app, visitor).await? }, &error))
+            Ok(html_refused(&RightsPage { said, ..rights_page(app, visitor, None).await? }, &error))
         }
     }
 }

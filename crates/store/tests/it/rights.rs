@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use platform::policy::{RightsEntry, RightsKind, RightsUse, Stance};
-use platform::{RightsAgentId, RightsId};
-use store::{RightsAgent, StoreError};
+use platform::{RightsAgentId, RightsId, RightsRequestId, Token, TokenKind};
+use store::{DEFAULT_SCHEDULE, NewRightsRequest, RightsAgent, StoreError, read_schedule};
 
 use crate::bed::{Bed, entropy};
 use crate::on_both;
 
-on_both!(an_entry_counts_from_a_checked_agent_and_within_its_time, what_is_not_there_is_said);
+on_both!(
+    an_entry_counts_from_a_checked_agent_and_within_its_time,
+    requests_wait_from_the_oldest_on_and_lapse_after_a_year,
+    what_is_not_there_is_said
+);
 
 fn agent(bed: &Bed) -> RightsAgent {
     RightsAgent {
@@ -68,6 +72,33 @@ async fn an_entry_counts_from_a_checked_agent_and_within_its_time(bed: Bed) {
     let third = RightsEntry { id: RightsId::new(bed.now, entropy()), ..again };
     let refused = store.create_rights(agent.id, &third, bed.now).await;
     assert!(matches!(refused, Err(StoreError::NotFound("agent"))));
+}
+
+async fn requests_wait_from_the_oldest_on_and_lapse_after_a_year(bed: Bed) {
+    let (store, day) = (&bed.store, Duration::from_secs(86_400));
+    let mut ids = Vec::new();
+    for number in 0..3_u8 {
+        let at = bed.now + day * u32::from(number);
+        let id = RightsRequestId::new(at, entropy());
+        let link = Token::new(TokenKind::RightsRequest, [number; 24]).hash();
+        let request = NewRightsRequest { id, link, asker: [number; 32], details: "{}" };
+        store.file_rights_request(&request, &[], at).await.unwrap();
+        ids.push(id);
+    }
+    let waiting = async |after: Option<RightsRequestId>, limit: u32| -> Vec<RightsRequestId> {
+        let found = store.open_rights_requests(after, limit).await.unwrap();
+        found.into_iter().map(|request| request.id).collect()
+    };
+    assert_eq!(waiting(None, 2).await, [ids[0], ids[1]]);
+    assert_eq!(waiting(Some(ids[1]), 2).await, [ids[2]]);
+    store.refuse_rights_request(ids[1], "nobody there", &[], bed.member.identity(), bed.now + day * 3).await.unwrap();
+    let schedule = read_schedule(DEFAULT_SCHEDULE).unwrap();
+    store.run_schedule(&schedule, 100, bed.now + day * 364).await.unwrap();
+    assert_eq!(waiting(None, 9).await, [ids[0], ids[2]]);
+    // What was decided is kept for its own time.
+    store.run_schedule(&schedule, 100, bed.now + day * 366).await.unwrap();
+    assert_eq!(waiting(None, 9).await, [ids[2]]);
+    assert_eq!(store.rights_request(ids[1]).await.unwrap().answer, "nobody there");
 }
 
 async fn what_is_not_there_is_said(bed: Bed) {

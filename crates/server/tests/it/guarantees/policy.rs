@@ -3,11 +3,13 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use platform::policy::Policy;
-use platform::{Role, Service};
+use platform::{RightsRequestId, Role, Service, Token, TokenKind};
 use serde_json::{Value, json};
+use store::NewRightsRequest;
 
 use super::{ask, sites};
 use crate::http::site::{As, Sent, Site, owners_service, png, small};
+use crate::loops::bed::entropy;
 
 async fn refused(site: &Site, prompt: &str) -> Value {
     let answer = site.post("/v1/videos", small(prompt)).await;
@@ -87,6 +89,7 @@ async fn what_holders_of_rights_say_counts() {
         for (names, uses, about) in [
             (json!([]), json!(["prompts"]), "names"),
             (json!(["Ku"]), json!(["prompts"]), "names"),
+            (json!(["K".repeat(201)]), json!(["prompts"]), "names"),
             (json!(["Captain Kumo"]), json!([]), "uses"),
             (json!(["Captain Kumo"]), json!(["dreams"]), "uses"),
         ] {
@@ -150,7 +153,8 @@ async fn an_estate_asks_for_an_entry_and_it_counts_once_a_person_has_checked_the
         assert!(shown().await.contains("A person checks it"));
         let letters = site.letters().await;
         assert!(letters.iter().any(|one| one.contains("To: kari@example.org") && one.contains(&status)));
-        // Nobody has checked who that is.
+        // Nobody has checked who that is: whose address it is gets none of their words.
+        assert!(!letters.iter().any(|one| one.contains("To: kari@example.org") && one.contains("Nordmann")));
         site.post("/v1/videos", small("Ola Nordmann dances")).await.ok();
         let page = site.send("GET", "/admin/rights", As::Cookie(&admin), Sent::Nothing).await.page();
         for said in ["Ola N. Nordmann", "executor, Oslo probate court 12-3", "kari@example.org"] {
@@ -190,6 +194,63 @@ async fn an_estate_asks_for_an_entry_and_it_counts_once_a_person_has_checked_the
         site.post("/v1/videos", small("everything dances")).await.ok();
         let wrong = format!("{}x", &status[..status.len() - 1]);
         assert_eq!(site.send("GET", &wrong, As::Nobody, Sent::Nothing).await.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn whoever_asks_too_often_is_not_heard_and_all_that_waits_is_shown() {
+    for site in sites().await {
+        let admin = site.with_role("rights@example.org", Service::Video, Role::Administrator).await;
+        let ask_for = async |name: &str, email: &str| {
+            let fields = [
+                ("lines", name),
+                ("kind", "name"),
+                ("stance", "opt_out"),
+                ("use_prompts", "true"),
+                ("holder", "The estate of Ola Nordmann"),
+                ("name", "Kari Nordmann"),
+                ("email", email),
+                ("mandate", "executor"),
+                ("signature", "Kari Nordmann"),
+                ("may_speak", "true"),
+                ("accurate", "true"),
+            ];
+            site.send("POST", "/rights", As::Nobody, Sent::Fields(&fields)).await
+        };
+        // By the address that is written down, wherever it comes from.
+        for number in 0..10 {
+            ask_for(&format!("Ola number {number}"), "kari@example.org").await.goes_to();
+        }
+        assert_eq!(ask_for("Ola once more", "Kari@example.org").await.status, 429);
+        ask_for(&"O".repeat(200), "ola@example.org").await.goes_to();
+        assert_eq!(ask_for(&"O".repeat(201), "ola@example.org").await.status, 400);
+        // Eleven wait, and forty more come in another way: they are two pages, the oldest first.
+        let now = site.bed.app.now();
+        for number in 0..40_u8 {
+            let details = json!({ "names": [format!("Kumo number {number}")] }).to_string();
+            let request = NewRightsRequest {
+                id: RightsRequestId::new(now, entropy()),
+                link: Token::new(TokenKind::RightsRequest, [number; 24]).hash(),
+                asker: [number; 32],
+                details: &details,
+            };
+            site.bed.app.store.file_rights_request(&request, &[], now).await.unwrap();
+        }
+        let waiting = async |path: &str| {
+            let page = site.send("GET", path, As::Cookie(&admin), Sent::Nothing).await.page();
+            let named = |start: &str| -> Vec<String> {
+                page.split(start).skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
+            };
+            (named("action=\"/admin/rights/requests/"), named("href=\"/admin/rights?after="))
+        };
+        let (mut all, later) = waiting("/admin/rights").await;
+        assert_eq!((all.len(), later.len()), (50, 1));
+        let (last, none) = waiting(&format!("/admin/rights?after={}", later[0])).await;
+        assert_eq!((last.len(), none.len()), (1, 0));
+        all.extend(last);
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), 51);
     }
 }
 
