@@ -34,6 +34,8 @@ async fn collector() -> (CollectorPlace, mpsc::UnboundedReceiver<(HeaderMap, Byt
 async fn a_collector_hears_of_a_request_and_its_job_and_no_words() {
     let (place, mut received) = collector().await;
     let traces = Arc::new(Traces::open(&place, "serve", tokio::runtime::Handle::current()).unwrap());
+    // While there is one subscriber alone, whether a span is wanted is asked of whichever thread comes to it first, which may be another test's.
+    let _another = Dispatch::new(tracing_subscriber::registry());
     let subscriber = Dispatch::new(tracing_subscriber::registry().with(traces.layer()));
     let site = Site::new().await;
     let (video, request_id) = async {
