@@ -1,18 +1,22 @@
--- By what a clip is known again in which someone appears: the ids that it had and the hash of its file. It outlives the clip, so that no
--- archive brings back what its person withdrew; it names nobody.
+-- By what a clip is known again in which someone appears: the ids that it had and every hash of its file. It outlives the clip, so that no
+-- archive brings back what its person withdrew or deleted; it names nobody.
 CREATE TABLE likeness_traces (
     generation UUID NOT NULL,
     likeness UUID NOT NULL,
     consent UUID NOT NULL,
     made_at BIGINT NOT NULL,
     sha256 TEXT NOT NULL,
-    PRIMARY KEY (generation, likeness)
+    -- When someone who appears in it deleted it.
+    removed_at BIGINT,
+    PRIMARY KEY (generation, likeness, sha256)
 );
 CREATE INDEX likeness_traces_sha256 ON likeness_traces (sha256);
-INSERT INTO likeness_traces (generation, likeness, consent, made_at, sha256)
+-- A post that was erased has no hash.
+INSERT INTO likeness_traces (generation, likeness, consent, made_at, sha256, removed_at)
 SELECT o.generation, o.likeness, o.consent, o.made_at, COALESCE(
-    (SELECT g.video_etag FROM generations g WHERE g.id = o.generation),
-    (SELECT MIN(p.video_sha256) FROM posts p WHERE p.video = o.generation), '')
+    (SELECT NULLIF(g.video_etag, '') FROM generations g WHERE g.id = o.generation),
+    (SELECT MIN(p.video_sha256) FROM posts p WHERE p.video = o.generation AND p.video_sha256 <> ''), ''),
+    (SELECT MIN(u.removed_at) FROM likeness_uses u WHERE u.generation = o.generation)
 FROM likeness_outputs o;
 
 -- The suit that keeps an item off after a counter-notice: court, number and day, sealed.
@@ -29,6 +33,8 @@ CREATE TABLE withheld_profiles (
     display_name TEXT NOT NULL,
     bio TEXT NOT NULL,
     avatar_key TEXT,
+    -- The name that stands in its place.
+    placeholder TEXT NOT NULL,
     withheld_at BIGINT NOT NULL
 );
 

@@ -315,7 +315,7 @@ async fn put(
     }
     let outcome = put_row(tx, restoring, row).await?;
     if matches!(outcome, Outcome::Added) {
-        join_again(tx, &brought, now).await?;
+        join_again(tx, restoring.identity, &brought, now).await?;
     }
     Ok(outcome)
 }

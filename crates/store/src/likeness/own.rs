@@ -397,10 +397,12 @@ async fn withdraw(tx: &mut Tx, likeness: &Likeness, now: Timestamp) -> Result<Re
     })
 }
 
-/// Makes archives anew that hold clips with a likeness, of whoever has such clips: what lies ready would outlive the withdrawal.
+/// Makes archives anew that hold clips with a likeness, of whoever has such clips or had them: what lies ready would outlive the withdrawal,
+/// as it outlives the clip.
 async fn renew_exports(tx: &mut Tx, likeness: LikenessId, now: Timestamp) -> Result<(), StoreError> {
     let sql = "SELECT DISTINCT g.identity AS maker FROM generations g JOIN likeness_outputs o ON o.generation = g.id WHERE o.likeness = $1
                UNION SELECT DISTINCT p.author FROM posts p JOIN likeness_outputs o ON o.generation = p.video WHERE o.likeness = $1
+               UNION SELECT DISTINCT u.maker FROM likeness_uses u WHERE u.likeness = $1 AND u.generation IS NOT NULL
                ORDER BY maker";
     for row in tx.all(sql, args![likeness]).await? {
         renew_exports_of(tx, IdentityId::from_bytes(row.id("maker")?), now).await?;

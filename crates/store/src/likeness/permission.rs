@@ -293,11 +293,11 @@ pub(crate) async fn require(tx: &mut Tx, video: VideoId, maker: IdentityId, now:
     Ok(())
 }
 
-/// Remembers by which id and which hash a finished clip is known again in which someone appears.
+/// Remembers by which id and which hash a finished clip is known again in which someone appears. What was remembered before stays.
 pub(crate) async fn trace(tx: &mut Tx, video: VideoId, sha256: &str) -> Result<(), StoreError> {
     let sql = "INSERT INTO likeness_traces (generation, likeness, consent, made_at, sha256)
                SELECT o.generation, o.likeness, o.consent, o.made_at, $2 FROM likeness_outputs o WHERE o.generation = $1
-               ON CONFLICT (generation, likeness) DO UPDATE SET sha256 = excluded.sha256";
+               ON CONFLICT DO NOTHING";
     tx.execute(sql, args![video, sha256]).await.map(|_| ())
 }
 
@@ -310,29 +310,43 @@ pub(crate) struct Brought<'a> {
     pub(crate) sha256: [&'a str; 2],
 }
 
+/// Someone who appears in a clip that an archive brings.
+struct Appearing {
+    likeness: LikenessId,
+    /// A consent that was valid then.
+    consent: ConsentId,
+    /// When it was made.
+    made_at: Timestamp,
+    /// Whether it was deleted by whoever appears in it.
+    removed: bool,
+}
+
 /// Who appears in a clip that an archive brings, as far as this installation knows it again: by its id, whichever that was, or by its file.
-/// Each with a consent that was valid then, and when it was made.
-async fn known_again(
-    tx: &mut Tx,
-    brought: &Brought<'_>,
-) -> Result<Vec<(LikenessId, ConsentId, Timestamp)>, StoreError> {
-    let sql = "SELECT likeness, consent, made_at FROM likeness_traces
+async fn known_again(tx: &mut Tx, brought: &Brought<'_>) -> Result<Vec<Appearing>, StoreError> {
+    let sql = "SELECT likeness, consent, made_at, removed_at FROM likeness_traces
                WHERE generation IN ($1, $2) OR (sha256 <> '' AND sha256 IN ($3, $4))
-               UNION SELECT likeness, consent, made_at FROM likeness_outputs WHERE generation IN ($1, $2)
+               UNION SELECT likeness, consent, made_at, CAST(NULL AS BIGINT) FROM likeness_outputs WHERE generation IN ($1, $2)
                ORDER BY likeness, made_at, consent";
     let ([here, there], [came, kept]) = (brought.ids, brought.sha256);
-    let mut found: Vec<(LikenessId, ConsentId, Timestamp)> = Vec::new();
+    let mut found: Vec<Appearing> = Vec::new();
     for row in tx.all(sql, args![here, there, came, kept]).await? {
         let likeness = LikenessId::from_bytes(row.id("likeness")?);
-        if found.iter().all(|(known, ..)| *known != likeness) {
-            let made_at = Timestamp::from_micros(row.int("made_at")?);
-            found.push((likeness, ConsentId::from_bytes(row.id("consent")?), made_at));
+        let removed = row.opt_int("removed_at")?.is_some();
+        match found.last_mut().filter(|last| last.likeness == likeness) {
+            Some(last) => last.removed |= removed,
+            None => found.push(Appearing {
+                likeness,
+                consent: ConsentId::from_bytes(row.id("consent")?),
+                made_at: Timestamp::from_micros(row.int("made_at")?),
+                removed,
+            }),
         }
     }
     Ok(found)
 }
 
-/// Whether everyone who appears in a clip that an archive brings lets whoever brings it have it; nothing is written.
+/// Whether everyone who appears in a clip that an archive brings lets whoever brings it have it, and nobody of them deleted it; nothing is
+/// written.
 ///
 /// # Errors
 /// The refusal inside.
@@ -342,8 +356,9 @@ pub(crate) async fn may_come_back(
     brought: &Brought<'_>,
     now: Timestamp,
 ) -> Result<Result<(), LikenessRefusal>, StoreError> {
-    for (likeness, ..) in known_again(tx, brought).await? {
+    for Appearing { likeness, removed, .. } in known_again(tx, brought).await? {
         let standing = match tx.first(facts_sql(), args![maker, likeness]).await? {
+            Some(_) if removed => Err(LikenessRefusal::NotForYou),
             Some(row) => stand(&facts(&row)?, maker, now).map(|_| ()),
             None => Err(LikenessRefusal::Revoked),
         };
@@ -354,9 +369,16 @@ pub(crate) async fn may_come_back(
     Ok(Ok(()))
 }
 
-/// Joins a clip that came back to the consents of those who appear in it, so that it is asked for like any other from then on.
-pub(crate) async fn join_again(tx: &mut Tx, brought: &Brought<'_>, now: Timestamp) -> Result<(), StoreError> {
-    for (likeness, consent, made_at) in known_again(tx, brought).await? {
+/// Joins a clip that came back to the consents of those who appear in it, so that it is asked for like any other from then on, and writes
+/// the uses down that they see.
+pub(crate) async fn join_again(
+    tx: &mut Tx,
+    maker: IdentityId,
+    brought: &Brought<'_>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let [here, _] = brought.ids;
+    for Appearing { likeness, consent, made_at, .. } in known_again(tx, brought).await? {
         // A receipt whose time was over long ago is gone; then the one that stands says yes to it today.
         let there = tx.first("SELECT 1 AS one FROM likeness_consents WHERE id = $1", args![consent]).await?.is_some();
         let (valid, made_at) = if there {
@@ -365,11 +387,14 @@ pub(crate) async fn join_again(tx: &mut Tx, brought: &Brought<'_>, now: Timestam
             let row = tx.first("SELECT consent FROM likenesses WHERE id = $1", args![likeness]).await?;
             (ConsentId::from_bytes(row.ok_or(StoreError::NotFound("consent"))?.id("consent")?), now)
         };
-        let [here, _] = brought.ids;
         let sql = "INSERT INTO likeness_outputs (generation, likeness, consent, made_at) VALUES ($1, $2, $3, $4)
                    ON CONFLICT DO NOTHING";
         tx.execute(sql, args![here, likeness, valid, made_at]).await?;
-        trace(tx, here, brought.sha256[1]).await?;
+        let id = UseId::derived(here.bytes(), &likeness.to_string());
+        insert_use(tx, id, (likeness, maker, Some(here)), ("", &UseOutcome::Made), now).await?;
+    }
+    for sha256 in brought.sha256.into_iter().filter(|sha256| !sha256.is_empty()) {
+        trace(tx, here, sha256).await?;
     }
     Ok(())
 }

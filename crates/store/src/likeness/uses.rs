@@ -1,11 +1,14 @@
 //! Every use of a likeness, as its person sees it: drafts of others and attempts that were refused among them.
 
+use std::collections::BTreeSet;
+
 use platform::likeness::LikenessRefusal;
 use platform::{DecisionRecord, GenerationState, IdentityId, LikenessId, PostId, PostState, Timestamp, UseId, VideoId};
 
 use crate::database::{Row, Tx, args};
 use crate::decision::record;
 use crate::error::StoreError;
+use crate::export::renew_exports_of;
 use crate::generation::{drop_generation, moment, word};
 use crate::queue::end_not_permitted;
 use crate::social::erase_post;
@@ -130,7 +133,8 @@ impl Store {
     }
 
     /// Deletes a clip in which someone appears, whosever it is: the clip, its pictures and every post of it go, a job ends uncharged, and
-    /// its maker gets the reasons. Clips that others made from it stay, each a use of its own.
+    /// its maker gets the reasons. Archives that hold it are made anew without it, and none brings it back. Clips that others made from it
+    /// stay, each a use of its own.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if the use is of another's likeness, or has no clip any more.
@@ -157,8 +161,10 @@ impl Store {
         if there {
             drop_generation(&mut tx, video, now).await?;
         }
-        let posts = tx.all("SELECT id FROM posts WHERE video = $1 AND video_key <> ''", args![video]).await?;
+        let posts = tx.all("SELECT id, author FROM posts WHERE video = $1 AND video_key <> ''", args![video]).await?;
+        let mut holders = BTreeSet::from([removed.maker]);
         for post in &posts {
+            holders.insert(IdentityId::from_bytes(post.id("author")?));
             erase_post(&mut tx, PostId::from_bytes(post.id("id")?), now).await?;
         }
         if !there && posts.is_empty() {
@@ -166,6 +172,10 @@ impl Store {
         }
         tx.execute("UPDATE likeness_uses SET removed_at = $2, prompt = '' WHERE generation = $1", args![video, now])
             .await?;
+        tx.execute("UPDATE likeness_traces SET removed_at = $2 WHERE generation = $1", args![video, now]).await?;
+        for holder in holders {
+            renew_exports_of(&mut tx, holder, now).await?;
+        }
         // Whoever deletes what they made themself needs no reasons.
         if removed.maker != identity
             && let Some(decision) = reasons(&removed)
@@ -177,7 +187,7 @@ impl Store {
     }
 }
 
-/// Writes a use down.
+/// Writes a use down. One that is there stays.
 pub(crate) async fn insert_use(
     tx: &mut Tx,
     id: UseId,
@@ -193,7 +203,7 @@ pub(crate) async fn insert_use(
     };
     let prompt: String = prompt.chars().take(2_000).collect();
     let sql = "INSERT INTO likeness_uses (id, likeness, maker, generation, prompt, refusal, rule, at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
     let (refusal, rule) = (refusal.map(str::to_owned), rule.map(str::to_owned));
     tx.execute(sql, args![id, likeness, maker, video, prompt, refusal, rule, now]).await.map(|_| ())
 }

@@ -8,12 +8,12 @@ use platform::likeness::{
     Limits, Purposes, StandingConsent, stand,
 };
 use platform::{
-    CharacterId, ConsentId, EnrolmentId, Handle, IdentityId, LikenessId, MembershipEvent, PostId, ProjectId, Service,
-    Viewer, Visibility, hex,
+    CharacterId, ConsentId, DisplayName, EnrolmentId, Handle, IdentityId, LikenessId, MembershipEvent, PostId,
+    ProjectId, Service, Viewer, Visibility, hex,
 };
 use store::{
-    Approval, ArchiveValue, Capture, Character, LeftOut, Listing, NewConsent, NewEnrolment, Project, Restoring,
-    RowToRestore, Store, StoreError, Subject, Verdict,
+    Approval, ArchiveValue, Capture, Character, LeftOut, Listing, NewConsent, NewEnrolment, NewProfile, Project,
+    Restoring, RowToRestore, Store, StoreError, Subject, UseOutcome, Verdict,
 };
 
 use crate::bed::{Bed, entropy, raw};
@@ -25,6 +25,8 @@ on_both!(
     a_challenge_counts_once_and_a_recording_too,
     a_name_means_one_person_or_thing,
     two_who_ask_for_one_name_at_once_do_not_both_get_it,
+    who_had_a_name_before_another_keeps_it,
+    what_its_person_deleted_is_known_by_every_hash_that_it_had,
 );
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -281,4 +283,73 @@ async fn two_who_ask_for_one_name_at_once_do_not_both_get_it(bed: Bed) {
         let (one, other) = tokio::join!(store.set_profile(mika.member, &new, now), character(bed, yuki.id, &handle));
         assert!(one.is_ok() != other.is_ok(), "{round}: {one:?} {other:?}");
     }
+}
+
+async fn who_had_a_name_before_another_keeps_it(bed: Bed) {
+    let stage = Stage::on(bed).await;
+    let (bed, store, now) = (&stage.bed, stage.store(), stage.now());
+    let (mika, yuki) = (stage.person("mika").await, stage.person("yuki").await);
+    character(bed, yuki.id, "mossy").await.unwrap();
+    // As it could be before they shared their names.
+    let sql = "UPDATE characters SET handle = 'mika', skeleton = NULL WHERE handle = 'mossy'";
+    raw::execute(&bed.url, sql).await;
+    let changed = NewProfile { display_name: DisplayName::parse("Mika").unwrap(), ..profile("mika", true) };
+    store.set_profile(mika.member, &changed, now).await.unwrap();
+    let shown = store.profile_of(yuki.viewer, mika.id).await.unwrap();
+    assert_eq!((shown.display_name.as_str(), shown.handle.as_str(), shown.closed), ("Mika", "mika", true));
+    // Nobody gets it anew.
+    let taken = store.set_profile(yuki.member, &profile("mika", false), now).await;
+    assert!(matches!(taken, Err(StoreError::Exists("handle"))), "{taken:?}");
+}
+
+async fn what_its_person_deleted_is_known_by_every_hash_that_it_had(bed: Bed) {
+    let stage = Stage::on(bed).await;
+    let (bed, store, now) = (&stage.bed, stage.store(), stage.now());
+    let me = bed.member.identity();
+    store.change_membership(me, Service::Likeness, MembershipEvent::Join, now).await.unwrap();
+    let (enrolment, likeness) = begin(bed, me, "mika").await.unwrap();
+    capture(bed, me, enrolment, likeness, 1).await.unwrap();
+    let consent = approve(bed, enrolment).await.unwrap();
+    let clip = stage.clip.id;
+    let [clip_sql, likeness_sql, consent_sql] =
+        [clip.bytes(), likeness.bytes(), consent.bytes()].map(|id| spelt(bed, id));
+    let values = format!("{clip_sql}, {likeness_sql}, {consent_sql}, {}", now.micros());
+    let sql = format!(
+        "INSERT INTO likeness_outputs (generation, likeness, consent, made_at) VALUES ({values});
+         INSERT INTO likeness_traces (generation, likeness, consent, made_at, sha256) VALUES ({values}, 'first')"
+    );
+    raw::execute(&bed.url, &sql).await;
+
+    // Gone, and brought again: its file came as one, and is kept as another.
+    let class = store::ARCHIVE_CLASSES.iter().find(|class| class.name == "clips").unwrap();
+    let rows = store.archive_rows(me, &class.tables[0], None, 1).await.unwrap();
+    store.delete_generation(bed.project, clip, now).await.unwrap();
+    let mut restoring = Restoring::new(me, me, Some(bed.project), "default", now);
+    restoring.allow_only([bed.member]);
+    let video = bed.outputs(clip, 2).await.video;
+    let kept = video.sha256().to_owned();
+    let row = RowToRestore { row: rows[0].clone(), video: Some(video), link_token: None, came_as: "came".into() };
+    let restored = store.restore_rows(&mut restoring, class, std::slice::from_ref(&row), now).await.unwrap();
+    assert_eq!(restored.added, 1, "{restored:?}");
+    let seen = store.likeness_uses(me, None, 10).await.unwrap();
+    assert_eq!((seen.len(), seen[0].video, &seen[0].outcome), (1, Some(clip), &UseOutcome::Made));
+    assert_eq!((seen[0].maker, seen[0].removed_at), (me, None));
+
+    // Whatever hash it is known by, under an id that nothing has.
+    let mut other = rows[0].clone();
+    other.set("id", ArchiveValue::Id(platform::VideoId::new(now, entropy()).bytes()));
+    let comes_back = async |sha256: &str| store.may_come_back(&restoring, &other, [sha256, ""], now).await.unwrap();
+    let hashes = ["first", "came", kept.as_str()];
+    for sha256 in hashes {
+        assert!(comes_back(sha256).await, "{sha256}");
+    }
+    let removed = store.remove_use(me, seen[0].id, |_| None, now).await.unwrap();
+    assert_eq!((removed.maker, removed.video), (me, clip));
+    for sha256 in hashes {
+        assert!(!comes_back(sha256).await, "{sha256}");
+    }
+    assert!(comes_back("unknown").await);
+    let restored = store.restore_rows(&mut restoring, class, &[row], now).await.unwrap();
+    assert_eq!(restored.left_out.get(&LeftOut::Likeness), Some(&1), "{restored:?}");
+    assert!(store.likeness_uses(me, None, 10).await.unwrap()[0].removed_at.is_some());
 }

@@ -7,7 +7,7 @@ use platform::{
 };
 use store::{CodeOutcome, CredentialKind, Page, Sealer, Store, StoreError, TokenState};
 
-on_both!(migrating_again_changes_nothing, every_version_can_be_left);
+on_both!(migrating_again_changes_nothing, every_version_can_be_left, a_clip_is_known_by_a_post_that_was_not_erased,);
 
 /// Rows of the tables that each version made or changed, as it wrote them. A new migration brings its file.
 const FIXTURES: &[(i64, &str)] = &[
@@ -66,6 +66,23 @@ async fn every_version_can_be_left(bed: Bed) {
         assert_eq!((chain.lines, chain.broken), (1, None), "version {version}");
         store.close().await;
     }
+}
+
+/// A clip of version 13 that its file and one post have no hash of, which was deleted by who appears in it: the other post tells it.
+async fn a_clip_is_known_by_a_post_that_was_not_erased(bed: Bed) {
+    let (store, url) = used_until(&bed, 13).await;
+    let sql = "
+        INSERT INTO posts (id, author, state, visibility, link_token, caption, prompt, prompt_visibility, remix, download, comments, video,
+            model, width, height, seconds, recipe, video_key, video_size, video_sha256, depth, created_at, deleted_at)
+            VALUES ({uuid 0199}, {uuid 0001}, 'deleted', 'public', {bytes 99999999999999999999999999999999}, '', '', 'visible', 1, 0, 1,
+            {uuid 0008}, '', 720, 1280, 4, '', '', 0, '', 0, 1700000000000000, 1700000000000000);
+        UPDATE generations SET video_etag = '' WHERE id = {uuid 0008};
+        UPDATE likeness_uses SET removed_at = 1700000050000000 WHERE generation = {uuid 0008};";
+    raw::execute(&url, &spelt(&url, sql)).await;
+    store.migrate().await.unwrap();
+    assert_eq!(raw::text(&url, "SELECT sha256 FROM likeness_traces").await, "aa");
+    assert_eq!(raw::number(&url, "SELECT removed_at FROM likeness_traces").await, 1_700_000_050_000_000);
+    store.close().await;
 }
 
 /// An installation with rows in every table: it was used at every version up to one. Its store and address.

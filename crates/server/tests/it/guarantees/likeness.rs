@@ -573,6 +573,36 @@ async fn r12_an_archive_made_before_a_withdrawal_brings_nothing_back() {
     }
 }
 
+/// The one archive of someone that was made anew in the place of another: its bytes.
+async fn made_anew(site: &Site, cookie: &str, export: &Value) -> Vec<u8> {
+    let old = format!("/api/exports/{}", export["id"].as_str().unwrap());
+    assert_eq!(site.send("GET", &old, As::Cookie(cookie), Sent::Nothing).await.status, 404);
+    work(&site.bed.app.archivist()).await;
+    let exports = site.send("GET", "/api/exports", As::Cookie(cookie), Sent::Nothing).await.ok();
+    assert_eq!((&exports["data"][0]["status"], exports["data"].as_array().unwrap().len()), (&json!("ready"), 1));
+    fetched(site, cookie, &exports["data"][0]).await
+}
+
+fn holds(zip: &[u8], film: &[u8]) -> bool {
+    unpacked(zip).values().any(|bytes| sha256(bytes) == sha256(film))
+}
+
+#[tokio::test]
+async fn r12_an_archive_that_outlived_its_clip_is_made_anew_too() {
+    for site in sites().await {
+        let (mika, yuki, who) = pair(&site).await;
+        let clip = make(&site, &yuki, "@mika waves").await.goes_to();
+        site.work().await;
+        let film = site.send("GET", &format!("{clip}/media/video"), As::Cookie(&yuki), Sent::Nothing).await.body;
+        let export = exported(&site, &yuki, json!({})).await;
+        assert!(holds(&fetched(&site, &yuki, &export).await, &film));
+        let made = clips(&site, who).await.remove(0);
+        site.bed.app.store.delete_generation(made.project, made.id, site.bed.app.now()).await.unwrap();
+        ask(&site, &mika, "/api/likeness/withdraw", json!({})).await.ok();
+        assert!(!holds(&made_anew(&site, &yuki, &export).await, &film));
+    }
+}
+
 #[tokio::test]
 async fn r12_a_repeated_request_shows_no_picture_of_whoever_withdrew() {
     for site in sites().await {
@@ -658,6 +688,58 @@ async fn r13_the_person_sees_and_controls_every_use() {
         let block = format!("/account/likeness/uses/{}/block", made[1]["id"].as_str().unwrap());
         post(&site, &mika, &block, &[]).await.goes_to();
         assert!(make(&site, &yuki, "@mika sits").await.page().contains("does not let you"));
+    }
+}
+
+#[tokio::test]
+async fn r13_what_its_person_deleted_comes_back_by_no_archive_and_what_comes_back_is_a_use() {
+    for site in sites().await {
+        let (mika, yuki, _) = pair(&site).await;
+        let clip = make(&site, &yuki, "@mika waves").await.goes_to();
+        site.work().await;
+        publish(&site, &yuki, &clip, "public", &[]).await;
+        let film = site.send("GET", &format!("{clip}/media/video"), As::Cookie(&yuki), Sent::Nothing).await.body;
+        let export = exported(&site, &yuki, json!({})).await;
+        let zip = fetched(&site, &yuki, &export).await;
+        assert!(holds(&zip, &film));
+        // What someone else brings is a use that its person sees and can look at.
+        let nils = maker(&site, "nils").await;
+        let theirs = whose(&site, &nils).await;
+        assert_eq!(kept_out(&brought(&site, &nils, &zip).await), 0);
+        let copy = clips(&site, theirs).await.remove(0).id;
+        let use_of = async |maker: &str| {
+            uses(&site, &mika)
+                .await
+                .into_iter()
+                .find(|one| one["maker"] == maker)
+                .unwrap_or_else(|| panic!("no {maker}"))
+        };
+        let brought_in = use_of("nils").await;
+        assert_eq!((&brought_in["video"], &brought_in["refusal"]), (&json!(copy.to_string()), &Value::Null));
+        let look = format!("/account/likeness/uses/{}/media/video", brought_in["id"].as_str().unwrap());
+        assert_eq!(site.send("GET", &look, As::Cookie(&mika), Sent::Nothing).await.status, 200);
+
+        // The maker's is deleted: the archive that lay ready is made anew without it, and the other brings it back to nobody.
+        let delete = async |one: &Value| {
+            let path = format!("/api/likeness/uses/{}", one["id"].as_str().unwrap());
+            site.send("DELETE", &path, As::Cookie(&mika), Sent::Nothing).await.ok();
+        };
+        delete(&use_of("yuki").await).await;
+        assert!(!holds(&made_anew(&site, &yuki, &export).await, &film));
+        let fan = maker(&site, "fan").await;
+        for cookie in [&yuki, &fan] {
+            assert_eq!(kept_out(&brought(&site, cookie, &zip).await), 2);
+        }
+        // What was brought before is a use of its own, until it is deleted too.
+        let watched = async || {
+            let path = format!("/clips/{copy}/media/video");
+            site.send("GET", &path, As::Cookie(&nils), Sent::Nothing).await.status
+        };
+        assert_eq!(watched().await, 200);
+        delete(&brought_in).await;
+        assert_eq!((watched().await, &use_of("nils").await["status"]), (404, &json!("deleted")));
+        assert_eq!(kept_out(&brought(&site, &nils, &zip).await), 2);
+        assert!(clips(&site, theirs).await.is_empty());
     }
 }
 
