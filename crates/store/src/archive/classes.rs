@@ -547,6 +547,19 @@ pub const ARCHIVE_CLASSES: &[ArchiveClass] = &[
                 ],
             },
             ArchiveTable {
+                object: "withheld_profile",
+                table: "withheld_profiles",
+                condition: "identity = $1",
+                key: &["identity"],
+                columns: &[
+                    told("identity", "identity", id!(IdentityId)),
+                    told("display_name", "display_name", ANY),
+                    told("bio", "bio", ANY),
+                    told("avatar_key", "avatar", File),
+                    told("withheld_at", "withheld_at", Moment),
+                ],
+            },
+            ArchiveTable {
                 object: "handle",
                 table: "handles",
                 condition: "identity = $1",
@@ -764,7 +777,11 @@ pub const ARCHIVE_CLASSES: &[ArchiveClass] = &[
                     told("conversation", "conversation", id!(ConversationId)),
                     told("sender", "sender", id!(IdentityId)),
                     told("CASE WHEN withheld_at IS NOT NULL AND sender <> $1 THEN '' ELSE text END", "text", ANY),
-                    told("post", "post", id!(PostId)),
+                    told(
+                        "CASE WHEN withheld_at IS NOT NULL AND sender <> $1 THEN NULL ELSE post END",
+                        "post",
+                        id!(PostId),
+                    ),
                     told("sent_at", "created_at", Moment),
                     told("withheld_at", "withheld_at", Moment),
                     told("deleted_at", "deleted_at", Moment),

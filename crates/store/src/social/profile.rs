@@ -70,11 +70,13 @@ impl Store {
         let mut tx = self.database.begin().await?;
         let NewProfile { handle, display_name, bio, closed } = profile;
         // The handle first: it is what can be refused, and a failed transaction leaves nothing.
-        // Nobody poses as anyone: not as who left, nor as someone's likeness or character.
-        if is_anothers(&mut tx, handle, me).await? {
+        // Nobody poses as anyone: not as who left, nor as someone's likeness or character. What is theirs already stays theirs.
+        let sql = "SELECT handle FROM handles WHERE skeleton = $1 AND identity = $2";
+        let taken = tx.first(sql, args![handle.skeleton(), me]).await?;
+        let held = taken.as_ref().map(|row| row.text("handle")).transpose()?;
+        if held.as_deref() != Some(handle.as_str()) && is_anothers(&mut tx, handle, me).await? {
             return Err(StoreError::Exists("handle"));
         }
-        let taken = tx.first("SELECT handle FROM handles WHERE skeleton = $1", args![handle.skeleton()]).await?;
         let sql = "INSERT INTO profiles (identity, handle, display_name, bio, closed, created_at, updated_at)
                    VALUES ($1, $2, $3, $4, $5, $6, $6) ON CONFLICT (identity) DO UPDATE SET handle = excluded.handle,
                    display_name = excluded.display_name, bio = excluded.bio, closed = excluded.closed, updated_at = excluded.updated_at";
@@ -170,33 +172,40 @@ pub(crate) async fn is_anothers(tx: &mut Tx, handle: &Handle, me: IdentityId) ->
     Ok(tx.first(sql, args![skeleton, me, handle.as_str()]).await?.is_some())
 }
 
-/// Withholds what a profile says, or gives it back. Its handle stays: it is where its person is found. What they wrote meanwhile stays too.
+/// Withholds what a profile says, or gives it back: what it said when it was first withheld. Its handle stays: it is where its person is
+/// found. What they wrote meanwhile stays too, unless it is withheld in its turn; then it is gone.
 pub(crate) async fn set_profile_withheld(
     tx: &mut Tx,
     whose: IdentityId,
     withhold: bool,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let sql = format!("SELECT handle FROM profiles WHERE identity = $1{}", tx.for_update());
+    let sql = format!("SELECT handle, avatar_key FROM profiles WHERE identity = $1{}", tx.for_update());
     let row = tx.first(sql, args![whose]).await?.ok_or(StoreError::NotFound("profile"))?;
     let handle = row.text("handle")?;
     if withhold {
-        // What was withheld before is still what it said.
-        let sql = "INSERT INTO withheld_profiles (identity, display_name, bio, avatar_key, withheld_at)
-                   SELECT identity, display_name, bio, avatar_key, $2 FROM profiles WHERE identity = $1 ON CONFLICT DO NOTHING";
-        if tx.execute(sql, args![whose, now]).await? == 0 {
-            return Ok(());
+        let sql = "SELECT 1 AS one FROM withheld_profiles WHERE identity = $1";
+        let again = tx.first(sql, args![whose]).await?.is_some();
+        // What was withheld before is still what comes back; a picture that was chosen since then is kept nowhere.
+        if let Some(newer) = row.opt_text("avatar_key")?.filter(|_| again) {
+            delete_objects(tx, ObjectKey::from_row(newer).parent(), now).await?;
         }
+        let sql = "INSERT INTO withheld_profiles (identity, display_name, bio, avatar_key, placeholder, withheld_at)
+                   SELECT identity, display_name, bio, avatar_key, handle, $2 FROM profiles WHERE identity = $1
+                   ON CONFLICT (identity) DO UPDATE SET placeholder = excluded.placeholder";
+        tx.execute(sql, args![whose, now]).await?;
         let sql = "UPDATE profiles SET display_name = handle, bio = '', avatar_key = NULL, updated_at = $2 WHERE identity = $1";
         tx.execute(sql, args![whose, now]).await?;
     } else {
-        let sql = "DELETE FROM withheld_profiles WHERE identity = $1 RETURNING display_name, bio, avatar_key";
+        let sql =
+            "DELETE FROM withheld_profiles WHERE identity = $1 RETURNING display_name, bio, avatar_key, placeholder";
         let Some(kept) = tx.first(sql, args![whose]).await? else { return Ok(()) };
         let avatar = kept.opt_text("avatar_key")?;
-        let sql = "UPDATE profiles SET display_name = CASE WHEN display_name = handle THEN $2 ELSE display_name END,
+        let sql = "UPDATE profiles SET display_name = CASE WHEN display_name = $6 THEN $2 ELSE display_name END,
                    bio = CASE WHEN bio = '' THEN $3 ELSE bio END, avatar_key = COALESCE(avatar_key, $4), updated_at = $5
                    WHERE identity = $1 RETURNING avatar_key";
-        let args = args![whose, kept.text("display_name")?, kept.text("bio")?, avatar.clone(), now];
+        let (name, bio, placeholder) = (kept.text("display_name")?, kept.text("bio")?, kept.text("placeholder")?);
+        let args = args![whose, name, bio, avatar.clone(), now, placeholder];
         let now_shown = tx.first(sql, args).await?.map(|row| row.opt_text("avatar_key")).transpose()?.flatten();
         // They chose another picture meanwhile.
         if let Some(old) = avatar.filter(|old| now_shown.as_ref() != Some(old)) {

@@ -2,18 +2,23 @@
 
 use std::time::Duration;
 
-use crate::bed::{Bed, entropy, member};
+use crate::bed::{Bed, entropy, member, raw};
 use crate::on_both;
-use platform::{DestinationId, ExportId, FolderId, FolderName, ImportId, MembershipEvent, Service};
+use crate::social::{Person, Stage};
+use platform::{
+    ConversationId, DestinationId, ExportId, FolderId, FolderName, ImportId, MembershipEvent, MessageId, MessageText,
+    Service, Visibility,
+};
 use store::{
     ARCHIVE_CLASSES, ArchiveTable, ArchiveValue, Destination, ExportPart, ExportState, ImportState, LeftOut, NewExport,
-    Restoring, RowToRestore, StoreError,
+    NewMessage, Restoring, RowToRestore, StoreError,
 };
 
 on_both!(
     r19_one_makes_an_archive_at_a_time_and_whoever_comes_late_writes_nothing,
     r19_an_archive_that_never_gets_on_is_given_up,
     r19_every_table_of_every_class_is_read_page_by_page,
+    r19_a_withheld_message_is_told_to_its_writer_alone,
     r20_rows_come_back_once_and_only_to_members,
     r20_an_import_is_held_by_one_and_ends_once,
     r21_a_destination_keeps_its_secret_sealed_and_knows_what_it_has,
@@ -137,6 +142,28 @@ async fn r19_every_table_of_every_class_is_read_page_by_page(bed: Bed) {
         }
     }
     store.close().await;
+}
+
+async fn r19_a_withheld_message_is_told_to_its_writer_alone(bed: Bed) {
+    let stage = Stage::on(bed).await;
+    let (store, now) = (stage.store(), stage.now());
+    let (mika, yuki) = (stage.person("mika").await, stage.person("yuki").await);
+    let post = stage.post(mika, Visibility::Public, "look").await;
+    let (id, conversation) = (MessageId::new(now, entropy()), ConversationId::new(now, entropy()));
+    let text = MessageText::parse("see this").unwrap();
+    let message = NewMessage { id, conversation, to: yuki.id, text: &text, post: Some(post) };
+    store.send_message(mika.member, &message, now).await.unwrap();
+    let messages = table("message");
+    let told = async |whose: Person| {
+        let rows = store.archive_rows(whose.id, messages, None, 10).await.unwrap();
+        let field = |name| messages.columns.iter().position(|column| column.name == name).unwrap();
+        ["text", "post"].map(|name| rows[0].values[field(name)].clone())
+    };
+    let whole = [ArchiveValue::Text("see this".into()), ArchiveValue::Id(post.bytes())];
+    assert_eq!((told(mika).await, told(yuki).await), (whole.clone(), whole.clone()));
+    raw::execute(&stage.bed.url, "UPDATE messages SET withheld_at = 1").await;
+    let nothing = [ArchiveValue::Text(String::new()), ArchiveValue::Null];
+    assert_eq!((told(mika).await, told(yuki).await), (whole, nothing));
 }
 
 async fn r20_rows_come_back_once_and_only_to_members(bed: Bed) {

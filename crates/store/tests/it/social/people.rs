@@ -1,10 +1,10 @@
 use platform::{
     AppealId, AppealOutcome, Bio, DecidedItem, DecidedKind, DecidedRule, DecisionEffect, DecisionId, DecisionRecord,
-    DecisionScope, DisplayName, Handle, MembershipEvent, Role, Service, Viewer, Visibility,
+    DecisionScope, DisplayName, FileId, Handle, MembershipEvent, Role, Service, Timestamp, Viewer, Visibility,
 };
-use store::{FollowState, Listing, NewProfile, StoreError};
+use store::{FollowState, Listing, NewProfile, StoreError, Subject};
 
-use super::{Stage, profile};
+use super::{Person, Stage, profile};
 use crate::bed::{Bed, entropy};
 use crate::on_both;
 
@@ -14,6 +14,7 @@ on_both!(
     a_block_works_both_ways,
     who_is_suspended_is_not_there,
     a_withheld_profile_is_found_by_its_name_again,
+    what_a_withheld_profile_says_anew_is_withheld_too,
 );
 
 async fn a_handle_has_one_owner_for_good(bed: Bed) {
@@ -119,6 +120,29 @@ async fn who_is_suspended_is_not_there(bed: Bed) {
     assert_eq!(visible().await, [true; 5]);
 }
 
+/// A decision that withholds what someone's profile says.
+fn withheld(whose: Person, judge: Person, now: Timestamp) -> DecisionRecord {
+    DecisionRecord {
+        id: DecisionId::new(now, entropy()),
+        subject: whose.id,
+        scope: DecisionScope::Item,
+        service: Some(Service::Social),
+        effect: DecisionEffect::Withhold,
+        item: DecidedItem::new(DecidedKind::Profile, whose.id.bytes()),
+        ground: "spam".into(),
+        rule: DecidedRule::of_house("spam"),
+        facts: String::new(),
+        evidence: String::new(),
+        unlawful: false,
+        automated_detection: false,
+        author: Some(judge.id),
+        second: None,
+        strikes: 0,
+        decided_at: now,
+        ends_at: None,
+    }
+}
+
 async fn a_withheld_profile_is_found_by_its_name_again(bed: Bed) {
     let stage = Stage::on(bed).await;
     let (mika, judge, other) = (stage.person("mika").await, stage.person("judge").await, stage.person("other").await);
@@ -134,25 +158,7 @@ async fn a_withheld_profile_is_found_by_its_name_again(bed: Bed) {
         people.iter().any(|card| card.identity == mika.id)
     };
     assert_eq!((found("cheap").await, found("mika").await), (true, true));
-    let decision = DecisionRecord {
-        id: DecisionId::new(now, entropy()),
-        subject: mika.id,
-        scope: DecisionScope::Item,
-        service: Some(Service::Social),
-        effect: DecisionEffect::Withhold,
-        item: DecidedItem::new(DecidedKind::Profile, mika.id.bytes()),
-        ground: "spam".into(),
-        rule: DecidedRule::of_house("spam"),
-        facts: String::new(),
-        evidence: String::new(),
-        unlawful: false,
-        automated_detection: false,
-        author: Some(judge.id),
-        second: None,
-        strikes: 0,
-        decided_at: now,
-        ends_at: None,
-    };
+    let decision = withheld(mika, judge, now);
     store.decide(&decision).await.unwrap();
     assert_eq!((found("cheap").await, found("mika").await), (false, true));
     let appeal = AppealId::new(now, entropy());
@@ -161,4 +167,57 @@ async fn a_withheld_profile_is_found_by_its_name_again(bed: Bed) {
     let shown = store.profile_of(other.viewer, mika.id).await.unwrap();
     assert_eq!((shown.display_name.as_str(), shown.bio.as_str()), ("Cheap Boats", "call 555"));
     assert_eq!((found("cheap").await, found("mika").await), (true, true));
+}
+
+async fn what_a_withheld_profile_says_anew_is_withheld_too(bed: Bed) {
+    let stage = Stage::on(bed).await;
+    let (mika, judge, other) = (stage.person("mika").await, stage.person("judge").await, stage.person("other").await);
+    let (store, now) = (stage.store(), stage.now());
+    let picture = async |content: &'static str| {
+        let subject = Subject { identity: mika.id, service: Service::Social, since: now };
+        let owner = FileId::new(now, entropy());
+        let key = stage.bed.objects.put_upload(subject, &owner, content.into()).await.unwrap();
+        store.set_avatar(mika.member, Some(&key), now).await.unwrap();
+        (key, format!("uploads/{owner}"))
+    };
+    let says = async |handle: &str, name: &str, bio: &str| {
+        let (display_name, bio) = (DisplayName::parse(name).unwrap(), Bio::parse(bio).unwrap());
+        store.set_profile(mika.member, &NewProfile { display_name, bio, ..profile(handle, false) }, now).await.unwrap();
+    };
+    let shown = async || {
+        let shown = store.profile_of(other.viewer, mika.id).await.unwrap();
+        (shown.display_name.as_str().to_owned(), shown.bio.as_str().to_owned(), shown.avatar)
+    };
+    let nothing = ("mika".to_owned(), String::new(), None);
+    let (first_picture, first_folder) = picture("first").await;
+    says("mika", "Cheap Boats", "call 555").await;
+    let first = withheld(mika, judge, now);
+    store.decide(&first).await.unwrap();
+    assert_eq!(shown().await, nothing);
+    // What they say instead goes no other way, and is kept nowhere.
+    let (_, second_folder) = picture("second").await;
+    says("mika", "Cheaper Boats", "call 556").await;
+    assert_eq!(shown().await.0, "Cheaper Boats");
+    let second = withheld(mika, judge, now);
+    store.decide(&second).await.unwrap();
+    assert_eq!(shown().await, nothing);
+    let deleted = store.object_deletions(10).await.unwrap();
+    assert!(deleted.contains(&second_folder) && !deleted.contains(&first_folder), "{deleted:?}");
+    // Their own archive tells what they said.
+    let tables = store::ARCHIVE_CLASSES.iter().flat_map(|class| class.tables);
+    let table = tables.into_iter().find(|table| table.object == "withheld_profile").unwrap();
+    let rows = store.archive_rows(mika.id, table, None, 10).await.unwrap();
+    assert_eq!((rows[0].text("display_name"), rows[0].text("bio")), ("Cheap Boats", "call 555"));
+    assert_eq!(rows[0].objects().next().as_ref(), Some(&first_picture));
+    assert!(!table.is_restored());
+    // Another handle meanwhile is no other name: whoever changes it sends the one that stands there.
+    says("mikako", "mika", "").await;
+    for decision in [&first, &second] {
+        assert_eq!(shown().await, nothing);
+        let appeal = AppealId::new(now, entropy());
+        store.appeal(appeal, mika.id, decision.id, "no", now).await.unwrap();
+        store.decide_appeal(appeal, other.id, Role::Moderator, AppealOutcome::Overturned, "yes", now).await.unwrap();
+    }
+    assert_eq!(shown().await, ("Cheap Boats".to_owned(), "call 555".to_owned(), Some(first_picture)));
+    assert_eq!(store.profile_of(other.viewer, mika.id).await.unwrap().handle.as_str(), "mikako");
 }
