@@ -196,6 +196,14 @@ mod tests {
     }
 
     #[test]
+    fn every_class_of_data_has_a_name() {
+        let schedule = store::read_schedule(store::DEFAULT_SCHEDULE).unwrap();
+        for class in schedule.classes() {
+            assert!(Words::first().known(&format!("class.{}", class.name)).is_some(), "{}", class.name);
+        }
+    }
+
+    #[test]
     fn a_message_has_the_same_places_in_every_language() {
         for (key, english) in &LANGUAGES[0].messages {
             let japanese = LANGUAGES[1].messages.get(key).copied().unwrap_or_default();
