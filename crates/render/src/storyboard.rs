@@ -250,44 +250,11 @@ impl Storyboard {
 mod tests {
     use std::sync::Mutex;
 
-    use media::{FrameRate, ReadLimits, Size, read_mp4};
+    use media::{ReadLimits, Size, read_mp4};
     use provenance::{State, TrainingChoice, TrustedRoots, verify};
 
     use super::*;
-    use crate::model::ModelError;
-    use crate::test_card::TestCard;
-
-    /// A test card that writes down what each shot started from.
-    #[derive(Default)]
-    struct Listening(Mutex<Vec<Source>>);
-
-    impl VideoModel for Listening {
-        fn name(&self) -> &str {
-            TestCard.name()
-        }
-
-        fn weights_hash(&self) -> &str {
-            TestCard.weights_hash()
-        }
-
-        fn frame_rate(&self) -> FrameRate {
-            TestCard.frame_rate()
-        }
-
-        fn recipe(&self, request: &VideoRequest) -> Recipe {
-            TestCard.recipe(request)
-        }
-
-        fn generate(
-            &self,
-            request: &VideoRequest,
-            progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-            emit: &mut dyn FnMut(Frame) -> ControlFlow<()>,
-        ) -> Result<(), ModelError> {
-            self.0.lock().unwrap().push(request.source.clone());
-            TestCard.generate(request, progress, emit)
-        }
-    }
+    use crate::test_card::{SteppedTestCard, TestCard};
 
     const BOARD: &str = r#"{
         "storyboard": 1, "title": "A boat goes home", "size": "256x144", "seed": 7,
@@ -344,7 +311,13 @@ mod tests {
         let board = Storyboard::read(BOARD).unwrap();
         let picture = Frame::filled(Size::new(256, 144), [1, 2, 3]);
         let requests = board.requests(|_| Ok(Some(picture.clone()))).unwrap();
-        let model = Listening::default();
+        let sources = Mutex::new(Vec::new());
+        let model = SteppedTestCard(|request: &VideoRequest, step: Progress| {
+            if step.done == 0 {
+                sources.lock().unwrap().push(request.source.clone());
+            }
+            Ok(())
+        });
         let mut shots = Vec::new();
         let film = board
             .render(&model, requests, &key, &options, &mut |shot, _| {
@@ -369,7 +342,7 @@ mod tests {
         let clip = read_mp4(film.video.bytes(), &ReadLimits::default()).unwrap();
         assert_eq!((clip.frames().len(), clip.size()), (film.frames, Size::new(256, 144)));
 
-        let sources = model.0.into_inner().unwrap();
+        let sources = sources.lock().unwrap();
         let [Source::Text, Source::Extend(tail), Source::FirstFrame(first)] = sources.as_slice() else {
             panic!("{sources:?}")
         };

@@ -12,11 +12,11 @@ use crate::request::VideoRequest;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TestCard;
 
-/// A test card that does something after each step that was begun, such as waiting, or failing: for tests of what is around a model.
+/// A test card that does something after each step of a request that was begun, such as waiting, failing, or writing it down: for tests of what is around a model.
 #[derive(Clone, Copy)]
-pub struct SteppedTestCard<F: Fn(Progress) -> Result<(), ModelError>>(pub F);
+pub struct SteppedTestCard<F: Fn(&VideoRequest, Progress) -> Result<(), ModelError>>(pub F);
 
-impl<F: Fn(Progress) -> Result<(), ModelError>> VideoModel for SteppedTestCard<F> {
+impl<F: Fn(&VideoRequest, Progress) -> Result<(), ModelError>> VideoModel for SteppedTestCard<F> {
     fn name(&self) -> &str {
         TestCard.name()
     }
@@ -42,7 +42,7 @@ impl<F: Fn(Progress) -> Result<(), ModelError>> VideoModel for SteppedTestCard<F
         let mut failed = None;
         let mut stepped = |step| match progress(step).is_break() {
             true => ControlFlow::Break(()),
-            false => match (self.0)(step) {
+            false => match (self.0)(request, step) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(error) => {
                     failed = Some(error);

@@ -21,7 +21,7 @@ pub(crate) fn model_name() -> ModelName {
 /// `MISORA_TEST_STEP_MS` after each step was begun.
 pub(crate) fn models() -> Models {
     let step_ms = std::env::var("MISORA_TEST_STEP_MS").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
-    let slow = SteppedTestCard(move |_| {
+    let slow = SteppedTestCard(move |_, _| {
         std::thread::sleep(Duration::from_millis(step_ms));
         Ok(())
     });

@@ -9,7 +9,7 @@ use platform::{
     Parameters, ProjectId, Quotas, Rate, Seconds, Service, Size, Tier, Timestamp, VideoId, Words,
 };
 use provenance::{SigningKey, TrustedRoots};
-use render::{Progress, Reworded, SteppedTestCard, TestCard};
+use render::{Progress, Reworded, SteppedTestCard, TestCard, VideoRequest};
 use server::worker::{Models, Worker, WorkerOptions};
 use server::{
     App, AppParts, HttpOutbound, Mail, ManualClock, Outbox, Settings, SystemEntropy, WordsOfModel, full_offer,
@@ -314,7 +314,7 @@ pub(crate) fn gated() -> (Models, Gate) {
     let (reached, seen) = tokio::sync::mpsc::unbounded_channel();
     let (sender, gate) = mpsc::channel();
     let go_on = Mutex::new(gate);
-    let model = SteppedTestCard(move |step: Progress| {
+    let model = SteppedTestCard(move |_: &VideoRequest, step: Progress| {
         // The test may be over.
         let _ = reached.send(step.done);
         let _ = go_on.lock().unwrap().recv();

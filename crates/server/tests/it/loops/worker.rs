@@ -223,7 +223,8 @@ async fn a_worker_takes_only_work_for_its_models() {
 async fn a_panic_is_tried_again_until_it_is_enough() {
     let bed = Bed::new().await;
     let id = bed.accept(create()).await.id;
-    let worker = bed.worker(Models::new(vec![(name("test-card"), Box::new(SteppedTestCard(|_| panic!("a defect"))))]));
+    let worker =
+        bed.worker(Models::new(vec![(name("test-card"), Box::new(SteppedTestCard(|_, _| panic!("a defect"))))]));
     let never = CancellationToken::new();
     for _ in 0..3 {
         assert!(matches!(worker.work_once(&never).await.unwrap(), Some(Ending::Requeued(_))));
@@ -241,7 +242,7 @@ async fn a_panic_is_tried_again_until_it_is_enough() {
 async fn what_a_model_refuses_is_not_tried_again() {
     let bed = Bed::new().await;
     let id = bed.accept(create()).await.id;
-    let refuse = |_: Progress| Err(ModelError::Failed("it knows no boats".into()));
+    let refuse = |_: &VideoRequest, _: Progress| Err(ModelError::Failed("it knows no boats".into()));
     let worker = bed.worker(Models::new(vec![(name("test-card"), Box::new(SteppedTestCard(refuse)))]));
     worker.work_once(&CancellationToken::new()).await.unwrap();
     let generation = bed.generation(id).await;
