@@ -410,10 +410,7 @@ impl Written {
                 ("moderation_timeout_seconds", self.moderation_timeout_seconds.is_some()),
                 ("moderation_fails", self.moderation_fails.is_some()),
             ];
-            return match rest.iter().find(|(_, said)| *said) {
-                Some((key, _)) => Err(wrong(key, "it means nothing without moderation_url")),
-                None => Ok(None),
-            };
+            return alone(&rest, "moderation_url");
         };
         if !is_plain_address(url) {
             return Err(wrong(
@@ -441,10 +438,7 @@ impl Written {
                 ("prompt_help_key", self.prompt_help_key.is_some()),
                 ("prompt_help_timeout_seconds", self.prompt_help_timeout_seconds.is_some()),
             ];
-            return match rest.iter().find(|(_, said)| *said) {
-                Some((key, _)) => Err(wrong(key, "it means nothing without prompt_help_url")),
-                None => Ok(None),
-            };
+            return alone(&rest, "prompt_help_url");
         };
         if !is_plain_address(url) {
             return Err(wrong(
@@ -466,14 +460,11 @@ impl Written {
     fn smtp_place(&self) -> Result<Option<SmtpPlace>, ConfigError> {
         let Some(url) = &self.mail_url else {
             let rest = [
-                ("mail_from", &self.mail_from),
-                ("mail_user", &self.mail_user),
-                ("mail_password", &self.mail_password),
+                ("mail_from", self.mail_from.is_some()),
+                ("mail_user", self.mail_user.is_some()),
+                ("mail_password", self.mail_password.is_some()),
             ];
-            if let Some((key, _)) = rest.iter().find(|(_, value)| value.is_some()) {
-                return Err(wrong(key, "it means nothing without mail_url"));
-            }
-            return Ok(None);
+            return alone(&rest, "mail_url");
         };
         // The address is not repeated: someone may have written a password into it.
         let refused = || wrong("mail_url", "write smtps://HOST for TLS, or smtp://HOST for STARTTLS");
@@ -622,6 +613,14 @@ impl std::fmt::Debug for Config {
             .field("data", &self.data)
             .field("objects", &self.objects)
             .finish_non_exhaustive()
+    }
+}
+
+/// Nothing, where the key that the others go with is not said, unless one of them is.
+fn alone<T>(rest: &[(&str, bool)], without: &str) -> Result<Option<T>, ConfigError> {
+    match rest.iter().find(|(_, said)| *said) {
+        Some((key, _)) => Err(wrong(key, &format!("it means nothing without {without}"))),
+        None => Ok(None),
     }
 }
 
