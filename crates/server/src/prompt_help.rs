@@ -113,8 +113,10 @@ impl PromptHelp {
                 Err(error) => tracing::warn!("the language model for prompts {error}"),
             }
         }
-        let words = self.words.as_ref()?;
-        Some(Helped { by: Helper::Rules, reworded: (words.reword)(prompt) })
+        let (reword, prompt) = (self.words.as_ref()?.reword, prompt.to_owned());
+        // A prompt of the greatest length takes longer than others should wait.
+        let reworded = tokio::task::spawn_blocking(move || reword(&prompt)).await.ok()?;
+        Some(Helped { by: Helper::Rules, reworded })
     }
 
     async fn ask(&self, service: &OwnersService, model: &str, prompt: &str) -> Result<String, String> {

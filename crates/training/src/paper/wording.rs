@@ -9,8 +9,8 @@ use super::scene::{
     TimeOfDay, Weather,
 };
 use super::vocabulary::{
-    Concept, background_phrases, camera_phrases, known_words, motion_phrases, own_verbs, pace_words, relation_words,
-    size_words, time_phrases, weather_phrases,
+    Concept, KnownWord, background_phrases, camera_phrases, known_words, motion_phrases, own_verbs, pace_words,
+    relation_words, size_words, time_phrases, weather_phrases,
 };
 
 /// A prompt in the words that captions have.
@@ -443,10 +443,12 @@ fn note(words: &mut Vec<String>, word: &str) {
 
 /// A slip of the finger: the word for somebody, a colour or a place that is one letter off.
 fn slip(word: &str) -> Option<(Meaning, &'static str)> {
-    let known = known_words().into_iter().find(|known| {
-        matches!(known.concept, Concept::Actor | Concept::Colour | Concept::Background)
-            && one_letter_off(word, &known.word)
-    })?;
+    static NAMES: LazyLock<Vec<KnownWord>> = LazyLock::new(|| {
+        let is_name =
+            |known: &KnownWord| matches!(known.concept, Concept::Actor | Concept::Colour | Concept::Background);
+        known_words().into_iter().filter(is_name).collect()
+    });
+    let known = NAMES.iter().find(|known| one_letter_off(word, &known.word))?;
     Some((meaning(known.concept, known.canonical)?, known.canonical))
 }
 
