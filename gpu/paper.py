@@ -81,25 +81,55 @@ class Grid:
     def finer(self):
         return Grid(2 * self.rows, 2 * self.columns, self.device)
 
-    def merge_index(self):
-        """For each cell of the half grid its four cells here, [P/4, 4]: upper left, upper right, lower left, lower right."""
-        row = torch.arange(0, self.rows, 2, device=self.device)[:, None]
-        column = torch.arange(0, self.columns, 2, device=self.device)[None]
-        first = (row * self.columns + column).flatten()
-        return torch.stack([first, first + 1, first + self.columns, first + self.columns + 1], dim=1)
+    def merged(self, x):
+        """`x` [B, T, P, D] → [B, T, P/4, 4·D]: four cells beside each other become one of half the rows and columns."""
+        batch, frames, _, width = x.shape
+        x = x.reshape(batch, frames, self.rows // 2, 2, self.columns // 2, 2, width).transpose(3, 4)
+        return x.reshape(batch, frames, -1, 4 * width)
+
+    def split(self, x):
+        """The inverse of `merged`."""
+        batch, frames, _, width = x.shape
+        x = x.reshape(batch, frames, self.rows // 2, self.columns // 2, 2, 2, width // 4).transpose(3, 4)
+        return x.reshape(batch, frames, -1, width // 4)
+
+
+class Shift(torch.autograd.Function):
+    """An eighth of the channels each from the left, right, above, below and one step earlier: shift.rs.
+
+    Its gradient reads from the opposite neighbours. Left to automatic differentiation, reading by index becomes adding by
+    index, which sorts, and takes most of a training step.
+    """
+
+    @staticmethod
+    def forward(x, index, there):
+        group = x.shape[-1] // 8
+        parts = [beside(x[..., at * group : (at + 1) * group], index, there, at) for at in range(4)]
+        parts.append(F.pad(x[:, :-1, :, 4 * group : 5 * group], (0, 0, 0, 0, 1, 0)))
+        parts.append(x[..., 5 * group :])
+        return torch.cat(parts, dim=-1)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs[1:])
+
+    @staticmethod
+    def backward(ctx, gradient):
+        index, there = ctx.saved_tensors
+        group = gradient.shape[-1] // 8
+        parts = [beside(gradient[..., at * group : (at + 1) * group], index, there, at ^ 1) for at in range(4)]
+        parts.append(F.pad(gradient[:, 1:, :, 4 * group : 5 * group], (0, 0, 0, 0, 0, 1)))
+        parts.append(gradient[..., 5 * group :])
+        return torch.cat(parts, dim=-1), None, None
+
+
+def beside(x, index, there, at):
+    """What lies left (0), right, above or below (3) of each cell; zero where nothing does."""
+    return x[:, :, index[at]] * there[at].to(x.dtype)
 
 
 def shift(x, index, there):
-    """An eighth of the channels each from the left, right, above, below and one step earlier: shift.rs."""
-    group = x.shape[-1] // 8
-    parts = []
-    for at in range(4):
-        part = x[..., at * group : (at + 1) * group]
-        parts.append(part[:, :, index[at]] * there[at].to(x.dtype))
-    earlier = x[..., 4 * group : 5 * group]
-    parts.append(F.pad(earlier[:, :-1], (0, 0, 0, 0, 1, 0)))
-    parts.append(x[..., 5 * group :])
-    return torch.cat(parts, dim=-1)
+    return Shift.apply(x, index, there)
 
 
 def network(folder, name, module, config):
@@ -160,7 +190,7 @@ class Encoder(nn.Module):
         x = self.patch_embedding(blocks)
         for block in self.fine_blocks:
             x = block(x, fine.index, fine.there)
-        x = self.merge(x[:, :, fine.merge_index()].flatten(3))
+        x = self.merge(fine.merged(x))
         for block in self.coarse_blocks:
             x = block(x, coarse.index, coarse.there)
         return self.mean(x), self.log_variance(x).clamp(-12.0, 4.0)
@@ -180,10 +210,7 @@ class Decoder(nn.Module):
         x = self.latent_embedding(latents)
         for block in self.coarse_blocks:
             x = block(x, coarse.index, coarse.there)
-        x = self.split(x).unflatten(-1, (4, -1)).flatten(2, 3)
-        # Back from groups of four to rows: the inverse of merge_index.
-        order = fine.merge_index().flatten().argsort()
-        x = x[:, :, order]
+        x = fine.split(self.split(x))
         for block in self.fine_blocks:
             x = block(x, fine.index, fine.there)
         return self.patch_output(x)
@@ -466,11 +493,11 @@ class Captioner(nn.Module):
 
     def forward(self, latents, grid):
         """[B, T, P, C] → a list of [B, classes], and what each cell says, [B, T, P, classes + 1] twice."""
-        beside = lambda at: latents[:, :, grid.index[at]] * grid.there[at]
+        near_by = lambda at: beside(latents, grid.index, grid.there, at)
         before = F.pad(latents[:, :-1], (0, 0, 0, 0, 1, 0))
         after = F.pad(latents[:, 1:], (0, 0, 0, 0, 0, 1))
         # In the order of with_neighbours: before, after, above, below, left, right.
-        near = torch.cat([latents, before, after, beside(2), beside(3), beside(0), beside(1)], dim=-1)
+        near = torch.cat([latents, before, after, near_by(2), near_by(3), near_by(0), near_by(1)], dim=-1)
         x = self.latent_embedding(near) + self.position_embedding(self.positions(latents.shape[1], grid))
         for at, block in enumerate(self.blocks):
             x = block(x, at % 2 == 1, self.config["heads"])

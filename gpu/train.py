@@ -225,7 +225,7 @@ class Data:
     def encode(self, kind, size, arrays):
         grid = self.grids[size]
         with autocast():
-            latents = torch.cat([self.vae.encode(to_video(part), grid) for part in arrays["frames"].split(16)])
+            latents = torch.cat([self.vae.encode(to_video(part), grid) for part in arrays["frames"].split(64)])
             portrait = torch.cat([self.vae.encode(to_video(part[:, None]), grid) for part in arrays["portrait"].split(64)])
         rows = {
             "latents": latents.half(), "portrait": portrait.half(), "tokens": arrays["tokens"], "lengths": arrays["lengths"],
@@ -302,7 +302,7 @@ def start_from_principal_components(vae, data):
     set_linear = lambda layer, weight, bias: (layer.weight.copy_(weight.float()), layer.bias.copy_(bias.float()))
     set_linear(vae.encoder.patch_embedding, basis / std, -mean @ (basis / std))
     set_linear(vae.decoder.patch_output, (basis * std).T, mean)
-    cells = ((blocks.double() - mean) @ basis)[:, :, grid.finer().merge_index()].flatten(3).flatten(0, 2)
+    cells = grid.finer().merged((blocks.double() - mean) @ basis).flatten(0, 2)
     mean, basis, std, total = components(cells[:: max(1, len(cells) // 200_000)], config["coarse_width"])
     fine_std = components(blocks.flatten(0, 2)[:: max(1, blocks[..., 0].numel() // 200_000)], config["fine_width"])[2].repeat(4)
     set_linear(vae.encoder.merge, basis / std * fine_std[:, None], -mean @ (basis / std))
@@ -353,6 +353,8 @@ def train_vae(config, data, seconds):
     clock = Clock("vae", seconds)
     start_from_principal_components(vae, data)
     average = averaged(vae)
+    for part in [vae.encoder, vae.decoder]:
+        compile_blocks([*part.fine_blocks, *part.coarse_blocks])
     optimizers = Optimizers(vae, stage, average)
     while clock.done() < 1:
         data.gather(0.0, stage["raw_bytes"])
@@ -437,12 +439,15 @@ def train_captioner(config, data, seconds):
     captioner = paper.Captioner(stage["model"], [q["classes"] for q in questions], layout["kinds"], layout["colours"]).to(DEVICE)
     clock = Clock("captioner", seconds)
     average = averaged(captioner)
+    compile_blocks(captioner.blocks)
     optimizers = Optimizers(captioner, stage, average)
     while clock.done() < 1:
         data.gather()
         figures = {}
-        for part, kinds, batch in [("clip", ["clips", "judge_clips"], stage["clips"]), ("glimpse", ["glimpses", "judge_glimpses"], stage["glimpses"])]:
-            kind = kinds[int(torch.rand(()) < stage["judge_share"])]
+        for part, kinds, batch in [("clip", ["clips", "judge_clips", "people"], stage["clips"]), ("glimpse", ["glimpses", "judge_glimpses"], stage["glimpses"])]:
+            dice = float(torch.rand(()))
+            judging = dice < stage["judge_share"]
+            kind = kinds[-1] if dice > 1 - stage.get("people_share", 0.0) else kinds[int(judging)]
             stores = [(size, data.stores[kind, size]) for size in [0, 0, 0, 1, 2] if (kind, size) in data.stores]
             if not stores:
                 continue
@@ -542,12 +547,15 @@ class Batch:
 
     def __init__(self, data, stage, kind, batch, variant):
         """`variant`: whole, later (a window from the middle), reference, glimpse."""
+        if variant == "reference" and float(torch.rand(())) < stage.get("people_share", 0.0):
+            kind = "people"
         sizes = [size for size in [0, 0, 1, 2] if (kind, size) in data.stores and data.stores[kind, size].count > 0]
         size = sizes[int(torch.randint(len(sizes), ()))]
         self.grid = data.grids[size]
         self.rows = data.stores[kind, size].draw(batch)
         block = stage["block_frames"]
-        first = 1 if variant == "later" else 0
+        # Behind a reference picture stands the beginning of a clip or, half as often, what comes later.
+        first = 1 if variant == "later" or variant == "reference" and float(torch.rand(())) < 0.33 else 0
         clean = self.rows["latents"][:, first:].float()
         self.length = clean.shape[1]
         self.first = first
@@ -600,15 +608,17 @@ def train_dit(config, data, learner, seconds):
     stage, layout = config["dit"], data.layout
     clock = Clock("dit", seconds)
     average = averaged(learner)
-    compile_blocks(learner.dit.blocks)
+    compile_blocks([*learner.dit.blocks, *average.dit.blocks])
     optimizers = Optimizers(learner, stage, average)
     looked = 0.0
     while clock.done() < 1:
         data.gather()
         done, figures = clock.done(), {}
-        parts = [("clips", stage["clips"], draw_variant(stage))]
+        # At first whole clips alone: what else there is can be compiled meanwhile, by a run with --smoke.
+        early = done < stage.get("whole_until", 0.0)
+        parts = [("clips", stage["clips"], "whole" if early else draw_variant(stage))]
         # Glimpses teach what things are; towards the end whole clips alone.
-        if done < stage["glimpses_until"]:
+        if done < stage["glimpses_until"] and not early:
             parts.append(("glimpses", stage["glimpses"], "glimpse"))
         for kind, count, variant in parts:
             loss, told = dit_loss(learner, Batch(data, stage, kind, count, variant), stage, layout)
@@ -616,10 +626,20 @@ def train_dit(config, data, learner, seconds):
             figures |= {f"{kind}_{name}": value for name, value in told.items()}
         norm = optimizers.step(done)
         clock.tell(10, {**figures, "norm": norm})
-        if config.get("captioner_network") is not None and done - looked > 0.24:
+        if done - looked > 0.24:
             looked = done
-            judge(config, data, average, 12, 3.5)
+            keep(config, average)
+            if config.get("captioner_network") is not None:
+                judge(config, data, average, 12, 3.0)
+    keep(config, average)
     return average
+
+
+def keep(config, learner):
+    """What is learned so far; a machine can be taken away."""
+    if config.get("out"):
+        paper.save_network(config["out"], "base", learner.dit, config["dit"]["model"])
+        paper.save_network(config["out"], "text_encoder", learner.text, learner.text.config)
 
 
 # The loop of sampling.rs, and what the judge says of what it makes.
@@ -677,6 +697,7 @@ def distill(config, data, student, teacher, seconds, scale):
     student.load_state_dict(teacher.state_dict())
     clock = Clock("distillation", seconds)
     average = averaged(teacher)
+    compile_blocks(average.dit.blocks)
     optimizers = Optimizers(student.dit, distillation, average.dit)
     low, high = distillation["interval"]
     while clock.done() < 1:
@@ -712,6 +733,7 @@ def shorten(config, data, student, teacher, seconds):
     student.load_state_dict(teacher.state_dict())
     clock = Clock("few steps", seconds)
     average = averaged(teacher)
+    compile_blocks(average.dit.blocks)
     optimizers = Optimizers(student.dit, few, average.dit)
     steps, parts = few["steps"], few["teacher_steps"]
     schedule = torch.tensor([shifted(1 - at / (steps * parts), stage["shift"]) for at in range(steps * parts + 1)], device=DEVICE)
@@ -819,7 +841,7 @@ def open_text_encoder(folder):
 
 
 def smoke(config, data, options):
-    """Every stage after the autoencoder for a moment, on noise of the right shapes."""
+    """Every stage after the autoencoder for a moment, on noise of the right shapes; a run beside it finds the compiled code."""
     model = config["vae"]["model"]
     channels = model["latent_channels"]
     data.vae = paper.Vae(model | {"latent_mean": [0.0] * channels, "latent_std": [1.0] * channels}).to(DEVICE)
@@ -842,10 +864,16 @@ def smoke(config, data, options):
                 rows[name] = torch.randint(1, high, (16, *shape[1:]), device=DEVICE).to({"tokens": torch.int16, "lengths": torch.uint8, "answers": torch.int32, "shots": torch.uint8}[name])
         store = data.stores[kind, int(size)] = Store(16)
         store.add(rows)
-    config["captioner_network"] = train_captioner(config, data, 3)
+    config["captioner_network"] = train_captioner(config, data, 3) if config["seconds"]["captioner"] else None
     running = new_learner(config, data, open_text_encoder(options.start))
-    config["dit"]["references"] = config["dit"]["later"] = 0.33
-    config["dit"]["glimpses_until"] = 2.0
+    compile_blocks(running.dit.blocks)
+    for kind, variant in [("glimpses", "glimpse"), ("clips", "later"), *[("clips", "reference")] * 6, ("clips", "whole")]:
+        count = config["dit"]["glimpses" if variant == "glimpse" else "clips"]
+        loss, _ = dit_loss(running, Batch(data, config["dit"], kind, count, variant), config["dit"], data.layout)
+        loss.backward()
+        say(f"{variant}: tried")
+    if not config["seconds"]["distillation"]:
+        return
     learner = train_dit(config, data, running, options.seconds or 40)
     student = distill(config, data, running, learner, 4, 3.0)
     shorten(config, data, running, student, 4)
@@ -861,6 +889,7 @@ def main():
     parser.add_argument("--start", required=True, help="model folder: its text encoder is where the new one starts")
     parser.add_argument("--shards", required=True)
     parser.add_argument("--out", required=True)
+    parser.add_argument("--continue", dest="go_on", action="store_true", help="train the transformer of --start further, with its autoencoder")
     parser.add_argument("--seconds", type=float, help="of all stages together; otherwise what the configuration says")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--no-compile", action="store_true")
@@ -885,15 +914,16 @@ def main():
     data = Data(Shards(options.shards, not options.smoke), config["vae"]["model"], config["capacities"])
     if options.smoke:
         return smoke(config, data, options)
-    if (out / "vae" / "model.safetensors").exists():
-        vae_config = paper.read_config(out, "vae")
-        vae = paper.network(out, "vae", paper.Vae(vae_config), vae_config).to(DEVICE)
+    known = Path(options.start) if options.go_on else out
+    if (known / "vae" / "model.safetensors").exists():
+        vae_config = paper.read_config(known, "vae")
+        vae = paper.network(known, "vae", paper.Vae(vae_config), vae_config).to(DEVICE)
         vae.requires_grad_(False)
     else:
         vae = train_vae(config, data, seconds["vae"])
         paper.save_network(out, "vae", vae, vae.config)
     raw = data.raw.get(("held_out", 0))
-    if raw:
+    if raw and not options.go_on:
         frames = raw[0]["frames"][:4]
         with torch.no_grad(), autocast():
             again = vae.decode(vae.encode(to_video(frames), data.grids[0]), data.grids[0]).float()
@@ -904,14 +934,15 @@ def main():
     data.gather(seconds["gather"])
     say(f"latents: {data.counts()}")
 
-    if (out / "captioner" / "model.safetensors").exists():
-        captioner_config = paper.read_config(out, "captioner")
+    captioner = None
+    if (known / "captioner" / "model.safetensors").exists():
+        captioner_config = paper.read_config(known, "captioner")
         classes = [question["classes"] for question in data.layout["questions"]]
         captioner = paper.Captioner(captioner_config, classes, data.layout["kinds"], data.layout["colours"])
-        captioner = paper.network(out, "captioner", captioner, captioner_config).to(DEVICE)
+        captioner = paper.network(known, "captioner", captioner, captioner_config).to(DEVICE)
         captioner.requires_grad_(False)
         accuracy(captioner, data, lambda rows, size: rows["latents"].float(), "true renders")
-    else:
+    elif seconds["captioner"]:
         captioner = train_captioner(config, data, seconds["captioner"])
         paper.save_network(out, "captioner", captioner, config["captioner"]["model"])
     config["captioner_network"] = captioner
@@ -919,10 +950,13 @@ def main():
 
     text = open_text_encoder(options.start)
     running = new_learner(config, data, text)
+    if options.go_on:
+        paper.network(options.start, "transformer", running.dit, config["dit"]["model"])
+    config["out"] = out
     learner = train_dit(config, data, running, seconds["dit"])
-    paper.save_network(out, "text_encoder", learner.text, text.config)
-    paper.save_network(out, "base", learner.dit, config["dit"]["model"])
     say(f"latents: {data.counts()}")
+    if not seconds.get("distillation"):
+        return finish(out)
     scores = {scale: judge(config, data, learner, 14, scale).get("mean", 0.0) for scale in config["scales"]}
     best = max(scores, key=scores.get)
     say(f"guidance {scores}: {best}")
@@ -948,6 +982,10 @@ def main():
             for at in range(0, len(rows["latents"]), 64)]), f"made in {config['few_steps']['steps']} jumps")
         if rows:
             show(out / "few_steps.png", vae, data, sample_jumps(short, rows, data.grids[0], config))
+    finish(out)
+
+
+def finish(out):
     (out / "done").write_text("done\n")
     say("done")
 

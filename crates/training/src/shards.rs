@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::captioner::Question;
 use crate::clips::{FRAME_RATE, generator, latent_times_s, native_sizes, render};
 use crate::cover::{BEARINGS, Cell, cover};
-use crate::paper::{ActorKind, Colour, Mixture, Motion, Scene, Split};
+use crate::paper::{ActorKind, CaptionStyle, Colour, Mixture, Motion, Scene, Split};
 use crate::text::draw_caption;
 
 /// What is written.
@@ -59,12 +59,15 @@ enum Kind {
     JudgeClips,
     /// Glimpses for the judge alone.
     JudgeGlimpses,
+    /// Whole clips of one puppet each, with captions that mostly leave open what it looks like: its portrait says so.
+    People,
     /// Whole clips of withheld compositions in the usual mixture: what is asked in the end.
     HeldOut,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Clips, Self::Glimpses, Self::JudgeClips, Self::JudgeGlimpses, Self::HeldOut];
+    const ALL: [Self; 6] =
+        [Self::Clips, Self::Glimpses, Self::JudgeClips, Self::JudgeGlimpses, Self::People, Self::HeldOut];
 
     fn name(self) -> &'static str {
         match self {
@@ -72,6 +75,7 @@ impl Kind {
             Self::Glimpses => "glimpses",
             Self::JudgeClips => "judge_clips",
             Self::JudgeGlimpses => "judge_glimpses",
+            Self::People => "people",
             Self::HeldOut => "held_out",
         }
     }
@@ -110,8 +114,8 @@ pub fn write_shards(
         let (kind, size) = if index == 0 {
             (Kind::HeldOut, [0, 0, 0, 1, 0, 0, 0, 2][writer % 8])
         } else {
-            use Kind::{Clips, Glimpses, JudgeClips, JudgeGlimpses};
-            let kinds = [Clips, Clips, Clips, Clips, Glimpses, Glimpses, Glimpses, JudgeClips, JudgeGlimpses];
+            use Kind::{Clips, Glimpses, JudgeClips, JudgeGlimpses, People};
+            let kinds = [Clips, Clips, Clips, Clips, Glimpses, Glimpses, Glimpses, JudgeClips, JudgeGlimpses, People];
             (kinds[random.random_range(0..kinds.len())], [0, 0, 1, 2][random.random_range(0..4)])
         };
         let count = if kind.is_glimpse() { config.glimpses } else { config.clips };
@@ -140,24 +144,36 @@ impl ShardConfig {
             Kind::Clips | Kind::Glimpses if random.random_bool(self.simple_share) => Mixture::simple(),
             Kind::Clips | Kind::Glimpses => self.mixture.clone(),
             Kind::JudgeClips | Kind::JudgeGlimpses => self.judge_mixture.clone(),
+            Kind::People => {
+                Mixture { puppets: 0.5, two_actors: 0.0, three_actors: 0.0, two_shots: 0.0, ..self.mixture.clone() }
+            }
             Kind::HeldOut => Mixture::default(),
         };
         let split = match kind {
-            Kind::Clips | Kind::Glimpses => Split::Train,
+            Kind::Clips | Kind::Glimpses | Kind::People => Split::Train,
             Kind::JudgeClips | Kind::JudgeGlimpses if !random.random_bool(self.withheld_share) => Split::Train,
             _ => Split::HeldOut,
         };
         if kind.is_glimpse() {
             mixture.two_shots = 0.0;
         }
-        let scene = Scene::sample(random.random(), split, &mixture);
+        let scene = loop {
+            let scene = Scene::sample(random.random(), split, &mixture);
+            if kind != Kind::People || scene.shots[0].main().kind == ActorKind::Puppet {
+                break scene;
+            }
+        };
         let size = native_sizes(&self.vae)[size];
         let block = self.vae.block_frames;
         let latent_frames = if kind.is_glimpse() { GLIMPSE } else { self.latent_frames };
         let frames = 1 + (latent_frames - 1) * block;
         let start_s = if kind.is_glimpse() { start_of_glimpse(&scene, frames, random) } else { 0.0 };
         let captions = (0..self.captions).map(|_| {
-            let ids = tokenizer.encode(&draw_caption(&scene, random));
+            let caption = match kind {
+                Kind::People => scene.caption(CaptionStyle::Terse, random.random()),
+                _ => draw_caption(&scene, random),
+            };
+            let ids = tokenizer.encode(&caption);
             ids.into_iter().take(self.max_tokens).map(|id| u16::try_from(id).expect("a small vocabulary")).collect()
         });
         let captions = captions.collect();
