@@ -1,6 +1,7 @@
 //! Our side of `benches/vs_reference`: does what it is told, line by line.
 //!
-//!     vs_reference dit FOLDER PRECISION
+//!     vs_reference dit FOLDER PRECISION [gpu]
+//!     vs_reference paper FOLDER f32 [gpu]
 //!     vs_reference attention FOLDER PRECISION
 //!
 //! Says `ready` when everything is in memory. Then `run` computes once and `write FILE` writes the last result as 32-bit
@@ -9,9 +10,9 @@
 use std::io::{BufRead as _, Write as _};
 use std::path::Path;
 
-use burn::tensor::{Device, Tensor, TensorData};
-use diffusion::Checkpoint;
+use burn::tensor::{Device, Tensor};
 use diffusion::wan::{Precision, WanTransformer, WanTransformerConfig};
+use diffusion::{Checkpoint, Dit, DitConfig, LatentPositions, TextStates, open_network};
 use kernels::{Keys, OnlineAttention};
 
 type Failure = Box<dyn std::error::Error>;
@@ -20,13 +21,16 @@ type Run = Box<dyn FnMut() -> Result<Vec<f32>, Failure>>;
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [what, folder, precision] = &arguments[..] else {
-        return Err("vs_reference (dit | attention) FOLDER PRECISION".into());
+    let (what, folder, precision, device) = match &arguments[..] {
+        [what, folder, precision] => (what, folder, precision, Device::flex()),
+        [what, folder, precision, place] if place == "gpu" => (what, folder, precision, gpu()?),
+        _ => return Err("vs_reference (dit | paper | attention) FOLDER PRECISION [gpu]".into()),
     };
     let (folder, precision) = (Path::new(folder), precision.parse::<Precision>()?);
     let mut run = match what.as_str() {
-        "dit" => dit(folder, precision)?,
-        "attention" => attention(folder, precision)?,
+        "dit" => dit(folder, precision, device)?,
+        "paper" => paper(folder, device)?,
+        "attention" if device == Device::flex() => attention(folder, precision)?,
         other => return Err(format!("there is no {other} to measure").into()),
     };
     let answer = |word: &str| {
@@ -50,9 +54,18 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
+#[cfg(feature = "vulkan")]
+fn gpu() -> Result<Device, Failure> {
+    Ok(Device::vulkan(burn::tensor::DeviceKind::DefaultDevice))
+}
+
+#[cfg(not(feature = "vulkan"))]
+fn gpu() -> Result<Device, Failure> {
+    Err("this was built without the feature vulkan".into())
+}
+
 /// One evaluation of the transformer, after its prompt was read.
-fn dit(folder: &Path, precision: Precision) -> Result<Run, Failure> {
-    let device = Device::flex();
+fn dit(folder: &Path, precision: Precision, device: Device) -> Result<Run, Failure> {
     let config = std::fs::read(folder.join("transformer/config.json"))?;
     let config: WanTransformerConfig = serde_json::from_slice(&config)?;
     let weights = Checkpoint::open_sharded(&folder.join("transformer"), "diffusion_pytorch_model")?;
@@ -61,13 +74,35 @@ fn dit(folder: &Path, precision: Precision) -> Result<Run, Failure> {
     let shape = |name: &str| inputs.shape(name).map(<[usize]>::to_vec).ok_or(format!("there are no {name}"));
     let latents_shape: [usize; 5] = shape("latents")?.try_into().map_err(|_| "latents of five axes")?;
     let text_shape: [usize; 3] = shape("text")?.try_into().map_err(|_| "a text of three axes")?;
-    let latents =
-        Tensor::<5>::from_data(TensorData::new(inputs.values("latents", &latents_shape)?, latents_shape), &device);
-    let text = Tensor::<3>::from_data(TensorData::new(inputs.values("text", &text_shape)?, text_shape), &device);
+    let latents = inputs.tensor::<5>("latents", latents_shape, &device)?;
+    let text = inputs.tensor::<3>("text", text_shape, &device)?;
     let timesteps = inputs.values("timestep", &[1])?;
     let context = transformer.context(text, None)?;
     Ok(Box::new(move || {
         let velocity = transformer.forward(latents.clone(), &timesteps, &context)?;
+        Ok(velocity.into_data().try_to_vec::<f32>().map_err(|error| format!("{error:?}"))?)
+    }))
+}
+
+/// One evaluation of paper-1's transformer.
+fn paper(folder: &Path, device: Device) -> Result<Run, Failure> {
+    let dit = open_network(&folder.join("transformer"), |config: &DitConfig| Dit::new(config, &device))?;
+    let inputs = Checkpoint::open(&folder.join("paper.safetensors"))?;
+    let shape: [usize; 5] = inputs.shape("latents").ok_or("there are no latents")?.try_into()?;
+    let [batch, frames, rows, columns, _] = shape;
+    let latents = inputs.tensor::<5>("latents", shape, &device)?;
+    let timesteps = inputs.tensor::<2>("timesteps", [batch, frames], &device)?;
+    let shape: [usize; 3] = inputs.shape("text").ok_or("there is no text")?.try_into()?;
+    let [_, length, width] = shape;
+    let tokens = inputs.tensor::<3>("text", shape, &device)?;
+    let text = TextStates {
+        mask: Tensor::zeros([batch, 1, 1, length], &device),
+        pooled: tokens.clone().narrow(1, 0, 1).reshape([batch, width]),
+        tokens,
+    };
+    let positions = LatentPositions { times_s: inputs.values("times_s", &[frames])?, rows, columns };
+    Ok(Box::new(move || {
+        let velocity = dit.forward(latents.clone(), timesteps.clone(), &text, &positions);
         Ok(velocity.into_data().try_to_vec::<f32>().map_err(|error| format!("{error:?}"))?)
     }))
 }

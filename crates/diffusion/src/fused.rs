@@ -80,18 +80,13 @@ pub(crate) fn project<const R: usize>(x: Tensor<R>, weight: Tensor<2>, bias: Opt
     }
 }
 
-/// Whether tensors of a device lie where the kernels can read them.
-pub(crate) fn on_processor(device: &burn::tensor::Device) -> bool {
-    matches!(Input::of(&Tensor::<1>::zeros([1], device)), Some(Input::Plain(_)))
-}
-
 /// Scaled dot-product attention in 32 bits that never holds all scores; nothing on other devices. Not for
 /// training.
 ///
 /// # Shapes
-/// `query`: `[1, N, Lq, d]`; `key`, `value`: `[1, N, Lk, d]`; `bias`: `[Lk]`, added to the scores of a key. Returns
+/// `query`: `[1, N, Lq, d]`; `key`, `value`: `[1, N, Lk, d]`; `bias`: `[1, 1, 1, Lk]`, added to the scores of a key. Returns
 /// `[1, N, Lq, d]`.
-pub(crate) fn attend(qkv: [&Tensor<4>; 3], bias: Option<&[f32]>, scale: f32) -> Option<Tensor<4>> {
+pub(crate) fn attend(qkv: [&Tensor<4>; 3], bias: Option<&Tensor<4>>, scale: f32) -> Option<Tensor<4>> {
     let [batch, heads, queries, head_width] = qkv[0].dims();
     let keys = qkv[1].dims()[2];
     let plain = |tensor: &Tensor<4>| match Input::of(tensor) {
@@ -99,7 +94,12 @@ pub(crate) fn attend(qkv: [&Tensor<4>; 3], bias: Option<&[f32]>, scale: f32) -> 
         _ => None,
     };
     let [query, key, value] = [plain(qkv[0])?, plain(qkv[1])?, plain(qkv[2])?];
+    let bias = match bias {
+        Some(bias) => Some(plain(bias)?),
+        None => None,
+    };
     let [query, key, value] = [&query, &key, &value].map(|tensor| View::of(tensor).values);
+    let bias = bias.as_ref().map(|bias| View::of(bias).values);
     let mut out = vec![0.0; query.len()];
     let lines = |head: usize, length: usize| head * length * head_width..(head + 1) * length * head_width;
     for head in 0..batch * heads {
@@ -228,15 +228,48 @@ fn attention_plain(qkv: [Tensor<3>; 3], heads: usize, preparation: Preparation<'
         query = rotate(query, tables);
         key = rotate(key, tables);
     }
-    let head_width = query.dims()[3];
-    let scores = query.mul_scalar((head_width as f32).powf(-0.5)).matmul(key.swap_dims(2, 3));
-    let scores = match preparation.mask {
-        Some(mask) => scores + mask,
-        None => scores,
-    };
-    let x = softmax(scores, 3).matmul(value).swap_dims(1, 2);
+    let scale = (query.dims()[3] as f32).powf(-0.5);
+    let x = attend_composed([query, key, value], preparation.mask, scale).swap_dims(1, 2);
     let [batch, length, heads, head_width] = x.dims();
     x.reshape([batch, length, heads * head_width])
+}
+
+/// Most scores that [`attend_composed`] holds at a time: 256 MiB of them.
+const MOST_SCORES: usize = 1 << 26;
+
+/// Scaled dot-product attention as a composition, some queries at a time. The tensor library's own on GPUs multiplies in
+/// 16 bits, whatever it is given.
+///
+/// # Shapes
+/// `query`: `[B, N, Lq, d]`; `key`, `value`: `[B, N, Lk, d]`; `bias`: `[B or 1, N or 1, Lq or 1, Lk]`, added to the scores.
+/// Returns `[B, N, Lq, d]`.
+pub(crate) fn attend_composed(qkv: [Tensor<4>; 3], bias: Option<Tensor<4>>, scale: f32) -> Tensor<4> {
+    attend_in_parts(qkv, bias, scale, MOST_SCORES)
+}
+
+fn attend_in_parts(
+    [query, key, value]: [Tensor<4>; 3],
+    bias: Option<Tensor<4>>,
+    scale: f32,
+    most_scores: usize,
+) -> Tensor<4> {
+    let [batch, heads, queries, _] = query.dims();
+    let at_a_time = (most_scores / (batch * heads * key.dims()[2])).clamp(1, queries);
+    let (query, key) = (query.mul_scalar(scale), key.swap_dims(2, 3));
+    let part = |from: usize| {
+        let count = at_a_time.min(queries - from);
+        let scores = query.clone().narrow(2, from, count).matmul(key.clone());
+        let scores = match &bias {
+            Some(bias) if bias.dims()[2] == 1 => scores + bias.clone(),
+            Some(bias) => scores + bias.clone().narrow(2, from, count),
+            None => scores,
+        };
+        softmax(scores, 3).matmul(value.clone())
+    };
+    if at_a_time == queries {
+        return part(0);
+    }
+    Tensor::cat((0..queries).step_by(at_a_time).map(part).collect(), 2)
 }
 
 /// `[B, L, D] → [B, N, L, D/N]`.
@@ -821,5 +854,22 @@ mod tests {
                 attention_plain([q.clone().reshape([2, 6, width]), part(0), part(1)], heads, preparation)
             },
         );
+    }
+
+    /// With a value for each key, for each query and key, and none.
+    #[test]
+    fn attention_in_parts_is_the_whole() {
+        let shape = [2, 3, 7, 4];
+        let qkv = [seeded::<4>(shape, 1), seeded([2, 3, 5, 4], 2), seeded([2, 3, 5, 4], 3)];
+        for bias in [None, Some(seeded([2, 1, 1, 5], 4)), Some(seeded([1, 3, 7, 5], 5))] {
+            let run = |most| values(attend_in_parts(qkv.clone(), bias.clone(), 0.5, most));
+            let whole = run(usize::MAX);
+            // One query at a time, two, three.
+            for most in [1, 2 * 2 * 3 * 5, 3 * 2 * 3 * 5] {
+                for (a, b) in whole.iter().zip(run(most)) {
+                    assert!((a - b).abs() < 1e-6, "{a} {b}, {most} at a time");
+                }
+            }
+        }
     }
 }

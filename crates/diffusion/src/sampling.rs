@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dit::{Dit, LatentPositions, TextStates};
 use crate::flow::{Solver, SolverKind, add_noise, seeded_noise, timesteps};
+use crate::fused::on_cpu;
 use crate::{Error, Result};
 
 /// What one run of the loop makes.
@@ -126,8 +127,12 @@ pub fn sample(
             dit.forward(input.clone(), frame_times.clone(), text, &positions).narrow(1, references, frames)
         };
         let direction = if guided {
-            // Side by side: two evaluations on two cores lose less than one evaluation split in two.
-            let (towards, away) = rayon::join(|| velocity(&request.text), || velocity(&request.negative));
+            let (towards, away) = if on_cpu(device) {
+                // Side by side: two evaluations on two cores lose less than one evaluation split in two.
+                rayon::join(|| velocity(&request.text), || velocity(&request.negative))
+            } else {
+                (velocity(&request.text), velocity(&request.negative))
+            };
             away.clone() + (towards - away) * request.guidance_scale
         } else {
             velocity(&request.text)

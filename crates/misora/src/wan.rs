@@ -56,11 +56,9 @@ impl WanVideoModel {
     pub(crate) fn open(place: &Path, choices: WanChoices, device: Device) -> Result<Self> {
         const UNUSABLE: &str = "the model cannot be used";
         let files = WanFiles::open(place).context(UNUSABLE)?;
-        let precision = if device == Device::flex() {
-            choices.precision.unwrap_or_else(|| Precision::suited(&files.transformer.weights))
-        } else {
-            Precision::F32
-        };
+        let on_cpu = device == Device::flex();
+        let suited = || if on_cpu { Precision::suited(&files.transformer.weights) } else { Precision::F32 };
+        let precision = choices.precision.unwrap_or_else(suited);
         let settings = WanSettings { loras: choices.loras.clone(), precision, ..WanSettings::default() };
         let model = WanModel::of(files, settings, device.clone()).context(UNUSABLE)?;
         for (report, (path, _)) in model.loras().iter().zip(&choices.loras) {
@@ -308,6 +306,7 @@ fn measured_speed(precision: Precision, device: &Device) -> f64 {
     const SIDE: usize = 768;
     const SHARE: f64 = 0.6;
     let format = match precision {
+        _ if *device != Device::flex() => None,
         Precision::F32 => None,
         Precision::Bf16 => Some(Format::Bf16),
         Precision::Int8 => Some(Format::Int8),

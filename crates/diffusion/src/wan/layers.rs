@@ -2,10 +2,18 @@
 
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, FloatDType, Tensor};
 
 use crate::checkpoint::Checkpoint;
 use crate::{Result, fused};
+
+/// The 16 bits that GPUs multiply: by Vulkan they have this everywhere, and bfloat16 in few places.
+const NARROW: FloatDType = FloatDType::F16;
+
+/// Whether a device that is not the processor has layers with factors of 16 bits.
+pub(super) fn has_narrow_products(device: &Device) -> bool {
+    device.supports_dtype(NARROW)
+}
 
 /// `x · weightᵀ + bias` over the last axis.
 #[derive(Debug)]
@@ -36,9 +44,21 @@ impl Linear {
         Self { weight: self.weight.select(0, order.clone()), bias: self.bias.map(|bias| bias.select(0, order.clone())) }
     }
 
-    /// `[…, d_input] → […, d_output]`.
+    /// The same layer with factors of 16 bits.
+    pub(super) fn narrowed(self) -> Self {
+        Self { weight: self.weight.cast(NARROW), ..self }
+    }
+
+    /// `[…, d_input] → […, d_output]`, 32-bit numbers in and out.
     pub(super) fn forward<const R: usize>(&self, x: Tensor<R>) -> Tensor<R> {
-        fused::project(x, self.weight.clone(), self.bias.clone())
+        if self.weight.dtype() == DType::F32 {
+            return fused::project(x, self.weight.clone(), self.bias.clone());
+        }
+        let x = fused::project(x.cast(NARROW), self.weight.clone(), None).cast(FloatDType::F32);
+        match &self.bias {
+            Some(bias) => x + bias.clone().unsqueeze::<R>(),
+            None => x,
+        }
     }
 }
 
@@ -89,24 +109,20 @@ pub(super) fn gelu_tanh<const R: usize>(x: Tensor<R>) -> Tensor<R> {
 /// Returns `[B, Lq, N·d]`.
 pub(super) fn attend([query, key, value]: [Tensor<4>; 3], bias: Option<Tensor<4>>, scale: Option<f64>) -> Tensor<3> {
     let [batch, heads, length, width] = query.dims();
-    let keys = key.dims()[2];
+    let scale = scale.map_or((width as f32).powf(-0.5), |scale| scale as f32);
     // One value a key, or a whole table of them.
-    let of_keys = bias.as_ref().map(|bias| bias.dims() == [1, 1, 1, keys]);
-    let x = if of_keys == Some(false) {
-        None
-    } else {
-        let values = bias.clone().map(|bias| bias.into_data().try_to_vec::<f32>().expect("a bias of 32-bit numbers"));
-        let scale = scale.map_or((width as f32).powf(-0.5), |scale| scale as f32);
-        fused::attend([&query, &key, &value], values.as_deref(), scale)
-    };
-    let x = x.unwrap_or_else(|| {
-        let bias = bias.map(|bias| {
-            let [_, bias_heads, _, _] = bias.dims();
-            bias.expand([1, bias_heads, length, keys])
-        });
-        let options = AttentionModuleOptions { scale, softcap: None, is_causal: false };
-        attention(query, key, value, None, bias, options)
-    });
+    let of_keys = bias.as_ref().is_none_or(|bias| bias.dims() == [1, 1, 1, key.dims()[2]]);
+    let x = if of_keys { fused::attend([&query, &key, &value], bias.as_ref(), scale) } else { None };
+    let x = x.unwrap_or_else(|| fused::attend_composed([query, key, value], bias, scale));
+    x.swap_dims(1, 2).reshape([batch, length, heads * width])
+}
+
+/// [`attend`] with factors of 16 bits, by the kernel that GPUs have for it.
+pub(super) fn attend_narrowly(qkv: [Tensor<4>; 3]) -> Tensor<3> {
+    let [batch, heads, length, width] = qkv[0].dims();
+    let [query, key, value] = qkv.map(|x| x.cast(NARROW));
+    let options = AttentionModuleOptions { scale: None, softcap: None, is_causal: false };
+    let x = attention(query, key, value, None, None, options).cast(FloatDType::F32);
     x.swap_dims(1, 2).reshape([batch, length, heads * width])
 }
 

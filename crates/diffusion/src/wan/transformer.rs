@@ -17,7 +17,10 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::Deserialize;
 
-use super::layers::{LayerNorm, Linear, Widths, attend, gelu_tanh, normalize, rms_norm, split_heads};
+use super::layers::{
+    LayerNorm, Linear, Widths, attend, attend_narrowly, gelu_tanh, has_narrow_products, normalize, rms_norm,
+    split_heads,
+};
 use super::packed::{
     Conditions, Evaluation, PackedBlock, PackedKeys, Precision, Workspace, halves_order, tensor_of, values_of,
 };
@@ -172,6 +175,8 @@ impl WanTransformerConfig {
 pub struct WanTransformer {
     config: WanTransformerConfig,
     precision: Precision,
+    /// What blocks are packed in: on the CPU, where they are rounded.
+    format: Option<kernels::Format>,
     patch_weight: Tensor<5>,
     patch_bias: Tensor<1>,
     time_in: Linear,
@@ -208,6 +213,8 @@ struct ImageEmbedder {
 /// One block.
 #[derive(Debug)]
 struct Block {
+    /// Whether self-attention has factors of 16 bits, as the layers have.
+    narrow: bool,
     scale_shift_table: Tensor<3>,
     self_attention: Attention,
     cross_norm: Option<LayerNorm>,
@@ -250,8 +257,8 @@ struct ContextKeys {
 
 impl WanTransformer {
     /// Reads a transformer, its names brought to those of diffusers. `streamed` leaves the blocks in their file and reads
-    /// each when it is needed: slower, in the memory of one. Devices that are not the processor compute in 32 bits whatever
-    /// `precision` says.
+    /// each when it is needed: slower, in the memory of one. Devices that are not the processor compute in 32 bits, or in 16
+    /// if `precision` says so and they can.
     ///
     /// # Errors
     /// [`Error::ModelFile`] if a tensor is missing or has another shape.
@@ -263,7 +270,13 @@ impl WanTransformer {
         device: &Device,
     ) -> Result<Self> {
         config.check().map_err(|reason| damaged(weights.place(), reason))?;
-        let precision = if fused::on_processor(device) { precision } else { Precision::F32 };
+        let on_cpu = fused::on_cpu(device);
+        let precision = match precision {
+            _ if on_cpu => precision,
+            Precision::Bf16 if has_narrow_products(device) => precision,
+            _ => Precision::F32,
+        };
+        let format = if on_cpu { precision.format() } else { None };
         let width = config.width();
         if precision == Precision::Int8 && width.max(config.ffn_dim) > kernels::MOST_INT8_DEPTH {
             return Err(damaged(weights.place(), format!("layers this wide cannot be multiplied in 8 bits: {width}")));
@@ -307,11 +320,11 @@ impl WanTransformer {
                 Block::check(config, weights, index)?;
             }
             Blocks::Streamed(Box::new(weights.clone()), device.clone())
-        } else if let Some(format) = precision.format() {
+        } else if let Some(format) = format {
             let blocks = (0..config.num_layers).map(|index| PackedBlock::read(config, weights, index, format));
             Blocks::Packed(blocks.collect::<Result<_>>()?)
         } else {
-            let blocks = (0..config.num_layers).map(|index| Block::read(config, weights, index, device));
+            let blocks = (0..config.num_layers).map(|index| Block::read(config, weights, index, precision, device));
             Blocks::Resident(blocks.collect::<Result<_>>()?)
         };
         let patch = pt * ph * pw;
@@ -334,6 +347,7 @@ impl WanTransformer {
             )?,
             config: config.clone(),
             precision,
+            format,
         })
     }
 
@@ -417,7 +431,7 @@ impl WanTransformer {
         let modulation: Tensor<3> = self.time_projection.forward(silu(time.clone())).reshape([groups, 6, width]);
 
         let grid = [frames, rows, columns];
-        x = match self.precision.format() {
+        x = match self.format {
             Some(format) => self.packed_blocks(x, modulation, grid, context, format)?,
             None => self.blocks(x, &modulation, grid, context)?,
         };
@@ -453,7 +467,8 @@ impl WanTransformer {
             }
             Blocks::Streamed(weights, device) => {
                 for index in 0..self.config.num_layers {
-                    x = run(&Block::read(&self.config, weights, index, device)?, index, x);
+                    let block = Block::read(&self.config, weights, index, self.precision, device)?;
+                    x = run(&block, index, x);
                 }
             }
             Blocks::Packed(_) => unreachable!("blocks are packed where the precision has a format"),
@@ -519,11 +534,20 @@ impl ImageEmbedder {
 }
 
 impl Block {
-    fn read(config: &WanTransformerConfig, weights: &Checkpoint, index: usize, device: &Device) -> Result<Self> {
+    /// Layers have factors of 16 bits unless `precision` is 32.
+    fn read(
+        config: &WanTransformerConfig,
+        weights: &Checkpoint,
+        index: usize,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<Self> {
         let width = config.width();
+        let narrow = precision != Precision::F32;
         let name = |part: &str| format!("blocks.{index}.{part}");
         let linear = |part: &str, input: usize, output: usize| {
-            Linear::read(weights, &name(part), Widths { input, output }, device)
+            let linear = Linear::read(weights, &name(part), Widths { input, output }, device)?;
+            Ok::<_, Error>(if narrow { linear.narrowed() } else { linear })
         };
         let attention = |part: &str, rotated: bool| {
             let order = rotated.then(|| {
@@ -554,6 +578,7 @@ impl Block {
             (None, None)
         };
         Ok(Self {
+            narrow,
             scale_shift_table: weights.tensor(&name("scale_shift_table"), [1, 6, width], device)?,
             self_attention: attention("attn1", true)?,
             cross_norm: if config.cross_attn_norm {
@@ -600,7 +625,8 @@ impl Block {
         let h = normalize(x.clone(), config.eps) * (part(1) + 1.0) + part(0);
         let h = h.reshape([1, groups * tokens, width]);
         let [query, key, value] = self.self_attention.prepare(h.clone(), h, heads);
-        let h = attend([rotate(query, tables), rotate(key, tables), value], None, None);
+        let qkv = [rotate(query, tables), rotate(key, tables), value];
+        let h = if self.narrow { attend_narrowly(qkv) } else { attend(qkv, None, None) };
         let h = self.self_attention.output.forward(h).reshape([groups, tokens, width]);
         let x = x + h * part(2);
 

@@ -2,8 +2,8 @@
 //! compositions of the tensor library's operations.
 
 use burn::tensor::activation::silu;
-use burn::tensor::module::{attention, conv3d};
-use burn::tensor::ops::{AttentionModuleOptions, ConvOptions};
+use burn::tensor::module::conv3d;
+use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 use kernels::{Convolution, ConvolutionRoom, ConvolutionShape, OnlineAttention, Path};
 
@@ -500,8 +500,7 @@ fn within_frames(qkv: [Frames; 3], room: &mut Room) -> Frames {
             let [query, key, value] = [query, key, value].map(|part| -> Tensor<4> {
                 part.reshape([width, frames, rows * columns]).permute([1, 2, 0]).unsqueeze_dim(1)
             });
-            let options = AttentionModuleOptions { scale: None, softcap: None, is_causal: false };
-            let h = attention(query, key, value, None, None, options);
+            let h = fused::attend_composed([query, key, value], None, (width as f32).powf(-0.5));
             let h: Tensor<3> = h.reshape([frames, rows * columns, width]).permute([2, 0, 1]);
             Frames::Device(h.reshape([1, width, frames, rows, columns]))
         }

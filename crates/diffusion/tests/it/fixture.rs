@@ -6,6 +6,16 @@ use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
+/// Where the tests compute: on the CPU, or with `MISORA_TEST_DEVICE=vulkan` and the feature of that name on a GPU.
+pub(crate) fn device() -> Device {
+    match std::env::var("MISORA_TEST_DEVICE").ok().as_deref() {
+        None | Some("cpu") => Device::flex(),
+        #[cfg(feature = "vulkan")]
+        Some("vulkan") => Device::vulkan(burn::tensor::DeviceKind::DefaultDevice),
+        Some(other) => panic!("these tests were built without a device called {other}"),
+    }
+}
+
 /// A model folder with `expected.safetensors` and `expected.json` beside it.
 pub(crate) struct Fixture {
     pub folder: PathBuf,
@@ -81,7 +91,7 @@ impl Fixture {
 
     pub(crate) fn tensor<const R: usize>(&self, name: &str) -> Tensor<R> {
         let shape: [usize; R] = self.shape(name).try_into().unwrap();
-        Tensor::from_data(TensorData::new(self.values(name), shape), &Device::flex())
+        Tensor::from_data(TensorData::new(self.values(name), shape), &device())
     }
 }
 

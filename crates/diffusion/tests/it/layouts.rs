@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use diffusion::wan::{Precision, WanFamily, WanFiles, WanModel, WanSettings, WanVae, WanVaeConfig, WanVaePart};
 use diffusion::{Checkpoint, Error};
 use kernels::{Format, Unit};
@@ -14,7 +14,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use tempfile::TempDir;
 
-use crate::fixture::{Fixture, relative};
+use crate::fixture::{Fixture, device, relative};
 
 /// Tensors as they are written: kind, shape, bytes.
 type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
@@ -101,7 +101,7 @@ fn original(fixture: &Fixture, prefix: &str) -> TempDir {
 }
 
 fn open(folder: &Path) -> Result<WanModel, Error> {
-    WanModel::open(folder, WanSettings::default(), Device::flex())
+    WanModel::open(folder, WanSettings::default(), device())
 }
 
 fn velocity(model: &WanModel, fixture: &Fixture) -> Tensor<5> {
@@ -200,10 +200,10 @@ fn the_published_autoencoders_need_no_configuration() {
     assert_eq!((config.spatial_compression(), config.latents_mean.len()), (16, LATENTS));
     // The fixture's levels are narrower than those of the published one.
     let config = WanVaeConfig { decoder_base_dim: Some(2), dim_mult: vec![1, 2, 2, 2], ..config };
-    let vae = WanVae::read(&config, &weights, WanVaePart::Decoder, &Device::flex()).unwrap();
+    let vae = WanVae::read(&config, &weights, WanVaePart::Decoder, &device()).unwrap();
     let latents = fixture.tensor::<5>("vae.decode.input");
     let [batch, channels, frames, rows, columns] = latents.dims();
-    let more = Tensor::ones([batch, LATENTS - channels, frames, rows, columns], &Device::flex());
+    let more = Tensor::ones([batch, LATENTS - channels, frames, rows, columns], &device());
     let mut pieces = Vec::new();
     vae.reconstruct(
         Tensor::cat(vec![latents, more], 1),
@@ -512,7 +512,7 @@ fn loras_are_merged_by_any_of_their_names() {
         for streamed in [false, true] {
             let loras = vec![(paths[0].clone(), 0.8), (paths[1].clone(), -0.5)];
             let settings = WanSettings { loras, streamed, ..WanSettings::default() };
-            let model = WanModel::open(&fixture.folder, settings, Device::flex()).unwrap();
+            let model = WanModel::open(&fixture.folder, settings, device()).unwrap();
             assert_eq!((model.loras()[0].merged, model.loras()[1].merged), (1, 2));
             assert_eq!(model.loras()[1].unknown, ["diffusion_model.blocks.77.self_attn.q"]);
             let theirs: Vec<f32> = velocity(&open(by_hand.path()).unwrap(), &fixture).into_data().try_to_vec().unwrap();
@@ -572,7 +572,7 @@ fn loras_that_do_not_fit_are_told() {
         let path = folder.path().join("lora.safetensors");
         write(&path, &lora);
         let settings = WanSettings { loras: vec![(path.clone(), 1.0)], ..WanSettings::default() };
-        match WanModel::open(&fixture.folder, settings, Device::flex()) {
+        match WanModel::open(&fixture.folder, settings, device()) {
             Err(Error::ModelFile { path: named, .. }) => assert_eq!(named, path, "{what}"),
             other => panic!("{what}: {:?}", other.map(|model| model.family())),
         }

@@ -9,7 +9,7 @@ use diffusion::wan::{
     WanVaePart, prepared,
 };
 
-use crate::fixture::{Fixture, relative, relative_values};
+use crate::fixture::{Fixture, device, relative, relative_values};
 
 /// What the errors of all stages must stay below: relative to the length of what is expected.
 const TOLERANCE: f64 = 1e-4;
@@ -32,7 +32,7 @@ impl Errors {
 }
 
 fn open(fixture: &Fixture) -> WanModel {
-    WanModel::open(&fixture.folder, WanSettings::default(), Device::flex()).unwrap()
+    WanModel::open(&fixture.folder, WanSettings::default(), device()).unwrap()
 }
 
 fn request(fixture: &Fixture) -> WanRequest {
@@ -97,9 +97,9 @@ fn picture_states_are_those_of_the_reference() {
         let (model, picture) = (open(fixture), picture(fixture));
         let network = model.files().image_encoder.as_ref().unwrap();
         let side = network.config.image_size;
-        let pixels = prepared(&picture.rgb, picture.width, picture.height, side, &Device::flex());
+        let pixels = prepared(&picture.rgb, picture.width, picture.height, side, &device());
         errors.check("picture, prepared", relative(pixels, &fixture.values("clip.pixel_values")));
-        let clip = Clip::read(&network.config, &network.weights, &Device::flex()).unwrap();
+        let clip = Clip::read(&network.config, &network.weights, &device()).unwrap();
         let states = clip.encode(fixture.tensor("clip.pixel_values")).unwrap();
         errors.check("image encoder", relative(states, &fixture.values("clip.image_embeds")));
     }
@@ -111,7 +111,7 @@ fn velocities_are_those_of_the_reference() {
     for fixture in Fixture::all() {
         for streamed in [false, true] {
             let settings = WanSettings { streamed, ..WanSettings::default() };
-            let model = WanModel::open(&fixture.folder, settings, Device::flex()).unwrap();
+            let model = WanModel::open(&fixture.folder, settings, device()).unwrap();
             for prefix in ["", "i2v."] {
                 if fixture.has(&format!("{prefix}step.0.cond")) {
                     check_velocities(&fixture, &model, prefix, streamed);
@@ -146,15 +146,19 @@ fn check_velocities(fixture: &Fixture, model: &WanModel, prefix: &str, streamed:
 }
 
 /// Rounded factors: 16 bits stay within what the reference's own 16 bits differ from its 32, and 8 bits within what is measured
-/// for these small networks. Blocks in memory and in their file are the same numbers.
+/// for these small networks. Blocks in memory and in their file are the same numbers. GPUs have 16 bits.
 #[test]
 fn rounded_products_stay_near_the_reference() {
+    let on_cpu = device() == Device::flex();
     for fixture in Fixture::all() {
         let theirs = relative(fixture.tensor::<5>("bf16.step.0.cond"), &fixture.values("step.0.cond"));
         for (precision, most) in [(Precision::Bf16, theirs), (Precision::Int8, 0.02)] {
+            if precision == Precision::Int8 && !on_cpu {
+                continue;
+            }
             let transformer = |streamed| {
                 let settings = WanSettings { precision, streamed, ..WanSettings::default() };
-                let model = WanModel::open(&fixture.folder, settings, Device::flex()).unwrap();
+                let model = WanModel::open(&fixture.folder, settings, device()).unwrap();
                 model.transformer(false).unwrap()
             };
             let (resident, streamed) = (transformer(false), transformer(true));
@@ -174,7 +178,9 @@ fn rounded_products_stay_near_the_reference() {
                 };
                 let (velocity, same) = (velocity(&resident), velocity(&streamed));
                 let same = same.into_data().try_to_vec::<f32>().unwrap();
-                assert_eq!(relative(velocity.clone(), &same), 0.0, "{}", fixture.name());
+                // A GPU may have timed its kernels anew and taken others.
+                let apart = relative(velocity.clone(), &same);
+                assert!(apart <= if on_cpu { 0.0 } else { most }, "{}: {apart:.2e}", fixture.name());
                 let error = relative(velocity, &fixture.values(&format!("{prefix}step.0.cond")));
                 let label = format!("{} {prefix} {}", fixture.name(), precision.name());
                 println!("{label}: {error:.2e}, the reference in 16 bits {theirs:.2e}");
@@ -302,7 +308,7 @@ fn encoded_frames_are_those_of_the_reference() {
         let shape: [usize; 4] = fixture.shape("vae.encode.input_u8").try_into().unwrap();
         let values: Vec<f32> =
             fixture.bytes("vae.encode.input_u8").into_iter().map(|byte| f32::from(byte) / 255.0 * 2.0 - 1.0).collect();
-        let video = Tensor::<4>::from_data(TensorData::new(values, shape), &Device::flex());
+        let video = Tensor::<4>::from_data(TensorData::new(values, shape), &device());
         let video = video.permute([3, 0, 1, 2]).unsqueeze_dim::<5>(0);
         let posterior = vae.posterior(video.clone(), None).unwrap();
         errors.check("vae, encode, mean", relative(posterior.mean, &fixture.values("vae.encode.mean")));

@@ -3,13 +3,15 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{Distribution, Tensor};
 use diffusion::Error;
 use diffusion::wan::{Precision, WanModel, WanPlan, WanRequest, WanSettings, WanSolver, WanTiling, WanVaePart};
 
+use crate::fixture::device;
+
 fn model(name: &str) -> WanModel {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
-    WanModel::open(&folder, WanSettings::default(), Device::flex()).unwrap()
+    WanModel::open(&folder, WanSettings::default(), device()).unwrap()
 }
 
 /// Ratio of the signal's power to the difference's, for values in −1…1.
@@ -23,8 +25,7 @@ fn tiles_are_the_whole() {
     for name in ["wan21-t2v", "wan22-ti2v"] {
         let model = model(name);
         let vae = model.vae(WanVaePart::Decoder).unwrap();
-        let latents =
-            Tensor::<5>::random([1, vae.config().z_dim, 2, 7, 30], Distribution::Normal(0.0, 1.0), &Device::flex());
+        let latents = Tensor::<5>::random([1, vae.config().z_dim, 2, 7, 30], Distribution::Normal(0.0, 1.0), &device());
         let decoded = |tiling: Option<WanTiling>| -> Vec<f32> {
             let mut pieces = Vec::new();
             vae.decode(
@@ -55,7 +56,7 @@ fn latents_of_tiles_are_those_of_the_whole() {
         let vae = model.vae(WanVaePart::Encoder).unwrap();
         let grid = vae.config().spatial_compression();
         let frames = [1, 3, 1 + vae.config().temporal_compression(), 5 * grid, 23 * grid];
-        let video = Tensor::<5>::random(frames, Distribution::Uniform(-1.0, 1.0), &Device::flex());
+        let video = Tensor::<5>::random(frames, Distribution::Uniform(-1.0, 1.0), &device());
         let encoded = |tiling: Option<WanTiling>| -> Vec<f32> {
             vae.encode(video.clone(), tiling).unwrap().into_data().try_to_vec().unwrap()
         };
@@ -75,8 +76,7 @@ fn a_clip_that_goes_on_begins_as_the_shorter_one() {
     for name in ["wan21-t2v", "wan22-ti2v"] {
         let model = model(name);
         let vae = model.vae(WanVaePart::Decoder).unwrap();
-        let latents =
-            Tensor::<5>::random([1, vae.config().z_dim, 4, 3, 4], Distribution::Normal(0.0, 1.0), &Device::flex());
+        let latents = Tensor::<5>::random([1, vae.config().z_dim, 4, 3, 4], Distribution::Normal(0.0, 1.0), &device());
         let decoded = |frames: usize| -> Vec<Vec<f32>> {
             let mut pieces = Vec::new();
             vae.decode(
@@ -98,7 +98,7 @@ fn a_clip_that_goes_on_begins_as_the_shorter_one() {
 #[test]
 fn an_emitter_that_has_enough_is_heard() {
     let model = model("wan21-t2v");
-    let latents = Tensor::<5>::zeros([1, 16, 3, 2, 2], &Device::flex());
+    let latents = Tensor::<5>::zeros([1, 16, 3, 2, 2], &device());
     let mut taken = 0;
     let go_on = || ControlFlow::Continue(());
     let outcome = model.decode(latents, go_on, |_| {
@@ -111,7 +111,7 @@ fn an_emitter_that_has_enough_is_heard() {
 
 #[test]
 fn whoever_stops_is_heard_before_the_next_piece_of_a_tile() {
-    let latents = Tensor::<5>::zeros([1, 16, 3, 2, 30], &Device::flex());
+    let latents = Tensor::<5>::zeros([1, 16, 3, 2, 30], &device());
     // Whole, three pieces; in tiles, three of what they are cut from and three of each of two.
     for (tiling, all) in [(None, 3), (Some(WanTiling { side: 15 }), 3 + 2 * 3)] {
         let model = model("wan21-t2v").arranged(false, tiling);
