@@ -14,6 +14,7 @@ mod rope;
 mod sampling;
 mod text;
 mod tokenizer;
+mod upscaler;
 mod vae;
 pub mod wan;
 mod weights;
@@ -30,8 +31,9 @@ pub use layers::{Linear, Mlp, RmsNorm, linear, linear_from};
 pub use sampling::{SampleRequest, SamplingConfig, reference_time_s, sample};
 pub use text::{TextConfig, TextEncoder};
 pub use tokenizer::PromptTokenizer;
+pub use upscaler::{Sharpener, Upscaler, UpscalerConfig};
 pub use vae::{Posterior, Vae, VaeConfig};
 pub use weights::{
-    ModelFiles, PaperModel, SCHEDULER, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE, open_network, open_text_encoder,
-    open_vae, save_network,
+    ModelFiles, PaperModel, SCHEDULER, TEXT_ENCODER, TOKENIZER, TRANSFORMER, UPSCALER, VAE, open_network,
+    open_text_encoder, open_vae, save_network,
 };

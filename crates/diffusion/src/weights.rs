@@ -13,6 +13,7 @@ use crate::dit::{Dit, DitConfig, TextStates};
 use crate::sampling::SamplingConfig;
 use crate::text::{TextConfig, TextEncoder};
 use crate::tokenizer::PromptTokenizer;
+use crate::upscaler::{Upscaler, UpscalerConfig};
 use crate::vae::{Vae, VaeConfig};
 use crate::{Error, Result};
 
@@ -22,6 +23,8 @@ pub const TEXT_ENCODER: &str = "text_encoder";
 pub const TRANSFORMER: &str = "transformer";
 /// Folder of the autoencoder in a model folder.
 pub const VAE: &str = "vae";
+/// Folder of the upscaler in a model folder; a model may do without.
+pub const UPSCALER: &str = "upscaler";
 /// The tokenizer in a model folder.
 pub const TOKENIZER: &str = "tokenizer/tokenizer.json";
 
@@ -39,6 +42,8 @@ pub struct PaperModel {
     pub transformer: Dit,
     /// Pixels and latents.
     pub vae: Vae,
+    /// Frames to larger ones, if the model brings what does that.
+    pub upscaler: Option<Upscaler>,
     /// How it samples where nobody says otherwise.
     pub sampling: SamplingConfig,
 }
@@ -63,6 +68,7 @@ impl PaperModel {
             text_encoder: files.network(TEXT_ENCODER, |config: &TextConfig| TextEncoder::new(config, device))?,
             transformer: files.network(TRANSFORMER, |config: &DitConfig| Dit::new(config, device))?,
             vae: files.network(VAE, |config: &VaeConfig| Vae::new(config, device))?,
+            upscaler: files.upscaler(device)?,
             sampling: serde_json::from_slice(&files.read(SCHEDULER)?).map_err(|e| files.damaged(SCHEDULER, &e))?,
         })
     }
@@ -92,6 +98,14 @@ impl ModelFiles {
         }
     }
 
+    /// Whether there is such a file, by its path in the model.
+    pub fn has(&self, path: &str) -> bool {
+        match self {
+            Self::Folder(folder) => folder.join(path).is_file(),
+            Self::Embedded(files) => files.iter().any(|(name, _)| *name == path),
+        }
+    }
+
     /// Reads one network: its `config.json`, then its `model.safetensors`.
     ///
     /// # Errors
@@ -111,6 +125,12 @@ impl ModelFiles {
             return Err(self.damaged(&weights_path, &format!("the network has no {tensor}")));
         }
         Ok(network)
+    }
+
+    /// The upscaler, if there is one.
+    fn upscaler(&self, device: &Device) -> Result<Option<Upscaler>> {
+        let is_there = self.has(&format!("{UPSCALER}/config.json"));
+        is_there.then(|| self.network(UPSCALER, |config: &UpscalerConfig| Upscaler::new(config, device))).transpose()
     }
 
     /// The error for a file that does not hold what it should.
@@ -425,5 +445,24 @@ mod tests {
         }
         assert_eq!(told(&ModelFiles::Embedded(&[])), Path::new(TOKENIZER));
         assert_eq!(told(&ModelFiles::Embedded(&[(TOKENIZER, b"?")])), Path::new(TOKENIZER));
+    }
+
+    #[test]
+    fn a_model_may_bring_an_upscaler() {
+        let folder = TestFolder::new();
+        let files = ModelFiles::Folder(folder.0.clone());
+        let device = Device::flex();
+        let open = || files.upscaler(&device);
+        assert!(open().unwrap().is_none());
+        let config = UpscalerConfig { width: 16, hidden: 8, ..UpscalerConfig::small() };
+        let upscaler = with_random_weights(Upscaler::new(&config, &device), 5);
+        save_network(&folder.0.join(UPSCALER), &config, &upscaler).unwrap();
+        assert_equal_in_16_bits(&upscaler, &open().unwrap().unwrap());
+        // One that is there and damaged is no reason to do without.
+        std::fs::write(folder.0.join(UPSCALER).join("model.safetensors"), b"?").unwrap();
+        match open() {
+            Err(Error::ModelFile { path, .. }) => assert_eq!(path, folder.0.join(UPSCALER).join("model.safetensors")),
+            other => panic!("{other:?}"),
+        }
     }
 }

@@ -19,6 +19,7 @@ mod norm;
 mod online;
 mod pack;
 mod panel;
+mod patches;
 mod shift;
 mod vectorized;
 mod winograd;
@@ -39,5 +40,6 @@ pub use norm::{
     rms_norm_rotate,
 };
 pub use online::{OnlineAttention, attend};
+pub use patches::add_patches;
 pub use shift::{shift, shift_backward};
 pub use words::{Format, Unit};
