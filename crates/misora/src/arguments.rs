@@ -679,7 +679,7 @@ pub(crate) struct TrainOptions {
     /// Checkpoints and curves; a run that was stopped goes on from here. Usually runs/nano and the stage's name.
     #[arg(long, value_name = "FOLDER")]
     pub run: Option<PathBuf>,
-    /// Start the transformer from the weights in the model folder.
+    /// Start the transformer or the upscaler from the weights in the model folder.
     #[arg(long)]
     pub continue_weights: bool,
     /// The processor that the model runs on.
@@ -698,6 +698,8 @@ pub(crate) enum TrainStage {
     Dit,
     /// The captioner, which judges.
     Captioner,
+    /// The upscaler, which draws frames five times as large.
+    Upscaler,
 }
 
 /// `misora caption`.
@@ -724,7 +726,7 @@ pub(crate) struct EvalOptions {
     /// Which ones.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// How many clips for each of: reference pictures, first frames, extensions; two of them for drift.
+    /// How many clips for each of: reference pictures, first frames, extensions, enlarged frames; two of them for drift.
     #[arg(long, default_value_t = 24)]
     pub details: usize,
     /// Latent frames of each clip, four seconds if nothing is said; 1 is a still.

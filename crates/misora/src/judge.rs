@@ -58,6 +58,7 @@ pub(crate) fn evaluate(options: &EvalOptions) -> Result<ExitCode> {
         first_frames: options.details,
         extensions: options.details,
         drifts: options.details.min(2),
+        enlarged: options.details,
         latent_frames: options.latent_frames.unwrap_or(defaults.latent_frames),
         sampling: SamplingConfig {
             num_inference_steps: options.steps.unwrap_or(sampling.num_inference_steps),

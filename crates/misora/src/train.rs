@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::ValueEnum as _;
 use diffusion::{
-    Dit, DitConfig, ModelFiles, PromptTokenizer, SCHEDULER, SamplingConfig, TEXT_ENCODER, TOKENIZER, TRANSFORMER, VAE,
-    open_network, open_text_encoder, open_vae, save_network,
+    Dit, DitConfig, ModelFiles, PromptTokenizer, SCHEDULER, SamplingConfig, TEXT_ENCODER, TOKENIZER, TRANSFORMER,
+    UPSCALER, Upscaler, UpscalerConfig, VAE, open_network, open_text_encoder, open_vae, save_network,
 };
 use serde::de::DeserializeOwned;
 use training::{
-    Captioner, Captions, DitStageConfig, Surroundings, TextStageConfig, VaeStageConfig, train_captioner, train_dit,
-    train_text, train_tokenizer, train_vae,
+    Captioner, Captions, DitStageConfig, Surroundings, TextStageConfig, UpscalerStageConfig, VaeStageConfig,
+    train_captioner, train_dit, train_text, train_tokenizer, train_upscaler, train_vae,
 };
 
 use crate::arguments::{TrainOptions, TrainStage};
@@ -63,6 +63,19 @@ pub(crate) fn run(options: &TrainOptions) -> Result<ExitCode> {
         TrainStage::Captioner => {
             let config = read_config(&options.config)?;
             train_captioner(&config, open_vae(model, &device)?, run, &device)?.save(model)?;
+        }
+        TrainStage::Upscaler => {
+            let config: UpscalerStageConfig = read_config(&options.config)?;
+            let start = options
+                .continue_weights
+                .then(|| {
+                    open_network(&model.join(UPSCALER), |config: &UpscalerConfig| {
+                        Upscaler::new(config, &device.clone().autodiff())
+                    })
+                })
+                .transpose()?;
+            let upscaler = train_upscaler(&config, open_vae(model, &device)?, start, run, &device)?;
+            save_network(&model.join(UPSCALER), upscaler.config(), &upscaler)?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -22,6 +22,7 @@ use crate::paper::{
     ActorKind, ActorSize, Attributes, Camera, CaptionStyle, Concept, Mixture, Motion, Pace, Puppet, Scene, Split,
     known_words,
 };
+use crate::sharpness::{Sharpness, measure_sharpness};
 use crate::sheet::contact_sheet;
 use crate::text::draw_style;
 
@@ -59,6 +60,9 @@ pub struct EvaluationOptions {
     pub drift_s: f32,
     /// Latent frames that the next window of a long clip is given.
     pub overlap: usize,
+    /// Frames that are enlarged, if the model has an upscaler.
+    #[serde(default)]
+    pub enlarged: usize,
 }
 
 impl EvaluationOptions {
@@ -80,6 +84,7 @@ impl EvaluationOptions {
             drifts: 2,
             drift_s: 60.0,
             overlap: latent_frames(block, 1),
+            enlarged: 12,
         }
     }
 }
@@ -285,6 +290,9 @@ pub struct Evaluation {
     pub loop_ratio: Option<Figure>,
     /// Difference ΔE (CIE 1976) between the mean colours of the first and the last second of a long clip.
     pub drift_delta_e: Option<Figure>,
+    /// How near enlarged frames come to those that are drawn large; nothing if the model has no upscaler.
+    #[serde(default)]
+    pub sharpness: Option<Sharpness>,
     /// The clips with most wrong, worst first.
     pub failures: Vec<Failure>,
     /// How long it took.
@@ -373,6 +381,13 @@ pub fn evaluate(
         Ok(())
     })?;
 
+    let mut sharpness = None;
+    if let (Some(upscaler), 1..) = (&model.upscaler, options.enlarged) {
+        progress(EvaluationProgress { part: "enlarged frames", done: 0, total: 1 });
+        let [count, seed] = [options.enlarged as u64, options.seed];
+        sharpness = Some(measure_sharpness(&model.vae, &upscaler.sharpener(), options.split, [count, seed], device)?);
+    }
+
     let scores = |attributes: &[Attribute], tallies: &[(Tally, Tally)]| -> Vec<AttributeScore> {
         let both = attributes.iter().zip(tallies).filter(|(_, (shown, _))| shown.of > 0);
         both.map(|(&attribute, &(shown, judge))| AttributeScore::new(attribute, shown, judge)).collect()
@@ -389,6 +404,7 @@ pub fn evaluate(
         arrival_ratio: Figure::new(&arrivals, f64::max),
         loop_ratio: Figure::new(&loops, f64::max),
         drift_delta_e: Figure::new(&drifts, f64::max),
+        sharpness,
         failures,
         seconds: started.elapsed().as_secs_f64(),
     })
@@ -444,7 +460,11 @@ impl fmt::Display for Evaluation {
         figure("seam of an extension, ≤ 1.5 is good", "", &self.seam_ratio)?;
         figure("seam where it leads up to a clip", "", &self.arrival_ratio)?;
         figure("worse seam of a loop", "", &self.loop_ratio)?;
-        figure(&format!("drift over {:.0} s, ΔE", self.options.drift_s), "", &self.drift_delta_e)
+        figure(&format!("drift over {:.0} s, ΔE", self.options.drift_s), "", &self.drift_delta_e)?;
+        match &self.sharpness {
+            Some(sharpness) => write!(f, "\n{sharpness}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -839,7 +859,7 @@ fn delta_e(a: [f64; 3], b: [f64; 3]) -> f64 {
 mod tests {
     use super::*;
     use crate::captioner::CaptionerConfig;
-    use diffusion::{Dit, DitConfig, TextConfig, TextEncoder, Vae, VaeConfig};
+    use diffusion::{Dit, DitConfig, TextConfig, TextEncoder, Upscaler, UpscalerConfig, Vae, VaeConfig};
 
     #[test]
     fn intervals_are_wilsons() {
@@ -927,6 +947,7 @@ mod tests {
             text_encoder: TextEncoder::new(&text, &device),
             transformer: Dit::new(&dit, &device),
             vae: Vae::new(&vae, &device),
+            upscaler: Some(Upscaler::new(&UpscalerConfig::small(), &device)),
             sampling: SamplingConfig::default(),
         };
         let captioner = Captioner::new(&judge, &device);
@@ -941,17 +962,29 @@ mod tests {
             drifts: 1,
             drift_s: 2.0,
             overlap: 2,
+            enlarged: 1,
             ..EvaluationOptions::of(&model)
         };
         let mut parts = Vec::new();
         let found = evaluate(&model, &captioner, &options, &device, |progress| parts.push(progress.part)).unwrap();
         assert_eq!(
             parts,
-            ["prompts", "prompts", "references", "first frames", "extensions", "beginnings", "loops", "long clips"]
+            [
+                "prompts",
+                "prompts",
+                "references",
+                "first frames",
+                "extensions",
+                "beginnings",
+                "loops",
+                "long clips",
+                "enlarged frames"
+            ]
         );
         assert!(found.attributes.len() >= 8 && found.reference.len() == Attribute::LOOKS.len());
         assert!(found.first_frame_psnr_db.is_some() && found.seam_ratio.is_some() && found.drift_delta_e.is_some());
         assert!(found.arrival_ratio.is_some() && found.loop_ratio.is_some());
+        assert!(found.sharpness.is_some_and(|sharpness| sharpness.of == 1));
         let asked: usize = found.attributes.iter().map(|score| score.shown.of).sum();
         assert_eq!(found.by_style.iter().map(|(_, tally)| tally.of).sum::<usize>(), asked);
         assert_eq!(found.by_count.iter().map(|(_, tally)| tally.of).sum::<usize>(), asked);

@@ -13,9 +13,11 @@ mod dit;
 mod evaluate;
 mod muon;
 mod shards;
+mod sharpness;
 mod sheet;
 mod text;
 mod trainer;
+mod upscaler;
 mod vae;
 
 pub use captioner::{
@@ -28,7 +30,9 @@ pub use evaluate::{
     Attribute, AttributeScore, Evaluation, EvaluationOptions, EvaluationProgress, Failure, Figure, Tally, evaluate,
 };
 pub use shards::{ShardConfig, write_shards};
+pub use sharpness::{Distance, Nearness, Sharpness};
 pub use sheet::contact_sheet;
 pub use text::{TextStageConfig, train_text, train_tokenizer};
 pub use trainer::TrainerConfig;
+pub use upscaler::{UpscalerStageConfig, enlarge, enlarged_size, train_upscaler};
 pub use vae::{VaeStageConfig, train_vae};
