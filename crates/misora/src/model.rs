@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
 use burn::tensor::{Device, Tensor};
-use diffusion::{Error, ModelFiles, PaperModel, SampleRequest, SolverKind, sample};
+use diffusion::{Error, ModelFiles, PaperModel, SampleRequest, Sharpener, SolverKind, Upscaler, sample};
 use media::{Clip, Filter, Frame, FrameRate, Resizer, Size};
 use provenance::SigningKey;
 use render::{Looks, ModelError, OwnChoices, Progress, Recipe, Source, Stage, VideoModel, VideoRequest};
@@ -15,7 +15,10 @@ use training::paper::{
     Actor, ActorKind, ActorSize, Background, Camera, CaptionStyle, Colour, HairColour, HairStyle, Hat, Motion, Pace,
     Placement, Puppet, Scene, Shot, Skin, TimeOfDay, Weather,
 };
-use training::{Captioner, FRAME_RATE, clips_to_tensor, latent_frames, latent_times_s, native_sizes, tensor_to_frames};
+use training::{
+    Captioner, FRAME_RATE, clips_to_tensor, enlarge, enlarged_size, latent_frames, latent_times_s, native_sizes,
+    tensor_to_frames,
+};
 
 use crate::models::resolve;
 use crate::output::usage;
@@ -31,6 +34,8 @@ const BUILT_IN: ModelFiles = ModelFiles::Embedded(&[
     ("captioner/config.json", include_bytes!("../../../models/paper-1/captioner/config.json")),
     ("captioner/model.safetensors", include_bytes!("../../../models/paper-1/captioner/model.safetensors")),
     ("vae/config.json", include_bytes!("../../../models/paper-1/vae/config.json")),
+    ("upscaler/config.json", include_bytes!("../../../models/paper-1/upscaler/config.json")),
+    (UPSCALER_WEIGHTS, include_bytes!("../../../models/paper-1/upscaler/model.safetensors")),
     ("scheduler/scheduler_config.json", include_bytes!("../../../models/paper-1/scheduler/scheduler_config.json")),
     ("vae/model.safetensors", include_bytes!("../../../models/paper-1/vae/model.safetensors")),
 ]);
@@ -44,6 +49,9 @@ const HASHED: [&str; 4] = [
     "transformer/model.safetensors",
     "vae/model.safetensors",
 ];
+
+/// Is hashed too if the model has it.
+const UPSCALER_WEIGHTS: &str = "upscaler/model.safetensors";
 
 /// How a clip is made that is longer than what the network makes at once.
 #[derive(Clone, Copy, Debug)]
@@ -184,6 +192,8 @@ pub(crate) struct PaperVideoModel {
     model: PaperModel,
     /// Reads clips, if the model brings one that does.
     captioner: Option<Captioner>,
+    /// Enlarges frames, if the model brings one that does.
+    sharpener: Option<Sharpener>,
     weights_hash: String,
     device: Device,
 }
@@ -197,12 +207,13 @@ impl PaperVideoModel {
         let files = model_files(folder);
         let model = PaperModel::open(&files, &device).context("the model cannot be used: give another with --model")?;
         let mut hash = Sha256::new();
-        for path in HASHED {
+        for path in HASHED.into_iter().chain([UPSCALER_WEIGHTS].into_iter().filter(|path| files.has(path))) {
             hash.update(&files.read(path)?);
         }
         let weights_hash = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         let captioner = Captioner::open(&files, &device).ok();
-        Ok(Self { model, captioner, weights_hash, device })
+        let sharpener = model.upscaler.as_ref().map(Upscaler::sharpener);
+        Ok(Self { model, captioner, sharpener, weights_hash, device })
     }
 
     /// What they lie on.
@@ -461,6 +472,11 @@ impl VideoModel for PaperVideoModel {
         })
     }
 
+    fn enlarge(&self, frame: &Frame, size: Size) -> Option<Frame> {
+        let sharpener = self.sharpener.as_ref()?;
+        (enlarged_size(frame.size(), sharpener.factor()) == size).then(|| enlarge(sharpener, frame))
+    }
+
     /// The frames are read as if they followed each other at once: who and what is there is seen, how it moves is not.
     fn caption(&self, frames: &[Frame]) -> Option<String> {
         let captioner = self.captioner.as_ref()?;
@@ -499,7 +515,7 @@ fn single_frames(latents: &Tensor<5>) -> Vec<Tensor<5>> {
 
 #[cfg(test)]
 mod tests {
-    use diffusion::VaeConfig;
+    use diffusion::{UpscalerConfig, VaeConfig};
 
     use super::*;
 
@@ -568,6 +584,16 @@ mod tests {
             let size = size.size();
             let native = of_same_shape(native_sizes(&VaeConfig::nano()), size);
             assert_eq!(native.width.cmp(&native.height), size.width.cmp(&size.height));
+        }
+    }
+
+    #[test]
+    fn full_sizes_are_what_the_upscaler_makes_of_native_ones() {
+        let vae: VaeConfig = serde_json::from_slice(&BUILT_IN.read("vae/config.json").unwrap()).unwrap();
+        let upscaler: UpscalerConfig = serde_json::from_slice(&BUILT_IN.read("upscaler/config.json").unwrap()).unwrap();
+        for size in &render::OutputSize::ALL[..3] {
+            let native = of_same_shape(native_sizes(&vae), size.size());
+            assert_eq!(enlarged_size(native, upscaler.factor), size.size());
         }
     }
 

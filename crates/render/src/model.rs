@@ -40,6 +40,11 @@ pub trait VideoModel {
         emit: &mut dyn FnMut(Frame) -> ControlFlow<()>,
     ) -> Result<(), ModelError>;
 
+    /// A frame that it made at the size of a clip, finer than a filter could draw it; nothing if it has no such means for this size.
+    fn enlarge(&self, _frame: &Frame, _size: Size) -> Option<Frame> {
+        None
+    }
+
     /// What it sees in frames of a finished clip, in order, in words; nothing if it reads no pictures. The words are judged like prompts.
     fn caption(&self, frames: &[Frame]) -> Option<String> {
         let _ = frames;

@@ -206,7 +206,7 @@ impl Film {
         let mut write_error = None;
         let outcome = model.generate(request, progress, &mut |frame| {
             seen(&frame);
-            match self.push(&frame, true) {
+            match self.push(&model.enlarge(&frame, self.size).unwrap_or(frame), true) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(error) => {
                     write_error = Some(error);

@@ -46,6 +46,10 @@ impl VideoModel for Still<'_> {
         }
     }
 
+    fn enlarge(&self, frame: &Frame, size: Size) -> Option<Frame> {
+        self.0.enlarge(frame, size)
+    }
+
     fn caption(&self, frames: &[Frame]) -> Option<String> {
         self.0.caption(frames)
     }
