@@ -1,5 +1,5 @@
 //! Draws frames enlarged by a filter, by the upscaler of a model, and as they are drawn large, side by side, and says how long 49
-//! frames take: `cargo run --release -p training --example enlarged -- MODEL DIR`.
+//! frames take and how near they come in so many scenes: `cargo run --release -p training --example enlarged -- MODEL DIR 100`.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -9,7 +9,10 @@ use burn::tensor::Device;
 use diffusion::{UPSCALER, Upscaler, UpscalerConfig, open_network, open_vae};
 use media::{Filter, Frame, Size, resize};
 use training::paper::{Mixture, Renderer, Scene, Split};
-use training::{FRAME_RATE, clips_to_tensor, contact_sheet, enlarge, enlarged_size, native_sizes, tensor_to_frames};
+use training::{
+    FRAME_RATE, clips_to_tensor, contact_sheet, enlarge, enlarged_size, measure_sharpness, native_sizes,
+    tensor_to_frames,
+};
 
 /// Scenes that are drawn, in the three shapes by turns.
 const SCENES: u64 = 12;
@@ -17,6 +20,8 @@ const SCENES: u64 = 12;
 fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
     let (model, folder) = arguments.next().zip(arguments.next()).context("give a model folder and one for pictures")?;
+    let count =
+        arguments.next().map_or(Ok(20), |count| count.to_string_lossy().parse()).context("scenes are a number")?;
     let device = Device::flex();
     let vae = open_vae(&model, &device)?;
     let upscaler =
@@ -46,5 +51,6 @@ fn main() -> Result<()> {
         }
         println!("49 frames of {} enlarged in {:.3} s", small.size(), started.elapsed().as_secs_f64());
     }
+    println!("{}", measure_sharpness(&vae, &upscaler, Split::HeldOut, [count, 0], &device)?);
     Ok(())
 }

@@ -30,7 +30,7 @@ pub use evaluate::{
     Attribute, AttributeScore, Evaluation, EvaluationOptions, EvaluationProgress, Failure, Figure, Tally, evaluate,
 };
 pub use shards::{ShardConfig, write_shards};
-pub use sharpness::{Distance, Nearness, Sharpness};
+pub use sharpness::{Distance, Nearness, Sharpness, measure_sharpness};
 pub use sheet::contact_sheet;
 pub use text::{TextStageConfig, train_text, train_tokenizer};
 pub use trainer::TrainerConfig;
