@@ -16,7 +16,7 @@ use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_
 use diffusion::{ModelFiles, PaperModel, SampleRequest, SolverKind, sample, seeded_noise};
 use media::{Filter, Frame, FrameRate, Mp4Writer, Quality, Resizer, Size};
 use training::paper::{Mixture, Renderer, Scene, Split};
-use training::{FRAME_RATE, clips_to_tensor, latent_times_s, tensor_to_frames};
+use training::{FRAME_RATE, clips_to_tensor, enlarge, latent_times_s, tensor_to_frames};
 
 const PROMPT: &str = "a red boat sails right on the sea at dusk";
 /// Frames of four seconds.
@@ -128,6 +128,15 @@ fn upscale(criterion: &mut Criterion) {
                 resizer.resize_into(black_box(frame), &mut enlarged, Filter::CatmullRom);
             }
             enlarged.pixel(0, 0)
+        });
+    });
+    let model = open_model(&Device::flex());
+    let sharpener = model.upscaler.expect("the shipped model has an upscaler").sharpener();
+    group.bench_function("256×144 to 1280×720, learned", |bencher| {
+        bencher.iter(|| {
+            for frame in &frames {
+                black_box(enlarge(&sharpener, black_box(frame)));
+            }
         });
     });
     group.finish();

@@ -984,7 +984,7 @@ mod tests {
         assert!(found.attributes.len() >= 8 && found.reference.len() == Attribute::LOOKS.len());
         assert!(found.first_frame_psnr_db.is_some() && found.seam_ratio.is_some() && found.drift_delta_e.is_some());
         assert!(found.arrival_ratio.is_some() && found.loop_ratio.is_some());
-        assert!(found.sharpness.is_some_and(|sharpness| sharpness.of == 1));
+        assert!(found.sharpness.as_ref().is_some_and(|sharpness| sharpness.of == 1));
         let asked: usize = found.attributes.iter().map(|score| score.shown.of).sum();
         assert_eq!(found.by_style.iter().map(|(_, tally)| tally.of).sum::<usize>(), asked);
         assert_eq!(found.by_count.iter().map(|(_, tally)| tally.of).sum::<usize>(), asked);
