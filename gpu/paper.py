@@ -158,7 +158,7 @@ def complete(folder, start, shift, guidance_scale):
     for name in ["tokenizer", "scheduler"]:
         (folder / name).mkdir(parents=True, exist_ok=True)
     shutil.copy(Path(start) / "tokenizer/tokenizer.json", folder / "tokenizer")
-    sampling = {"num_inference_steps": 14, "guidance_scale": guidance_scale, "guidance_interval": [0.1, 1.0], "shift": shift}
+    sampling = {"num_inference_steps": 8, "guidance_scale": guidance_scale, "guidance_interval": [0.1, 1.0], "shift": shift}
     (folder / "scheduler/scheduler_config.json").write_text(json.dumps(sampling, indent=2) + "\n")
 
 

@@ -19,7 +19,7 @@ use crate::wan::WanChoices;
 const RATE: Rate = Rate::from_micros(1_000_000);
 
 /// When the built-in model's training ended.
-const MADE_AT: Timestamp = Timestamp::from_seconds(1_795_692_240);
+const MADE_AT: Timestamp = Timestamp::from_seconds(1_795_723_860);
 
 /// Starts the server and serves until it is asked to stop.
 pub(crate) fn serve(options: &ServeOptions) -> Result<ExitCode> {

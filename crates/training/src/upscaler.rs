@@ -200,13 +200,13 @@ impl Stage for UpscalerStage {
             let both = crop(&pair.enlarged, at, large_side).zip(crop(&pair.drawn, at, large_side));
             targets.extend(both.map(|(enlarged, drawn)| (f32::from(drawn) - f32::from(enlarged)) / 127.5));
             // Inside the frame the network would see what a crop does not show.
-            let blind = |at: u32, start: u32, length: u32| {
+            let seen = |at: u32, start: u32, length: u32| {
                 let (first, last) = (start == 0, start + side == length);
                 (first || at >= factor * BLIND) && (last || at < large_side - factor * BLIND)
             };
             for y in 0..large_side {
-                let row = blind(y, place.y, size.height);
-                weights.extend((0..large_side).map(|x| f32::from(row && blind(x, place.x, size.width))));
+                let row = seen(y, place.y, size.height);
+                weights.extend((0..large_side).map(|x| f32::from(row && seen(x, place.x, size.width))));
             }
         }
         drop(pool);
