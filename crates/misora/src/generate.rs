@@ -315,7 +315,7 @@ pub(crate) fn storyboard(options: &StoryboardOptions) -> Result<ExitCode> {
         frames: made.frames,
         seconds: made.frames as f64 / model.as_model().frame_rate().as_f64(),
         wall_seconds: started.elapsed().as_secs_f64(),
-        recipes: &made.recipes,
+        recipes: &made.recipe.shots,
     };
     if options.json {
         println!("{}", serde_json::to_string_pretty(&told)?);

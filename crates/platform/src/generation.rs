@@ -15,6 +15,13 @@ pub enum GenerationKind {
         /// Who appears, at most two.
         characters: Vec<CharacterId>,
     },
+    /// A film of several shots, one behind the other.
+    Film {
+        /// The document as JSON: whoever accepted it has read it.
+        storyboard: String,
+        /// Who appears in any of its shots, at most two.
+        characters: Vec<CharacterId>,
+    },
     /// The source's recipe with another prompt.
     Remix {
         /// What it starts from.
@@ -190,7 +197,7 @@ impl GenerationKind {
             | Self::Edit { source: ClipSource::Video(source) }
             | Self::Extension { source: ClipSource::Video(source), .. }
             | Self::Trim { source, .. } => Some(*source),
-            Self::Create { .. } | Self::Edit { .. } | Self::Extension { .. } | Self::Image => None,
+            Self::Create { .. } | Self::Film { .. } | Self::Edit { .. } | Self::Extension { .. } | Self::Image => None,
         }
     }
 
@@ -198,6 +205,7 @@ impl GenerationKind {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Create { .. } => "create",
+            Self::Film { .. } => "film",
             Self::Remix { .. } => "remix",
             Self::Edit { .. } => "edit",
             Self::Extension { direction: ExtensionDirection::After, .. } => "extension",

@@ -14,9 +14,9 @@ mod trim;
 mod test_card;
 
 pub use model::{Looks, ModelError, Progress, Reworded, Stage, VideoModel};
-pub use recipe::{OwnChoices, Recipe};
+pub use recipe::{AnyRecipe, FilmRecipe, OwnChoices, Recipe};
 pub use render::{Parent, RenderError, RenderOptions, Rendered, render};
 pub use request::{ClipSeconds, OutputSize, Prompt, RequestError, Source, VideoRequest};
-pub use storyboard::{Join, RenderedFilm, Storyboard, StoryboardError, StoryboardShot};
+pub use storyboard::{Join, Storyboard, StoryboardError, StoryboardShot};
 pub use test_card::{SteppedTestCard, TestCard};
 pub use trim::trim;

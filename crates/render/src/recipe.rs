@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::request::VideoRequest;
+use crate::storyboard::Storyboard;
 
 /// All that is needed to make the same frames again on the same machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +41,28 @@ pub struct Recipe {
     /// Of a part of a clip: the first of the clip's frames in it, and the one that it stops before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames: Option<(usize, usize)>,
+}
+
+/// How a film was made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FilmRecipe {
+    /// The document.
+    pub storyboard: Storyboard,
+    /// What each of its shots became.
+    pub shots: Vec<Recipe>,
+    /// As [`Recipe::frames`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frames: Option<(usize, usize)>,
+}
+
+/// How whatever was made here was made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum AnyRecipe {
+    /// One clip.
+    Clip(Recipe),
+    /// A film of several shots.
+    Film(FilmRecipe),
 }
 
 /// What a model decides where a request leaves it open.

@@ -32,13 +32,13 @@ pub struct RenderOptions {
     pub version: String,
 }
 
-/// A finished clip.
+/// A finished clip, and how it was made: a [`Recipe`], or that of a film or a part of one.
 #[derive(Debug)]
-pub struct Rendered {
+pub struct Rendered<R = Recipe> {
     /// The file.
     pub video: SignedVideo,
     /// How it was made.
-    pub recipe: Recipe,
+    pub recipe: R,
     /// Frames in it.
     pub frames: usize,
     /// Its first frame, for a thumbnail.

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use media::{Clip, Frame};
-use provenance::{Action, Model, Provenance, SignedVideo, SigningKey};
+use provenance::{Action, Model, Provenance, SigningKey};
+use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Progress, VideoModel};
-use crate::recipe::Recipe;
-use crate::render::{Film, RenderError, RenderOptions, title};
+use crate::recipe::FilmRecipe;
+use crate::render::{Film, RenderError, RenderOptions, Rendered, title};
 use crate::request::{ClipSeconds, OutputSize, Prompt, RequestError, Source, VideoRequest};
 
 /// The document, as JSON. Every choice that it leaves open has a fixed value, so that it gives the same film again.
@@ -31,6 +32,7 @@ pub struct Storyboard {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub negative_prompt: String,
     /// The shots in order.
+    #[serde(deserialize_with = "numbered")]
     pub shots: Vec<StoryboardShot>,
 }
 
@@ -90,19 +92,6 @@ pub enum StoryboardError {
     },
 }
 
-/// A film made from a storyboard.
-#[derive(Debug)]
-pub struct RenderedFilm {
-    /// The file.
-    pub video: SignedVideo,
-    /// How each shot was made.
-    pub recipes: Vec<Recipe>,
-    /// Frames in it.
-    pub frames: usize,
-    /// Its first frame, for a thumbnail.
-    pub first_frame: Frame,
-}
-
 /// Seconds of a shot that its continuation is shown.
 const TAIL_S: f64 = 2.0;
 
@@ -112,6 +101,15 @@ fn first_size() -> String {
 
 fn first_seconds() -> u32 {
     ClipSeconds::ALL[0].get()
+}
+
+/// Shots, of which one that cannot be read is named.
+fn numbered<'d, D: Deserializer<'d>>(document: D) -> Result<Vec<StoryboardShot>, D::Error> {
+    let shots = Vec::<serde_json::Value>::deserialize(document)?.into_iter().enumerate();
+    let read = |(index, shot)| {
+        serde_json::from_value(shot).map_err(|error| D::Error::custom(format!("shot {}: {error}", index + 1)))
+    };
+    shots.map(read).collect()
 }
 
 impl Storyboard {
@@ -145,6 +143,12 @@ impl Storyboard {
     /// [`StoryboardError::Size`], never of a document that was read.
     pub fn output_size(&self) -> Result<OutputSize, StoryboardError> {
         self.size.parse().map_err(StoryboardError::Size)
+    }
+
+    /// What it is called: its title, or the beginning of what its first shot shows.
+    pub(crate) fn name(&self) -> String {
+        let first = self.shots.first().map_or("", |shot| &shot.prompt);
+        title(if self.title.trim().is_empty() { first } else { &self.title })
     }
 
     /// What to make, shot by shot; `picture` finds those that shots begin with. A shot that continues another starts from text here, because
@@ -205,14 +209,12 @@ impl Storyboard {
         key: &SigningKey,
         options: &RenderOptions,
         progress: &mut dyn FnMut(usize, Progress) -> ControlFlow<()>,
-    ) -> Result<RenderedFilm, RenderError> {
-        let (Some(first), Some(first_shot)) = (requests.first(), self.shots.first()) else {
-            return Err(RenderError::Model("it has no shots".into()));
-        };
+    ) -> Result<Rendered<FilmRecipe>, RenderError> {
+        let first = requests.first().ok_or_else(|| RenderError::Model("it has no shots".into()))?;
         let mut film = Film::new(first.size.size(), model.frame_rate(), options.visible_mark)?;
         let longest_tail = (TAIL_S * model.frame_rate().as_f64()) as usize;
         let mut tail: VecDeque<Frame> = VecDeque::new();
-        let mut recipes = Vec::new();
+        let mut shots = Vec::new();
         for (index, (mut request, shot)) in requests.into_iter().zip(&self.shots).enumerate() {
             let frames: Vec<Frame> = std::mem::take(&mut tail).into();
             if shot.join == Join::Continue
@@ -220,7 +222,7 @@ impl Storyboard {
             {
                 request.source = Source::Extend(clip);
             }
-            recipes.push(model.recipe(&request));
+            shots.push(model.recipe(&request));
             film.make(model, &request, &mut |step| progress(index, step), &mut |frame| {
                 if tail.len() == longest_tail {
                     tail.pop_front();
@@ -229,12 +231,13 @@ impl Storyboard {
             })?;
         }
         let last = self.shots.len().saturating_sub(1);
+        let recipe = FilmRecipe { storyboard: self.clone(), shots, frames: None };
         let facts = Provenance {
-            title: title(if self.title.trim().is_empty() { &first_shot.prompt } else { &self.title }),
+            title: self.name(),
             action: Action::Created,
             software_agent: options.software_agent(),
             model: Model { name: model.name().into(), weights_hash: model.weights_hash().into() },
-            recipe: serde_json::json!({ "storyboard": self, "shots": recipes }),
+            recipe: serde_json::to_value(&recipe).unwrap_or_default(),
             training: options.training,
             when: options.when,
             visible_mark: options.visible_mark,
@@ -242,7 +245,7 @@ impl Storyboard {
             placed: Vec::new(),
         };
         let (video, frames, first_frame) = film.sign(&facts, key, &mut |step| progress(last, step))?;
-        Ok(RenderedFilm { video, recipes, frames, first_frame })
+        Ok(Rendered { video, recipe, frames, first_frame })
     }
 }
 
@@ -291,6 +294,8 @@ mod tests {
             let error = Storyboard::read(no_board).unwrap_err();
             assert!(matches!(error, StoryboardError::Unreadable(_)), "{no_board}: {error}");
         }
+        let nameless = r#"{"storyboard": 1, "shots": [{"prompt": "a boat"}, {"promt": "rain"}]}"#;
+        assert!(Storyboard::read(nameless).unwrap_err().to_string().contains("shot 2: unknown field `promt`"));
         let later = r#"{"storyboard": 2, "acts": []}"#;
         assert!(matches!(Storyboard::read(later), Err(StoryboardError::Version(2))));
         let board = Storyboard::read(BOARD).unwrap();
@@ -329,7 +334,7 @@ mod tests {
         shots.dedup();
         assert_eq!(shots, [0, 1, 2]);
         assert_eq!(film.frames, (4 + 8 + 4) * 12);
-        assert_eq!(film.recipes.iter().map(|recipe| recipe.seed).collect::<Vec<_>>(), [7, 8, 3]);
+        assert_eq!(film.recipe.shots.iter().map(|recipe| recipe.seed).collect::<Vec<_>>(), [7, 8, 3]);
         let report = verify(film.video.bytes(), &TrustedRoots::installation(&key));
         assert_eq!(
             (report.state, report.title.as_deref()),

@@ -6,7 +6,7 @@ use media::{Mp4Info, Mp4Reader, Mp4Writer, Quality, ReadError, ReadLimits};
 use provenance::{Action, Model, Provenance, SigningKey, TrustedRoots, sign, verify};
 
 use crate::model::{Progress, Stage};
-use crate::recipe::Recipe;
+use crate::recipe::{AnyRecipe, FilmRecipe, Recipe};
 use crate::render::{RenderError, RenderOptions, Rendered, title};
 
 /// Cuts a part out of a clip. `part` says which frames, when it is told what the file holds; `recipe` is the clip's own.
@@ -16,11 +16,11 @@ use crate::render::{RenderError, RenderOptions, Rendered, title};
 pub fn trim(
     file: &[u8],
     part: impl FnOnce(&Mp4Info) -> Range<usize>,
-    recipe: Recipe,
+    recipe: AnyRecipe,
     key: &SigningKey,
     options: &RenderOptions,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-) -> Result<Rendered, RenderError> {
+) -> Result<Rendered<AnyRecipe>, RenderError> {
     let unreadable = |error: ReadError| RenderError::Source(error.to_string());
     let mut reader = Mp4Reader::open(file, &ReadLimits::default()).map_err(unreadable)?;
     let Mp4Info { size, frame_rate, .. } = *reader.info();
@@ -47,18 +47,25 @@ pub fn trim(
         return Err(RenderError::Stopped);
     }
     let frames = at - part.start;
-    let recipe = Recipe {
-        source: "trim".into(),
-        seconds: (frames as f64 / frame_rate.as_f64()).round() as u32,
-        frames: Some((part.start, at)),
-        ..recipe
+    let kept = Some((part.start, at));
+    let seconds = (frames as f64 / frame_rate.as_f64()).round() as u32;
+    let (recipe, name, model) = match recipe {
+        AnyRecipe::Clip(clip) => {
+            let (name, model) = (title(&clip.prompt), model_of(&clip));
+            (AnyRecipe::Clip(Recipe { source: "trim".into(), seconds, frames: kept, ..clip }), name, model)
+        }
+        AnyRecipe::Film(film) => {
+            let first = film.shots.first().ok_or_else(|| RenderError::Source("it was made of no shots".into()))?;
+            let (name, model) = (film.storyboard.name(), model_of(first));
+            (AnyRecipe::Film(FilmRecipe { frames: kept, ..film }), name, model)
+        }
     };
     let mp4 = writer.finish()?;
     let facts = Provenance {
-        title: title(&recipe.prompt),
+        title: name,
         action: Action::Trimmed,
         software_agent: options.software_agent(),
-        model: Model { name: recipe.model.clone(), weights_hash: recipe.weights_hash.clone() },
+        model,
         recipe: serde_json::to_value(&recipe).unwrap_or_default(),
         training: options.training,
         when: options.when,
@@ -69,4 +76,8 @@ pub fn trim(
     };
     let video = sign(&mp4, &facts, key)?;
     Ok(Rendered { video, recipe, frames, first_frame })
+}
+
+fn model_of(recipe: &Recipe) -> Model {
+    Model { name: recipe.model.clone(), weights_hash: recipe.weights_hash.clone() }
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use platform::likeness::Permission;
 use platform::{
-    ActiveMembership, BatchId, ClipSource, Credits, Cut, Fingerprint, GenerationKind, IdempotencyKey, IdentityId,
-    LedgerEntryId, LikenessId, ModelName, Parameters, ProjectId, Refusal, RefusalCode, Route, Seconds, Timestamp,
-    Usage, UseId, VideoId, VirtualTime, place,
+    ActiveMembership, BatchId, CharacterId, ClipSource, Credits, Cut, Fingerprint, GenerationKind, IdempotencyKey,
+    IdentityId, LedgerEntryId, LikenessId, ModelName, Parameters, ProjectId, Refusal, RefusalCode, Route, Seconds,
+    Timestamp, Usage, UseId, VideoId, VirtualTime, place,
 };
 
 use crate::calls::{WorkerCall, call_workers};
@@ -276,12 +276,15 @@ async fn insert_generation(
     generation: NewGeneration,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let (mut source, mut first_frame, mut characters, mut depth) = (None, None, Vec::new(), 0);
+    let (mut source, mut first_frame, mut depth) = (None, None, 0);
+    let (mut characters, mut storyboard): (&[CharacterId], Option<&str>) = (&[], None);
     let mut cut: Option<Cut> = None;
     match request.kind {
         GenerationKind::Create { first_frame: frame, characters: people } => {
-            first_frame = *frame;
-            characters = people.iter().map(ToString::to_string).collect();
+            (first_frame, characters) = (*frame, people);
+        }
+        GenerationKind::Film { storyboard: document, characters: people } => {
+            (storyboard, characters) = (Some(document.as_str()), people);
         }
         GenerationKind::Remix { source: video } => source = Some(ClipSource::Video(*video)),
         GenerationKind::Edit { source: clip } => source = Some(*clip),
@@ -297,12 +300,13 @@ async fn insert_generation(
         Some(ClipSource::File(id)) => (None, Some(id)),
         None => (None, None),
     };
+    let characters: Vec<_> = characters.iter().map(ToString::to_string).collect();
     let parameters = request.parameters;
     let seed = i64::try_from(generation.seed).map_err(|_| corrupt("seed", generation.seed))?;
     let sql = "INSERT INTO generations (id, project, identity, kind, source_video, source_file, first_frame, characters, depth,
                prompt, negative_prompt, model_requested, model, width, height, seconds, total_seconds, seed, num_inference_steps,
-               guidance_scale, price, state, created_at, trim_start_ms, trim_end_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
-               $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, 'queued', $22, $23, $24)";
+               guidance_scale, price, state, created_at, trim_start_ms, trim_end_ms, storyboard) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,
+               $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, 'queued', $22, $23, $24, $25)";
     let args = args![
         generation.id,
         request.project,
@@ -328,6 +332,7 @@ async fn insert_generation(
         now,
         cut.map(Cut::start_ms),
         cut.map(Cut::end_ms),
+        storyboard,
     ];
     tx.execute(sql, args).await.map(|_| ())
 }

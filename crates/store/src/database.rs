@@ -97,6 +97,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/sqlite/0014_again.sql"),
         include_str!("../migrations/postgres/0014_again.sql"),
     ),
+    (
+        15,
+        "films",
+        include_str!("../migrations/sqlite/0015_films.sql"),
+        include_str!("../migrations/postgres/0015_films.sql"),
+    ),
 ];
 
 /// Counts statements and transactions that may have written something.

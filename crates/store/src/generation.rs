@@ -340,6 +340,11 @@ fn size(row: &Row) -> Result<Size, StoreError> {
     Ok(Size::new(width, height))
 }
 
+fn characters(row: &Row) -> Result<Vec<CharacterId>, StoreError> {
+    let text = row.text("characters")?;
+    text.split_whitespace().map(|id| id.parse().map_err(|_| corrupt("characters", id))).collect()
+}
+
 fn kind(row: &Row) -> Result<GenerationKind, StoreError> {
     let word = row.text("kind")?;
     let video = row.opt_id("source_video")?.map(VideoId::from_bytes);
@@ -348,12 +353,9 @@ fn kind(row: &Row) -> Result<GenerationKind, StoreError> {
     Ok(match (word.as_str(), source) {
         ("create", None) => GenerationKind::Create {
             first_frame: row.opt_id("first_frame")?.map(FileId::from_bytes),
-            characters: row
-                .text("characters")?
-                .split_whitespace()
-                .map(|id| id.parse::<CharacterId>().map_err(|_| corrupt("characters", id)))
-                .collect::<Result<_, _>>()?,
+            characters: characters(row)?,
         },
+        ("film", None) => GenerationKind::Film { storyboard: row.text("storyboard")?, characters: characters(row)? },
         ("remix", Some(ClipSource::Video(source))) => GenerationKind::Remix { source },
         ("edit", Some(source)) => GenerationKind::Edit { source },
         ("extension" | "beginning" | "loop", Some(source)) => {

@@ -13,6 +13,7 @@ use store::{Accept, Accepted, BatchLine, File, Generation, Idempotency, NewGener
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::http::form::{Field, Form};
+use crate::http::storyboards::Film;
 use crate::http::upload::{MAX_PICTURE_BYTES, clean_picture, data_url, fits};
 use crate::policy::decided_by;
 
@@ -21,8 +22,9 @@ pub(crate) const REFERENCE_PURPOSE: &str = "input_reference";
 
 /// Every field that a creation may have: what is read here, and what engines with the same path take and clients send to all of
 /// them, which is passed over.
-pub(crate) const CREATION_FIELDS: [&str; 42] = [
+pub(crate) const CREATION_FIELDS: [&str; 43] = [
     "prompt",
+    "storyboard",
     "model",
     "seconds",
     "size",
@@ -106,21 +108,14 @@ pub async fn batch_creation(
 
 /// Reads what `POST /v1/videos` asks for. A first frame is kept as a file by then.
 pub(crate) async fn read_creation(app: &App, project: ProjectId, form: &Form) -> Result<Creation, ApiError> {
+    if let Some(film) = Film::read(app, form)? {
+        return film.creation(app, project).await;
+    }
     let (parameters, offer) = read_parameters(app, form)?;
     let owner = app.store.project(project).await?.owner;
-    let mut named = mentioned(app, owner, parameters.prompt.as_str()).await?;
-    if let Err(error) = refuse_prompt(app, project, parameters.prompt.as_str()).await {
-        if error.code() == Some(RefusalCode::ModerationBlocked.as_str()) {
-            note_blocked(app, owner, &named.likenesses, parameters.prompt.as_str(), &error).await?;
-        }
-        return Err(error);
-    }
+    let mut named = allowed(app, owner, parameters.prompt.as_str()).await?;
     read_characters(app, owner, form, &mut named).await?;
-    let Named { characters, likenesses } = named;
-    if characters.len() + likenesses.len() > GenerationKind::MAX_CHARACTERS {
-        let message = format!("At most {} characters can be in a clip.", GenerationKind::MAX_CHARACTERS);
-        return Err(ApiError::invalid("characters", message));
-    }
+    let Named { characters, likenesses } = named.few("characters")?;
     let (first_frame, kept) = match read_reference(app, project, form, parameters.size).await? {
         Some(Reference::File(id)) => (Some(id), None),
         Some(Reference::Picture(png)) => {
@@ -133,6 +128,20 @@ pub(crate) async fn read_creation(app: &App, project: ProjectId, form: &Form) ->
     let total_seconds = parameters.seconds;
     let kind = GenerationKind::Create { first_frame, characters };
     Ok(Creation { parameters, kind, model: offer.name, total_seconds, price, kept, likenesses })
+}
+
+/// Those whom a prompt names, if the policy lets it pass; where it does not, they are told.
+pub(crate) async fn allowed(app: &App, maker: IdentityId, prompt: &str) -> Result<Named, ApiError> {
+    let named = mentioned(app, maker, prompt).await?;
+    match refuse_blocked(app, maker, DecidedKind::Prompt, prompt).await {
+        Ok(()) => Ok(named),
+        Err(error) => {
+            if error.code() == Some(RefusalCode::ModerationBlocked.as_str()) {
+                note_blocked(app, maker, &named.likenesses, prompt, &error).await?;
+            }
+            Err(error)
+        }
+    }
 }
 
 /// The parameters of a creation, aliases of other servers understood.
@@ -352,6 +361,32 @@ pub(crate) fn blocked(verdict: Verdict) -> ApiError {
 pub(crate) struct Named {
     pub(crate) characters: Vec<CharacterId>,
     pub(crate) likenesses: Vec<LikenessId>,
+}
+
+impl Named {
+    /// The same with others; each once.
+    pub(crate) fn and(mut self, others: Self) -> Self {
+        for character in others.characters {
+            if !self.characters.contains(&character) {
+                self.characters.push(character);
+            }
+        }
+        for likeness in others.likenesses {
+            if !self.likenesses.contains(&likeness) {
+                self.likenesses.push(likeness);
+            }
+        }
+        self
+    }
+
+    /// All of them, if there are no more than may be in a clip; `field` says who they are.
+    pub(crate) fn few(self, field: &str) -> Result<Self, ApiError> {
+        if self.characters.len() + self.likenesses.len() <= GenerationKind::MAX_CHARACTERS {
+            return Ok(self);
+        }
+        let message = format!("At most {} characters can be in a clip.", GenerationKind::MAX_CHARACTERS);
+        Err(ApiError::invalid(field, message))
+    }
 }
 
 /// Those whom a prompt names: people who enrolled, and characters that `maker` may use. Any other `@word` is a word.

@@ -34,6 +34,8 @@ struct Aside {
     verdict: Option<Verdict>,
     /// Where the reasons stand, and can be contested.
     contest: Option<String>,
+    /// The shot of a storyboard that it is about, counted from 1.
+    shot: Option<usize>,
 }
 
 /// The body of every error.
@@ -263,6 +265,18 @@ impl ApiError {
         self
     }
 
+    /// The same, about a shot of a storyboard, counted from 1.
+    pub(crate) fn in_shot(self, number: usize) -> Self {
+        let mut error = self.about("storyboard");
+        error.aside.get_or_insert_default().shot = Some(number);
+        error
+    }
+
+    /// The shot of a storyboard that it is about, counted from 1.
+    pub(crate) fn shot(&self) -> Option<usize> {
+        self.aside.as_ref()?.shot
+    }
+
     /// Where its reasons stand, and can be contested.
     pub(crate) fn contest(&self) -> Option<&str> {
         self.aside.as_ref()?.contest.as_deref()
@@ -307,7 +321,7 @@ impl ApiError {
 
     /// The object under `error`, as lines of a batch keep it.
     pub(crate) fn object(&self) -> serde_json::Value {
-        serde_json::json!({ "message": self.message, "type": self.kind, "param": self.param, "code": self.code })
+        serde_json::json!({ "message": self.told(), "type": self.kind, "param": self.param, "code": self.code })
     }
 
     /// The status.
@@ -326,9 +340,17 @@ impl ApiError {
         retry_headers(self.retry_after_ms, response.headers_mut());
     }
 
-    /// The sentence for people.
+    /// The sentence for people, without the shot.
     pub(crate) fn message(&self) -> &str {
         &self.message
+    }
+
+    /// The sentence for people.
+    fn told(&self) -> String {
+        match self.shot() {
+            Some(number) => format!("Shot {number}: {}", self.message),
+            None => self.message.clone(),
+        }
     }
 }
 
@@ -336,7 +358,7 @@ impl IntoResponse for ApiError {
     /// JSON; pages take the error from the answer and show it in their own way.
     fn into_response(self) -> Response {
         let kept = self.clone();
-        let error = ErrorObject { message: self.message, r#type: self.kind, param: self.param, code: self.code };
+        let error = ErrorObject { message: self.told(), r#type: self.kind, param: self.param, code: self.code };
         let mut response = (self.status, Json(ErrorBody { error })).into_response();
         if let Some(link) =
             kept.contest().and_then(|url| HeaderValue::from_str(&format!("<{url}>; rel=\"describedby\"")).ok())

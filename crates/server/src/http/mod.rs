@@ -19,6 +19,7 @@ mod characters;
 pub(crate) mod content;
 pub(crate) mod derived;
 pub(crate) mod events;
+pub(crate) mod storyboards;
 pub(crate) mod videos;
 
 mod batches;
@@ -85,6 +86,7 @@ fn all_endpoints() -> Vec<Endpoint> {
         content::endpoints(),
         events::endpoints(),
         derived::endpoints(),
+        storyboards::endpoints(),
         characters::endpoints(),
         models::endpoints(),
         files::endpoints(),

@@ -20,6 +20,7 @@ use crate::http::endpoint::{BodyKind, Endpoint, delete, get, post};
 use crate::http::error::ApiError;
 use crate::http::form::Form;
 use crate::http::page::{Id, List, Values};
+use crate::http::storyboards::{Film, StoryboardDocument};
 use crate::http::video_object::{Deleted, Video};
 
 /// Making videos.
@@ -32,7 +33,9 @@ pub(crate) const READ: Access = Access::Key(Scope::VideosRead, Needs::Readable(S
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
         post("/v1/videos", MAKE, create_video)
-            .says("Makes a video from a prompt, with a first frame and characters if given.")
+            .says(
+                "Makes a video from a prompt, with a first frame and characters if given, or a film from a storyboard.",
+            )
             .reads::<CreateVideo>(BodyKind::JsonOrForm)
             .once()
             .answers::<Made>(),
@@ -61,9 +64,12 @@ pub(crate) const PAGE: &[(&str, &str)] = &[
 /// What a creation asks for. Fields of other servers are passed over; one that nobody knows is refused.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CreateVideo {
-    /// What the clip shows, 1 to 32,000 characters.
+    /// What the clip shows, 1 to 32,000 characters; needed unless there is a storyboard.
     #[schema(min_length = 1, max_length = 32_000)]
-    prompt: String,
+    prompt: Option<String>,
+    /// A film of several shots, in place of the prompt, the length, the size and the rest: the document says them.
+    #[schema(schema_with = storyboard_or_file)]
+    storyboard: Option<StoryboardDocument>,
     /// A model or an alias; `sora-2` if it is not said.
     model: Option<String>,
     /// The length, `4`, `8` and so on; `duration` is taken too.
@@ -95,6 +101,12 @@ pub(crate) struct CreateVideo {
 fn picture_or_file() -> Schema {
     let words = "The first frame, as a file of a form or as an object; image_url and reference_url are taken too.";
     object_or_file(InputReference::schema(), words)
+}
+
+fn storyboard_or_file() -> Schema {
+    let words =
+        "A film of several shots, in place of the prompt, the length, the size and the rest: the document says them.";
+    object_or_file(StoryboardDocument::schema(), words)
 }
 
 /// What comes as an object in JSON, and as an object or a file in a form.
@@ -283,8 +295,14 @@ pub(crate) async fn quote_video(
     form: Form,
 ) -> Result<Json<Quote>, ApiError> {
     form.knows(&CREATION_FIELDS)?;
-    let (parameters, offer) = read_parameters(&app, &form)?;
-    would_refuse(&app, caller.project.owner, parameters.prompt.as_str()).await?;
+    let (parameters, offer) = match Film::read(&app, &form)? {
+        Some(film) => film.would_be(&app, caller.project.owner).await?,
+        None => {
+            let (parameters, offer) = read_parameters(&app, &form)?;
+            would_refuse(&app, caller.project.owner, parameters.prompt.as_str()).await?;
+            (parameters, offer)
+        }
+    };
     caller.tell_of(app.model_sunset(&offer.name));
     let project = caller.project.id;
     let clips = parameters.n.get();

@@ -9,7 +9,9 @@ use media::{Frame, FrameRate, Mp4Info, encode_png};
 use platform::policy::{RightsUse, Stage, Verdict};
 use platform::{Cut, DecidedItem, DecidedKind, GenerationErrorCode, GenerationKind, Progress};
 use provenance::{SigningKey, TrainingChoice};
-use render::{ClipSeconds, OutputSize, Recipe, RenderOptions, Rendered, VideoModel, VideoRequest, render, trim};
+use render::{
+    AnyRecipe, ClipSeconds, OutputSize, RenderOptions, Rendered, Storyboard, VideoModel, VideoRequest, render, trim,
+};
 use store::{Generation, Lease, Objects, Outputs, Store, StoreError};
 use time::OffsetDateTime;
 
@@ -17,7 +19,7 @@ use crate::clock::Clock;
 use crate::policy::Judge;
 use crate::worker::engine::{Engine, Models};
 use crate::worker::failure::Failure;
-use crate::worker::outputs::Made;
+use crate::worker::outputs::{Made, WHOLE};
 use crate::worker::progress::Control;
 use crate::worker::sources::{Original, Sources};
 use crate::worker::still::Still;
@@ -115,9 +117,9 @@ impl Making<'_> {
 
 /// What a finished clip is judged by.
 struct Seen {
-    /// What its model sees in it.
+    /// What its model sees in each shot of it.
     caption: Option<String>,
-    /// Its beginning, middle and end as PNG, if someone looks at pictures.
+    /// The beginning, middle and end of each shot as PNG, if someone looks at pictures.
     frames: Vec<Bytes>,
 }
 
@@ -133,7 +135,7 @@ struct Job {
 impl Job {
     fn run(&self, models: &Models) -> Result<Made, Failure> {
         if let (GenerationKind::Trim { cut, .. }, Some(original)) = (&self.generation.kind, self.sources.original()) {
-            return Made::video(self.trim(*cut, original)?);
+            return Made::video(self.trim(*cut, original)?, &WHOLE);
         }
         let name = &self.generation.model;
         let model = models.find(name).ok_or_else(|| {
@@ -143,7 +145,33 @@ impl Job {
             let rendered = self.render(&Still(model))?;
             return Made::picture(rendered, self.generation.size);
         }
-        Made::video(self.render(model)?)
+        if let GenerationKind::Film { storyboard, .. } = &self.generation.kind {
+            return self.film(model, storyboard);
+        }
+        Made::video(self.render(model)?, &WHOLE)
+    }
+
+    /// A film, shot by shot.
+    fn film(&self, model: &dyn VideoModel, document: &str) -> Result<Made, Failure> {
+        let refused = |problem: &dyn std::fmt::Display| {
+            let message = format!("The storyboard cannot be followed: {problem}.");
+            Failure::permanent(GenerationErrorCode::ModelFailed, message)
+        };
+        let board = Storyboard::read(document).map_err(|error| refused(&error))?;
+        let mut requests = board.requests(|_| Ok(None)).map_err(|error| refused(&error))?;
+        for request in &mut requests {
+            let (prompt, size) = (request.prompt.as_str(), request.size.size());
+            request.references = self.sources.named_in(prompt, model, size)?;
+            request.prompt = self.sources.told(model, size, prompt).parse().map_err(|error| refused(&error))?;
+        }
+        let lengths: Vec<u32> = board.shots.iter().map(|shot| shot.seconds).collect();
+        let before = |shot: usize| lengths[..shot].iter().sum::<u32>();
+        let whole = before(lengths.len());
+        let film = board.render(model, requests, &self.key, &self.options, &mut |shot, step| {
+            self.control.done_of(step, before(shot)..before(shot + 1), whole);
+            self.go_on()
+        })?;
+        Made::video(film, &lengths)
     }
 
     /// What can be said and shown of what was made. A part of a clip says nothing new.
@@ -151,18 +179,22 @@ impl Job {
         if matches!(self.generation.kind, GenerationKind::Trim { .. }) {
             return Ok(Seen { caption: None, frames: Vec::new() });
         }
-        let frames = made.frames();
-        let caption = models.find(&self.generation.model).and_then(|model| model.caption(frames));
+        let model = models.find(&self.generation.model);
+        let captions: Vec<_> = made.shots().iter().filter_map(|frames| model?.caption(frames)).collect();
+        let caption = Some(captions.join("\n")).filter(|caption| !caption.is_empty());
         let png = |frame: &Frame| encode_png(frame).map(Bytes::from).map_err(|error| Failure::transient(&error));
-        let mut shown: Vec<_> = [0, frames.len() / 2, frames.len().saturating_sub(1)].into();
-        shown.dedup();
-        let shown = shown.into_iter().filter_map(|at| frames.get(at)).filter(|_| looks).map(png);
-        Ok(Seen { caption, frames: shown.collect::<Result<_, _>>()? })
+        let shown = made.shots().iter().filter(|_| looks).flat_map(|frames| {
+            let mut shown: Vec<_> = [0, frames.len() / 2, frames.len().saturating_sub(1)].into();
+            shown.dedup();
+            shown.into_iter().filter_map(|at| frames.get(at))
+        });
+        let frames = shown.map(png).collect::<Result<_, _>>()?;
+        Ok(Seen { caption, frames })
     }
 
     /// A part of a clip, which takes no model.
-    fn trim(&self, cut: Cut, original: &Original) -> Result<Rendered, Failure> {
-        let recipe: Recipe = serde_json::from_str(&original.recipe)
+    fn trim(&self, cut: Cut, original: &Original) -> Result<Rendered<AnyRecipe>, Failure> {
+        let recipe: AnyRecipe = serde_json::from_str(&original.recipe)
             .map_err(|error| Failure::source(format!("The recipe of the clip cannot be read: {error}.")))?;
         let part = |info: &Mp4Info| {
             let FrameRate { numerator, denominator } = info.frame_rate;
@@ -174,6 +206,10 @@ impl Job {
     /// Tells how far it is, and whether to go on.
     fn step(&self, progress: render::Progress) -> ControlFlow<()> {
         self.control.done(progress);
+        self.go_on()
+    }
+
+    fn go_on(&self) -> ControlFlow<()> {
         if self.control.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
@@ -204,7 +240,10 @@ impl Job {
                 let fits = |length: &ClipSeconds| length.get() >= generation.seconds.get();
                 ClipSeconds::ALL.into_iter().find(fits).unwrap_or(ClipSeconds::ALL[4])
             }
-            GenerationKind::Create { .. } | GenerationKind::Extension { .. } | GenerationKind::Trim { .. } => {
+            GenerationKind::Create { .. }
+            | GenerationKind::Film { .. }
+            | GenerationKind::Extension { .. }
+            | GenerationKind::Trim { .. } => {
                 let seconds = generation.seconds.to_string();
                 seconds.parse().map_err(|_| refused(format!("clips of {seconds} seconds")))?
             }

@@ -1,5 +1,8 @@
 //! What an attempt made, and how it is kept: the signed MP4, a thumbnail, a sprite sheet, the recipe.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+
 use bytes::Bytes;
 use media::{
     Frame, Mp4Reader, ReadError, ReadLimits, cover, encode_jpeg, encode_png, encode_webp, sprite_sheet, thumbnail,
@@ -7,6 +10,7 @@ use media::{
 use platform::Timestamp;
 use provenance::SignedVideo;
 use render::Rendered;
+use serde::Serialize;
 use store::{Generation, Objects, Outputs};
 
 use crate::worker::failure::Failure;
@@ -18,6 +22,10 @@ pub(crate) const THUMBNAIL_SIDE: u32 = 640;
 const TILES: usize = 16;
 const COLUMNS: u32 = 4;
 const TILE_WIDTH: u32 = 240;
+/// Pictures of each shot of a film, for whoever looks at it.
+const TILES_OF_SHOT: usize = 8;
+/// The lengths of the shots of what is one shot.
+pub(crate) const WHOLE: [u32; 1] = [1];
 pub(crate) const QUALITY: u8 = 80;
 
 /// A finished clip with its pictures, encoded.
@@ -26,19 +34,20 @@ pub(crate) struct Made {
     recipe: String,
     thumbnail: (&'static str, Vec<u8>),
     spritesheet: Option<Vec<u8>>,
-    /// Frames all through it, for whoever looks at it before it is kept.
-    frames: Vec<Frame>,
+    /// Of each shot frames all through it, for whoever looks at it before it is kept.
+    shots: Vec<Vec<Frame>>,
 }
 
 impl Made {
-    /// A video: WebP of its first frame, JPEG of frames all through it. Both carry the mark, because they are read from the signed file.
-    pub(crate) fn video(rendered: Rendered) -> Result<Self, Failure> {
+    /// A video of shots whose lengths stand in this proportion: WebP of its first frame, JPEG of frames all through it. Both carry the mark,
+    /// because they are read from the signed file.
+    pub(crate) fn video<R: Serialize>(rendered: Rendered<R>, lengths: &[u32]) -> Result<Self, Failure> {
         let small = thumbnail(&rendered.first_frame, THUMBNAIL_SIDE);
         let webp = encode_webp(&small, QUALITY).map_err(|error| Failure::transient(&error))?;
-        let tiles = tiles(rendered.video.bytes()).map_err(|error| Failure::transient(&error))?;
+        let (tiles, shots) = tiles(rendered.video.bytes(), lengths).map_err(|error| Failure::transient(&error))?;
         let sheet = sprite_sheet(&tiles, COLUMNS, TILE_WIDTH).map_err(|error| Failure::transient(&error))?;
         let jpeg = encode_jpeg(&sheet, QUALITY).map_err(|error| Failure::transient(&error))?;
-        Self::new(rendered, ("webp", webp), Some(jpeg), tiles)
+        Self::new(rendered, ("webp", webp), Some(jpeg), shots)
     }
 
     /// A picture: PNG of the first frame, cut to this size, in place of the thumbnail.
@@ -47,23 +56,23 @@ impl Made {
         let frame = &rendered.first_frame;
         let png = if frame.size() == size { encode_png(frame) } else { encode_png(&cover(frame, size)) };
         let png = png.map_err(|error| Failure::transient(&error))?;
-        let frames = vec![thumbnail(&rendered.first_frame, TILE_WIDTH * 2)];
-        Self::new(rendered, ("png", png), None, frames)
+        let shots = vec![vec![thumbnail(&rendered.first_frame, TILE_WIDTH * 2)]];
+        Self::new(rendered, ("png", png), None, shots)
     }
 
-    fn new(
-        rendered: Rendered,
+    fn new<R: Serialize>(
+        rendered: Rendered<R>,
         thumbnail: (&'static str, Vec<u8>),
         spritesheet: Option<Vec<u8>>,
-        frames: Vec<Frame>,
+        shots: Vec<Vec<Frame>>,
     ) -> Result<Self, Failure> {
         let recipe = serde_json::to_string(&rendered.recipe).map_err(|error| Failure::transient(&error))?;
-        Ok(Self { video: rendered.video, recipe, thumbnail, spritesheet, frames })
+        Ok(Self { video: rendered.video, recipe, thumbnail, spritesheet, shots })
     }
 
-    /// Frames all through it, small.
-    pub(crate) fn frames(&self) -> &[Frame] {
-        &self.frames
+    /// Of each shot frames all through it, small.
+    pub(crate) fn shots(&self) -> &[Vec<Frame>] {
+        &self.shots
     }
 
     /// Writes everything under the attempt's own prefix. Writing the same again changes nothing.
@@ -86,19 +95,41 @@ impl Made {
     }
 }
 
-/// Frames at even distances, small, from first to last.
-fn tiles(mp4: &[u8]) -> Result<Vec<Frame>, ReadError> {
+/// Frames at even distances, small, from first to last: of the whole, and of each shot.
+fn tiles(mp4: &[u8], lengths: &[u32]) -> Result<(Vec<Frame>, Vec<Vec<Frame>>), ReadError> {
     // The file is our own, so its length needs no limit; one frame lies in memory at a time.
     let limits = ReadLimits { max_bytes: usize::MAX, max_frames: usize::MAX, ..ReadLimits::default() };
     let mut reader = Mp4Reader::open(mp4, &limits)?;
     let count = reader.info().frame_count.max(1);
-    let wanted = TILES.min(count);
-    let (mut tiles, mut index) = (Vec::with_capacity(wanted), 0);
+    let sheet = spread(0..count, TILES);
+    let each = if lengths.len() == 1 { TILES } else { TILES_OF_SHOT };
+    let shots: Vec<_> = parts(lengths, count).map(|shot| spread(shot, each)).collect();
+    let mut small: BTreeMap<usize, Option<Frame>> =
+        shots.iter().flatten().chain(&sheet).map(|index| (*index, None)).collect();
+    let mut index = 0;
     while let Some(frame) = reader.next_frame()? {
-        if tiles.len() * count / wanted == index {
-            tiles.push(thumbnail(&frame, TILE_WIDTH * 2));
+        if let Some(tile) = small.get_mut(&index) {
+            *tile = Some(thumbnail(&frame, TILE_WIDTH * 2));
         }
         index += 1;
     }
-    Ok(tiles)
+    let chosen = |indices: &Vec<usize>| indices.iter().filter_map(|index| small.get(index)?.clone()).collect();
+    Ok((chosen(&sheet), shots.iter().map(chosen).collect()))
+}
+
+/// So many numbers of a range at even distances, or all.
+fn spread(range: Range<usize>, most: usize) -> Vec<usize> {
+    let wanted = most.min(range.len());
+    (0..wanted).map(|tile| range.start + tile * range.len() / wanted).collect()
+}
+
+/// So many frames, cut in this proportion.
+fn parts(lengths: &[u32], frames: usize) -> impl Iterator<Item = Range<usize>> {
+    let whole = lengths.iter().map(|length| *length as usize).sum::<usize>().max(1);
+    let mut before = 0;
+    lengths.iter().map(move |length| {
+        let start = before * frames / whole;
+        before += *length as usize;
+        start..before * frames / whole
+    })
 }

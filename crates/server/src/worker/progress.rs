@@ -1,5 +1,6 @@
 //! How far a job is: steps that are done, over all stages, as a percentage that others read while it grows.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use platform::Progress;
@@ -30,7 +31,14 @@ impl Control {
 
     /// So many steps are done. It never goes back.
     pub(crate) fn done(&self, progress: render::Progress) {
-        self.percent.fetch_max(percent(progress), Ordering::Relaxed);
+        self.done_of(progress, 0..1, 1);
+    }
+
+    /// So many steps are done of a part of the work, which lies there in the whole.
+    pub(crate) fn done_of(&self, progress: render::Progress, part: Range<u32>, whole: u32) {
+        let hundredths = part.start * 100 + (part.end - part.start) * u32::from(percent(progress));
+        let percent = u8::try_from(hundredths / whole.max(1)).unwrap_or(99).min(99);
+        self.percent.fetch_max(percent, Ordering::Relaxed);
     }
 }
 
@@ -65,5 +73,18 @@ mod tests {
         assert_eq!(last, 99);
         control.done(render::Progress { stage: Stage::Reading, done: 0, total: 0 });
         assert_eq!(control.progress().percent(), 99);
+    }
+
+    #[test]
+    fn the_parts_of_a_film_have_their_shares_of_it() {
+        let control = Control::default();
+        let half = render::Progress { stage: Stage::Drawing, done: 0, total: 48 };
+        let signing = render::Progress { stage: Stage::Signing, done: 1, total: 1 };
+        for (step, part, expected) in
+            [(half, 0..4, 12), (signing, 0..4, 24), (half, 4..16, 62), (half, 0..4, 62), (signing, 4..16, 99)]
+        {
+            control.done_of(step, part, 16);
+            assert_eq!(control.progress().percent(), expected);
+        }
     }
 }

@@ -4,8 +4,10 @@ use bytes::Bytes;
 use media::{
     Clip, Filter, Frame, FrameRate, Mp4Reader, PictureLimits, ReadError, ReadLimits, Resizer, Size, cover, read_picture,
 };
-use platform::likeness::{LikenessRefusal, Puppet, with_mentions_as};
-use platform::{ClipSource, ExtensionDirection, GenerationErrorCode, GenerationKind, Handle, ProjectId, Timestamp};
+use platform::likeness::{LikenessRefusal, Puppet, mentions, with_mentions_as};
+use platform::{
+    CharacterId, ClipSource, ExtensionDirection, GenerationErrorCode, GenerationKind, Handle, ProjectId, Timestamp,
+};
 use render::{Looks, Parent, Source, VideoModel};
 use store::{Generation, Objects, Store};
 
@@ -17,8 +19,14 @@ const STRENGTH: f32 = 0.7;
 /// What a generation starts from, as bytes.
 pub(crate) struct Sources {
     start: Start,
-    characters: Vec<Bytes>,
+    characters: Vec<Figure>,
     people: Vec<Guest>,
+}
+
+/// A character: what it is named by in prompts, and what it looks like.
+struct Figure {
+    handle: Option<Handle>,
+    file: Bytes,
 }
 
 /// Someone who appears in a clip by their likeness.
@@ -55,14 +63,15 @@ impl Sources {
         let start = match &generation.kind {
             GenerationKind::Image => Start::Nothing,
             GenerationKind::Create { first_frame, characters: ids } => {
-                for id in ids {
-                    let character = store.usable_character(generation.identity, *id).await?;
-                    characters.push(objects.get_all(&character.key).await?);
-                }
+                characters = figures(store, objects, generation, ids).await?;
                 match first_frame {
                     Some(id) => Start::FirstFrame(objects.get_all(&store.file(project, *id).await?.key).await?),
                     None => Start::Nothing,
                 }
+            }
+            GenerationKind::Film { characters: ids, .. } => {
+                characters = figures(store, objects, generation, ids).await?;
+                Start::Nothing
             }
             GenerationKind::Remix { source } => {
                 // Whoever accepted it asked whether it may be remixed: it may be of another's project.
@@ -127,9 +136,25 @@ impl Sources {
             }
             Start::Edit(bytes) => Source::Edit { clip: read_clip(bytes, rate, size)?, strength: STRENGTH },
         };
-        let characters = self.characters.iter().map(|bytes| middle_frame(bytes));
-        let people = self.people.iter().map(|guest| guest.portrait(model, size));
-        Ok((source, characters.chain(people).collect::<Result<_, _>>()?))
+        Ok((source, self.pictures(model, size, |_| true)?))
+    }
+
+    /// One picture of each character and person whom a prompt names: of a film, only they appear in that shot.
+    pub(crate) fn named_in(&self, prompt: &str, model: &dyn VideoModel, size: Size) -> Result<Vec<Frame>, Failure> {
+        let named = mentions(prompt);
+        self.pictures(model, size, |handle| handle.is_some_and(|handle| named.contains(handle)))
+    }
+
+    fn pictures(
+        &self,
+        model: &dyn VideoModel,
+        size: Size,
+        appears: impl Fn(Option<&Handle>) -> bool,
+    ) -> Result<Vec<Frame>, Failure> {
+        let characters = self.characters.iter().filter(|figure| appears(figure.handle.as_ref()));
+        let people = self.people.iter().filter(|guest| appears(Some(&guest.handle)));
+        let people = people.map(|guest| guest.portrait(model, size));
+        characters.map(|figure| middle_frame(&figure.file)).chain(people).collect()
     }
 }
 
@@ -171,6 +196,21 @@ impl Guest {
             Failure::source(format!("The picture of @{} cannot be read: {error}.", self.handle.as_str()))
         })
     }
+}
+
+/// The characters of a clip, as far as its maker may use them at this moment.
+async fn figures(
+    store: &Store,
+    objects: &Objects,
+    generation: &Generation,
+    ids: &[CharacterId],
+) -> Result<Vec<Figure>, Failure> {
+    let mut figures = Vec::new();
+    for id in ids {
+        let character = store.usable_character(generation.identity, *id).await?;
+        figures.push(Figure { handle: character.handle, file: objects.get_all(&character.key).await? });
+    }
+    Ok(figures)
 }
 
 /// Everyone who appears in a clip by their likeness, if all of them let its maker at this moment. What cannot be asked is a refusal.

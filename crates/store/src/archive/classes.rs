@@ -298,10 +298,11 @@ pub const ARCHIVE_CLASSES: &[ArchiveClass] = &[
                     "kind",
                     "kind",
                     Text(|word| {
-                        let drawn = matches!(word, "create" | "remix" | "edit" | "image");
+                        let drawn = matches!(word, "create" | "film" | "remix" | "edit" | "image");
                         drawn || matches!(word, "extension" | "beginning" | "loop" | "trim")
                     }),
                 ),
+                maybe("storyboard", "storyboard", Json),
                 maybe("trim_start_ms", "trim_start_ms", Whole(0, Seconds::LONGEST.get() as i64 * 1000)),
                 maybe("trim_end_ms", "trim_end_ms", Whole(0, Seconds::LONGEST.get() as i64 * 1000 + 1000)),
                 maybe("source_video", "remixed_from_video_id", id!(VideoId)),

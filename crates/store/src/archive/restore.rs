@@ -435,6 +435,7 @@ async fn clip(tx: &mut Tx, restoring: &Restoring, given: &RowToRestore) -> Resul
     let null = |column: &str| *row.value(column) == ArchiveValue::Null;
     let fits = match row.text("kind") {
         "create" | "image" => null("source_video") && null("source_file"),
+        "film" => null("source_video") && null("source_file") && !null("storyboard"),
         "remix" => !null("source_video") && null("source_file"),
         _ => null("source_video") != null("source_file"),
     };

@@ -13,7 +13,7 @@ use crate::http::site::{Answer, As, Sent, Site};
 use crate::loops::bed::Bed;
 
 /// A site that people can join, over each database.
-async fn sites() -> Vec<Site> {
+pub(crate) async fn sites() -> Vec<Site> {
     let open = |settings: &mut server::Settings| settings.sign_up = SignUpMode::Open;
     let mut sites = vec![Site::with(open).await, Site::of(Bed::on_postgres(open).await).await];
     if let Some(bed) = Bed::on_s3(open).await {

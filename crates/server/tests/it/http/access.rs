@@ -30,6 +30,7 @@ POST   /v1/videos/{id}/remix                         videos:write    makes  vide
 POST   /v1/videos/edits                              videos:write    makes  video
 POST   /v1/videos/extensions                         videos:write    makes  video
 POST   /v1/videos/{id}/trim                          videos:write    makes  video  own
+GET    /v1/videos/{id}/storyboard                    videos:read     reads  video  own
 POST   /v1/videos/characters                         files:write     makes  video
 GET    /v1/videos/characters/{id}                    files:read      reads  video  own
 GET    /v1/likenesses/{handle}                       videos:read     reads  video

@@ -550,7 +550,10 @@ async fn r20_every_kind_of_clip_comes_back() {
             let more = json!({ "prompt": "more", "seconds": "4", "direction": direction, "video": { "id": id } });
             from.post("/v1/videos/extensions", more).await.ok();
         }
-        for _ in 0..5 {
+        let shots = json!([{ "prompt": "a boat" }, { "prompt": "it rains", "join": "continue" }]);
+        let board = json!({ "storyboard": 1, "title": "Rain", "size": "144x80", "shots": shots });
+        let film = from.post("/v1/videos", json!({ "storyboard": board })).await.ok()["id"].clone();
+        for _ in 0..6 {
             from.work().await;
         }
         let mika = from.sign_in(from.owner()).await;
@@ -559,8 +562,10 @@ async fn r20_every_kind_of_clip_comes_back() {
         let cookie = to.sign_in(to.owner()).await;
         brought(&to, &cookie, &zip).await;
         let (before, after) = (canonical(&from, from.owner()).await, canonical(&to, to.owner()).await);
-        assert_eq!(before["video"].len(), 6);
+        assert_eq!(before["video"].len(), 7);
         assert_eq!(after["video"], before["video"]);
+        let path = format!("/v1/videos/{}/storyboard", film.as_str().unwrap());
+        assert_eq!(to.get(&path).await.ok(), from.get(&path).await.ok());
     }
 }
 

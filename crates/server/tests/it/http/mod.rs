@@ -20,6 +20,7 @@ mod second_factor;
 mod security;
 pub(crate) mod shared;
 pub(crate) mod site;
+mod storyboards;
 mod sunsets;
 mod traces;
 mod videos;

@@ -129,8 +129,11 @@ async fn who_sees_what_is_as_the_table_says() {
         let clip = draft(&site, &mika).await;
         let own_things = async |said: &str| {
             for (who, as_who) in people {
-                let api = status(&site, as_who, &format!("/v1/videos/{}", clip.trim_start_matches("/clips/"))).await;
-                assert_ne!(api, 200, "{said}, {who} through the API, without a key");
+                for way in ["", "/content", "/storyboard"] {
+                    let id = clip.trim_start_matches("/clips/");
+                    let api = status(&site, as_who, &format!("/v1/videos/{id}{way}")).await;
+                    assert_eq!(api, 401, "{said}, {who} {way} through the API, without a key");
+                }
                 for way in ["", "/media/video", "/credentials"] {
                     let opened = status(&site, as_who, &format!("{clip}{way}")).await;
                     assert_eq!(opened == 200, who == "author", "{said}, {who} {clip}{way}");
