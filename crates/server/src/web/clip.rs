@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use platform::{
     GenerationKind, GenerationState, PostState, Service, Switches, TRASH_DAYS, TRASH_TIME, VideoId, Visibility,
 };
+use render::Recipe;
 use store::Generation;
 
 use crate::app::App;
@@ -110,6 +111,7 @@ impl ClipView {
 fn stage(words: &Words, generation: &Generation) -> String {
     let key = match (generation.state, generation.progress.percent()) {
         (GenerationState::Queued, _) => "stage.queued",
+        (GenerationState::InProgress, ..98) if matches!(generation.kind, GenerationKind::Film { .. }) => "stage.film",
         (GenerationState::InProgress, ..2) => "stage.reading",
         (GenerationState::InProgress, ..50) => "stage.sampling",
         (GenerationState::InProgress, ..98) => "stage.drawing",
@@ -173,6 +175,8 @@ struct ClipPage {
     clip: ClipView,
     recipe: Vec<(String, String)>,
     seed: u64,
+    /// Whether it is a film, which has a storyboard.
+    film: bool,
     source: Option<String>,
     /// The clip's length in seconds.
     length: f64,
@@ -223,6 +227,7 @@ async fn clip_page(
         clip: ClipView::with_queue(app, visitor.words, generation).await?,
         recipe: recipe(generation),
         seed: generation.seed,
+        film: matches!(generation.kind, GenerationKind::Film { .. }),
         source: generation.kind.source_video().map(|source| source.to_string()),
         length: f64::from(length_ms(generation)) / 1000.0,
         lengths: lengths.unwrap_or_default().iter().map(|length| length.get()).collect(),
@@ -243,7 +248,17 @@ async fn clip_page(
 /// The recipe's values, as the model kept them.
 fn recipe(generation: &Generation) -> Vec<(String, String)> {
     let kept = generation.video.as_ref().and_then(|video| serde_json::from_str(&video.recipe).ok());
-    let Some(serde_json::Value::Object(fields)) = kept else { return Vec::new() };
+    let Some(serde_json::Value::Object(mut fields)) = kept else { return Vec::new() };
+    // The shots of a film each have one of their own.
+    if let Some(serde_json::Value::Array(shots)) = fields.remove("shots") {
+        fields.remove("storyboard");
+        let shots = shots.into_iter().filter_map(|shot| serde_json::from_value::<Recipe>(shot).ok());
+        fields.extend(shots.enumerate().map(|(index, shot)| {
+            let Recipe { seconds, source, seed, num_inference_steps, prompt, .. } = shot;
+            let told = format!("{seconds} s, {source}, seed {seed}, {num_inference_steps} steps: {prompt}");
+            (format!("shot {}", index + 1), told.into())
+        }));
+    }
     let show = |value: serde_json::Value| match value {
         serde_json::Value::String(text) => text,
         value => value.to_string(),

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use media::{PictureLimits, cover, encode_png, read_picture};
 use platform::policy::{Finding, Sentence};
-use platform::{Act, Offer, PostAddress, ProjectId, Refusal, RefusalCode, Service, Size, hex, may};
+use platform::{Act, GenerationKind, Offer, PostAddress, ProjectId, Refusal, RefusalCode, Service, Size, hex, may};
 use render::Reworded;
 use store::{LibraryFilter, LibraryState, Post, Project, Shape};
 
@@ -119,6 +119,8 @@ impl PromptBox {
 /// Why nothing was made: which rules, what to do, and that nothing was charged.
 pub(super) struct Refused {
     pub(super) said: String,
+    /// The shot of a storyboard that it is about.
+    pub(super) shot: Option<String>,
     pub(super) rules: Vec<BrokenRule>,
     /// What to do about it.
     pub(super) advice: &'static str,
@@ -160,7 +162,8 @@ impl Refused {
             Some("insufficient_quota") => words.say("refused.advice_quota"),
             _ => words.say("refused.advice_change"),
         };
-        Self { said: words.error(error), rules, advice, contest: error.contest().map(str::to_owned) }
+        let shot = error.shot().map(|number| words.fill("storyboard.shot", &[&number]));
+        Self { said: words.error(error), shot, rules, advice, contest: error.contest().map(str::to_owned) }
     }
 }
 
@@ -195,6 +198,11 @@ async fn show_making(
         Some(id) => Some(own(&app, &person, crate::http::page::path_id(id)?).await?),
         None => None,
     };
+    if let (Some(from), Some(id)) = (&from, values.get("from"))
+        && matches!(from.kind, GenerationKind::Film { .. })
+    {
+        return Ok(go(&format!("/storyboard?from={id}")));
+    }
     // A remix starts with the words of what it is made from, if its maker shows them.
     let shown = match values.get("remix").and_then(|text| text.parse().ok()) {
         Some(address) => remixable(&app, &visitor, address).await?.prompt,
@@ -367,7 +375,7 @@ async fn prepare(app: &App, form: &mut Form) -> Result<(), ApiError> {
 }
 
 /// The largest size on offer of a shape.
-fn size_of(offer: &Offer, shape: &str) -> Result<Size, Refusal> {
+pub(super) fn size_of(offer: &Offer, shape: &str) -> Result<Size, Refusal> {
     let fits = |size: &&Size| Shape::of(**size).as_str() == shape;
     offer.sizes().iter().filter(fits).max_by_key(|size| size.pixels()).copied().ok_or_else(|| {
         let message = "There is no such shape here: landscape, portrait or square.";

@@ -37,6 +37,7 @@ mod search;
 mod security;
 mod start;
 mod steer;
+mod storyboard;
 mod takedown;
 mod transparency;
 
@@ -119,6 +120,7 @@ fn all_pages() -> Vec<Page> {
         transparency::pages(),
         enter::pages(),
         making::pages(),
+        storyboard::pages(),
         clip::pages(),
         credentials::pages(),
         library::pages(),

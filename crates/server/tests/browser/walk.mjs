@@ -385,6 +385,29 @@ async function main() {
     await still.fill("#prompt", "a yellow rocket moves up in the night sky");
     await still.click("form.ask button.act");
     await still.waitForURL(/\/clips\/video_/);
+
+    step("a film of three shots, put together without a script");
+    await still.goto(`${base}/make`);
+    await still.click("main a[href='/storyboard']");
+    await still.fill("#title", "A boat goes home");
+    await still.fill("#prompt-1", "a red boat sails right on the sea at dusk");
+    await still.fill("#prompt-2", "a black cat moves left in the meadow");
+    await still.click("button[value=add]");
+    await still.fill("#prompt-3", "a red boat sails right on the sea at night");
+    await still.click("button[value=down-2]");
+    if (await still.inputValue("#prompt-3") !== "a black cat moves left in the meadow") complain("a shot did not move");
+    await still.screenshot({ path: join(folder, "storyboard-written-desktop-light.png"), fullPage: true });
+    const [document] = await Promise.all([still.waitForEvent("download"), still.click("button[value=download]")]);
+    await still.click("button[value=remove-3]");
+    await still.click("summary:has-text('Open a document')");
+    await still.setInputFiles("#document", await document.path());
+    await still.click("button[value=open]");
+    if (await still.inputValue("#prompt-3") !== "a black cat moves left in the meadow") complain("a storyboard did not come back");
+    await still.click("button[value=make]");
+    await still.waitForURL(/\/clips\/video_/);
+    await still.click("form[action$='/cancel'] button");
+    await still.click("a[href^='/storyboard?from=']");
+    if (await still.inputValue("#title") !== "A boat goes home") complain("the film has another storyboard");
     await plain.close();
 
     step("a part of the clip is a clip of its own");
@@ -523,7 +546,8 @@ async function main() {
       ["takedown", "/takedown"], ["takedown-intimate", "/takedown/intimate"], ["takedown-copyright", "/takedown/copyright"], ["rights", "/rights"], ["transparency", "/transparency"],
     ]);
     await picture(browser, base, own, [
-      ["make", "/make"], ["clip", clip], ["credentials", `${clip}/credentials`], ["library", "/library"], ["library-none", "/library?q=nothing"],
+      ["make", "/make"], ["storyboard", "/storyboard"], ["clip", clip], ["credentials", `${clip}/credentials`], ["library", "/library"],
+      ["library-none", "/library?q=nothing"],
       ["library-favourites", "/library?only=favourites"], ["trash", "/library?in=trash"],
       ["account", "/account"], ["keys", "/account/keys"], ["security", "/account/security"], ["archives", "/account/export"], ["confirm", "/confirm-password"],
       ["closing-social", "/account/services/social/close"], ["closing-account", "/account/close"],
@@ -540,7 +564,7 @@ async function main() {
       ["admin-tiers", "/admin/tiers"], ["admin-models", "/admin/models"], ["admin-sunsets", "/admin/sunsets"], ["admin-rights", "/admin/rights"],
     ]);
     await picture(browser, base, own, [
-      ["make-ja", "/make"], ["feed-ja", "/"], ["post-ja", post], ["account-ja", "/account"], ["security-ja", "/account/security"], ["archives-ja", "/account/export"],
+      ["make-ja", "/make"], ["storyboard-ja", "/storyboard"], ["feed-ja", "/"], ["post-ja", post], ["account-ja", "/account"], ["security-ja", "/account/security"], ["archives-ja", "/account/export"],
       ["clip-ja", clip], ["closing-ja", "/account/services/social/close"], ["decision-ja", decision], ["takedown-ja", "/takedown/copyright"],
     ], "ja-JP");
 

@@ -26,6 +26,8 @@ GET   /make                                      person
 POST  /make                                      person
 GET   /make/quote                                person
 POST  /make/reword                               person
+GET   /storyboard                                person
+POST  /storyboard                                person
 GET   /clips/{id}                                person  own
 GET   /clips/{id}/events                         person  own
 GET   /clips/{id}/media/{variant}                person  own

@@ -225,3 +225,77 @@ async fn whoever_is_named_in_a_shot_appears_in_that_shot_alone() {
     let answer = site.post("/v1/videos", json!({ "storyboard": cast })).await;
     assert_eq!(answer.error(), (400, "invalid_value".into(), "storyboard".into()));
 }
+
+/// What the page sends, as a browser does.
+fn sent<'a>(button: &'a str, shots: &'a [(String, String)]) -> Vec<(&'a str, Option<&'a str>, &'a [u8])> {
+    let first =
+        [("do", button), ("once", "a1"), ("title", "Home"), ("size", "144x80"), ("shape", "landscape"), ("seed", "7")];
+    let first = first.into_iter().chain([("model", "test-card")]);
+    let shots = shots.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    first.chain(shots).map(|(name, text)| (name, None, text.as_bytes())).collect()
+}
+
+fn cards(prompts: &[&str]) -> Vec<(String, String)> {
+    let fields = |(index, prompt): (usize, &&str)| {
+        let name = |field: &str| format!("shots[{index}][{field}]");
+        [(name("prompt"), (*prompt).to_owned()), (name("seconds"), "4".into()), (name("join"), "continue".into())]
+    };
+    prompts.iter().enumerate().flat_map(fields).collect()
+}
+
+#[tokio::test]
+async fn a_film_is_put_together_on_its_page() {
+    for site in sites().await {
+        let cookie = site.sign_in(site.owner()).await;
+        let as_owner = As::Cookie(&cookie);
+        let press = async |button: &str, prompts: &[&str]| {
+            let cards = cards(prompts);
+            site.send("POST", "/storyboard", as_owner, Sent::Form(&sent(button, &cards))).await
+        };
+        // Where a prompt stands among others in a page.
+        let order = |page: &str, [one, other]: [&str; 2]| page.find(one).unwrap() < page.find(other).unwrap();
+        let empty = site.send("GET", "/storyboard", as_owner, Sent::Nothing).await.page();
+        assert!(
+            empty.contains("id=\"shot-2\"") && !empty.contains("id=\"shot-3\"") && empty.contains("8 seconds in all")
+        );
+        assert!(site.send("GET", "/make", as_owner, Sent::Nothing).await.page().contains("href=\"/storyboard\""));
+        let more = press("add", &["a boat", "rain"]).await.page();
+        assert!(more.contains("id=\"shot-3\"") && more.contains("12 seconds in all"), "{more}");
+        assert!(order(&press("down-1", &["a boat", "rain"]).await.page(), [">rain<", ">a boat<"]));
+        assert!(order(&press("up-1", &["a boat", "rain"]).await.page(), [">a boat<", ">rain<"]));
+        assert!(!press("remove-2", &["a boat", "rain"]).await.page().contains(">rain<"));
+        let refused = press("make", &["a boat", "P0RN with a nurse"]).await;
+        assert_eq!(refused.status, 400);
+        let page = refused.page();
+        assert!(
+            page.contains("<strong>Shot 2</strong>") && page.contains("sexual.explicit") && page.contains(">a boat<")
+        );
+
+        let saved = press("download", &["a boat", "rain"]).await;
+        assert!(saved.header("content-disposition").starts_with("attachment"), "{:?}", saved.headers);
+        let document = saved.json();
+        assert_eq!((&document["title"], &document["shots"][1]["join"]), (&json!("Home"), &json!("continue")));
+        let cards = cards(&["something else"]);
+        let mut parts = sent("open", &cards);
+        parts.push(("document", Some("boat.json"), &saved.body));
+        let opened = site.send("POST", "/storyboard", as_owner, Sent::Form(&parts)).await.page();
+        assert!(opened.contains(">rain<") && !opened.contains("something else"));
+        parts.pop();
+        parts.push(("document", Some("boat.json"), b"{}"));
+        assert_eq!(site.send("POST", "/storyboard", as_owner, Sent::Form(&parts)).await.status, 400);
+
+        let film = press("make", &["a boat", "rain"]).await.goes_to();
+        // Sent twice, it counts once.
+        assert_eq!(press("make", &["a boat", "rain"]).await.goes_to(), film);
+        site.work().await;
+        let id = film.trim_start_matches("/clips/");
+        assert_eq!(site.get(&format!("/v1/videos/{id}/storyboard")).await.ok(), document);
+        let clip = site.send("GET", &film, as_owner, Sent::Nothing).await.page();
+        let path = format!("/storyboard?from={id}");
+        assert!(clip.contains(&path) && clip.contains("shot 2"), "{clip}");
+        assert!(site.send("GET", &path, as_owner, Sent::Nothing).await.page().contains(">rain<"));
+        assert_eq!(site.send("GET", &format!("/make?from={id}"), as_owner, Sent::Nothing).await.goes_to(), path);
+        let stranger = site.with_role("stranger@example.org", Service::Video, platform::Role::Member).await;
+        assert_eq!(site.send("GET", &path, As::Cookie(&stranger), Sent::Nothing).await.status, 404);
+    }
+}
