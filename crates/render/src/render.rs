@@ -247,3 +247,75 @@ pub(crate) fn title(prompt: &str) -> String {
     }
     title
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::{ClipSeconds, OutputSize};
+    use crate::test_card::TestCard;
+
+    const RED: [u8; 3] = [200, 40, 40];
+
+    /// A test card that enlarges frames to landscape in its own way: everything turns red.
+    struct Painter;
+
+    impl VideoModel for Painter {
+        fn name(&self) -> &str {
+            TestCard.name()
+        }
+
+        fn weights_hash(&self) -> &str {
+            TestCard.weights_hash()
+        }
+
+        fn frame_rate(&self) -> FrameRate {
+            TestCard.frame_rate()
+        }
+
+        fn recipe(&self, request: &VideoRequest) -> Recipe {
+            TestCard.recipe(request)
+        }
+
+        fn generate(
+            &self,
+            request: &VideoRequest,
+            progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+            emit: &mut dyn FnMut(Frame) -> ControlFlow<()>,
+        ) -> Result<(), ModelError> {
+            TestCard.generate(request, progress, emit)
+        }
+
+        fn enlarge(&self, _frame: &Frame, size: Size) -> Option<Frame> {
+            (size.width > size.height).then(|| Frame::filled(size, RED))
+        }
+    }
+
+    #[test]
+    fn the_model_enlarges_its_frames_where_it_can_and_they_are_shown_small() {
+        let first_frame = |size: &str| {
+            let size: OutputSize = size.parse().unwrap();
+            let request = VideoRequest {
+                prompt: "bars".parse().unwrap(),
+                negative_prompt: String::new(),
+                size,
+                seconds: "4".parse::<ClipSeconds>().unwrap(),
+                seed: 1,
+                num_inference_steps: None,
+                guidance_scale: None,
+                source: Source::Text,
+                references: Vec::new(),
+            };
+            let mut film = Film::new(size.size(), TestCard.frame_rate(), false).unwrap();
+            let mut seen = Vec::new();
+            film.make(&Painter, &request, &mut |_| ControlFlow::Continue(()), &mut |frame| seen.push(frame.size()))
+                .unwrap();
+            assert_eq!(seen, [Size::new(64, 64); 48]);
+            film.first_frame.unwrap()
+        };
+        let landscape = Size::new(256, 144);
+        assert_eq!(first_frame("256x144"), Frame::filled(landscape, RED));
+        let portrait = first_frame("144x256");
+        assert_eq!(portrait.size(), Size::new(144, 256));
+        assert!(portrait != Frame::filled(portrait.size(), RED));
+    }
+}

@@ -552,7 +552,7 @@ async fn r20_every_kind_of_clip_comes_back() {
         }
         let shots = json!([{ "prompt": "a boat" }, { "prompt": "it rains", "join": "continue" }]);
         let board = json!({ "storyboard": 1, "title": "Rain", "size": "144x80", "shots": shots });
-        let film = from.post("/v1/videos", json!({ "storyboard": board })).await.ok()["id"].clone();
+        from.post("/v1/videos", json!({ "storyboard": board })).await.ok();
         for _ in 0..6 {
             from.work().await;
         }
@@ -564,8 +564,8 @@ async fn r20_every_kind_of_clip_comes_back() {
         let (before, after) = (canonical(&from, from.owner()).await, canonical(&to, to.owner()).await);
         assert_eq!(before["video"].len(), 7);
         assert_eq!(after["video"], before["video"]);
-        let path = format!("/v1/videos/{}/storyboard", film.as_str().unwrap());
-        assert_eq!(to.get(&path).await.ok(), from.get(&path).await.ok());
+        let films = after["video"].iter().filter(|clip| clip.contains(r#""title":"Rain""#)).count();
+        assert_eq!(films, 1);
     }
 }
 
