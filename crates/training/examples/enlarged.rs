@@ -34,7 +34,7 @@ fn main() -> Result<()> {
         let renderer = Renderer::new(&scene, small_size);
         let frames = 1 + vae.config().block_frames;
         let clip: Vec<Frame> = (0..frames).map(|index| renderer.frame(index as f32 / FRAME_RATE as f32)).collect();
-        let decoded = tensor_to_frames(vae.decode(vae.encode(clips_to_tensor(&[clip.clone()], &device))?));
+        let decoded = tensor_to_frames(vae.decode(vae.encode(clips_to_tensor(std::slice::from_ref(&clip), &device))?));
         let drawn = Renderer::new(&scene, size).frame((frames - 1) as f32 / FRAME_RATE as f32);
         let mut row = Vec::new();
         for small in [&clip[frames - 1], &decoded[frames - 1]] {
