@@ -52,7 +52,7 @@ pub struct Distance {
     /// Mean difference of the steps between neighbouring pixels, across and down, of 255. The tooth of the paper alone is most of it:
     /// what no enlargement can know.
     pub gradient_error: f64,
-    /// The same with every step of at most [`TOOTH`] taken for none, which leaves the edges.
+    /// The same with every step of at most 6, the tooth of the paper, taken for none, which leaves the edges.
     pub edge_error: f64,
 }
 
