@@ -807,7 +807,8 @@ fn kept(truth: Puppet, seen: Puppet) -> [bool; Attribute::LOOKS.len()] {
     ]
 }
 
-fn psnr_db(a: &Frame, b: &Frame) -> f64 {
+/// PSNR of one frame against another of its size, in decibels.
+pub(crate) fn psnr_db(a: &Frame, b: &Frame) -> f64 {
     let squares = a.rgb().iter().zip(b.rgb()).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2));
     let mean = squares.sum::<f64>() / a.rgb().len() as f64;
     10.0 * (255.0 * 255.0 / mean.max(1e-3)).log10()

@@ -13,6 +13,7 @@ use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 
 use crate::clips::{FRAME_RATE, clips_to_tensor, generator, native_sizes, tensor_to_frames};
+use crate::evaluate::psnr_db;
 use crate::paper::{Camera, Mixture, Motion, Renderer, Scene, Split, Weather};
 use crate::upscaler::enlarge;
 
@@ -161,12 +162,6 @@ fn flicker(frames: &[Frame]) -> f64 {
 fn mean_difference<'a>(both: impl ExactSizeIterator<Item = (&'a u8, &'a u8)>) -> f64 {
     let count = both.len().max(1);
     both.map(|(a, b)| u64::from(a.abs_diff(*b))).sum::<u64>() as f64 / count as f64
-}
-
-fn psnr_db(a: &Frame, b: &Frame) -> f64 {
-    let squares: u64 = a.rgb().iter().zip(b.rgb()).map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum();
-    let squared = squares as f64 / a.rgb().len() as f64;
-    10.0 * (255.0 * 255.0 / squared.max(1e-6)).log10()
 }
 
 /// Of all steps, and of those that are more than tooth.
