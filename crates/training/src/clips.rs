@@ -18,7 +18,8 @@ pub fn native_sizes(vae: &VaeConfig) -> [Size; 3] {
 
 /// A generator for one purpose: the same for the same seed and the same place in the run.
 pub(crate) fn generator(seed: u64, step: usize, worker: usize) -> Pcg64 {
-    let mut state = seed ^ 0x9e37_79b9_7f4a_7c15;
+    // Spread out, or neighbouring seeds would have the same streams at neighbouring steps.
+    let mut state = seed.wrapping_mul(0xd6e8_feb8_6659_fd93) ^ 0x9e37_79b9_7f4a_7c15;
     for part in [step as u64, worker as u64] {
         state = (state ^ part).wrapping_mul(0xff51_afd7_ed55_8ccd);
         state ^= state >> 32;
@@ -85,4 +86,21 @@ pub fn tensor_to_frames(video: Tensor<5>) -> Vec<Frame> {
             Frame::new(size, rgb).expect("the buffer was cut to the size")
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_seeds_steps_or_workers_draw_the_same() {
+        let mut seen = HashSet::new();
+        for seed in 0..8 {
+            for (step, worker) in (0..200).flat_map(|step| (0..3).map(move |worker| (step, worker))) {
+                assert!(seen.insert(generator(seed, step, worker).random::<u64>()), "{seed}, {step}, {worker}");
+            }
+        }
+    }
 }
