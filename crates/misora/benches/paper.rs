@@ -76,6 +76,7 @@ fn dit_step(criterion: &mut Criterion) {
         steps: 1,
         guidance_scale: 3.5,
         guidance_interval: (0.0, 1.0),
+        step_cache: 0.0,
         shift: 2.0,
         solver: SolverKind::default(),
         seed: 7,

@@ -63,6 +63,18 @@ pub(crate) enum Command {
     Gallery(GalleryOptions),
 }
 
+/// Two numbers from 0 to 1, the lower one first.
+fn interval(text: &str) -> Result<(f32, f32), String> {
+    let ends = text.split_once(',').and_then(|(from, to)| Some((share(from).ok()?, share(to).ok()?)));
+    ends.filter(|(from, to)| from <= to).ok_or_else(|| "two numbers from 0 to 1, such as 0.5,1".to_owned())
+}
+
+/// A number from 0 to 1.
+fn share(text: &str) -> Result<f32, String> {
+    let share = text.trim().parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "a number from 0 to 1".to_owned())
+}
+
 /// `misora serve`, and what everything that looks into the same installation needs.
 #[derive(Debug, Args)]
 #[command(after_help = SERVE_HELP)]
@@ -409,6 +421,16 @@ pub(crate) struct GenerateOptions {
     /// How strictly the prompt is followed; 1 is not at all strict.
     #[arg(long, allow_negative_numbers = true)]
     pub guidance: Option<f32>,
+    /// Weigh the prompt against the negative one in this part of the way alone, from its end, 0, to pure noise, 1: `0.5,1` saves up to a quarter
+    /// of the work. docs/LOG.md says what it costs.
+    #[arg(long, value_name = "FROM,TO", value_parser = interval)]
+    pub guidance_interval: Option<(f32, f32)>,
+    /// Leave out steps in which less than this share would change, 0 to 1; for many steps: 0.1 halves the work of 50.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub step_cache: Option<f32>,
+    /// Begin so many clips and finish the one that shows most of what was asked, as far as the built-in model can tell; more are slower.
+    #[arg(long, value_name = "N", conflicts_with = "clips", value_parser = clap::value_parser!(u8).range(1..=8))]
+    pub candidates: Option<u8>,
     /// Say the prompt again in the words that the built-in model learned, and ask for that.
     #[arg(long)]
     pub reword: bool,
@@ -738,6 +760,18 @@ pub(crate) struct EvalOptions {
     /// How strongly the prompt is followed.
     #[arg(long)]
     pub guidance: Option<f32>,
+    /// As of `misora generate`.
+    #[arg(long, value_name = "FROM,TO", value_parser = interval)]
+    pub guidance_interval: Option<(f32, f32)>,
+    /// As of `misora generate`.
+    #[arg(long, value_name = "SHARE", value_parser = share, default_value_t = 0.0)]
+    pub step_cache: f32,
+    /// Beginnings of a clip of which the captioner chooses one to finish; with more than one, let another judge: its own choices please it.
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=8))]
+    pub candidates: Option<usize>,
+    /// Folder of a model whose captioner judges in place of the model's own.
+    #[arg(long, value_name = "FOLDER")]
+    pub judge: Option<PathBuf>,
     /// Folder for the JSON and the contact sheet of failures.
     #[arg(short, long, value_name = "FOLDER", default_value = "eval")]
     pub output: PathBuf,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use media::{Filter, Frame, ReadLimits, Size, encode_jpeg, read_mp4, resize};
-use render::{OutputSize, Source, VideoRequest, render};
+use render::{OutputSize, Shortcuts, Source, VideoRequest, render};
 use training::contact_sheet;
 use training::paper::{CaptionStyle, Mixture, Scene, Split};
 
@@ -43,6 +43,8 @@ pub(crate) fn run(options: &GalleryOptions) -> Result<ExitCode> {
             seed,
             num_inference_steps: None,
             guidance_scale: None,
+            candidates: None,
+            shortcuts: Shortcuts::default(),
             source: Source::Text,
             references: Vec::new(),
         };

@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use media::{Clip, Frame, PictureLimits, ReadLimits, read_mp4, read_picture};
 use provenance::TrainingChoice;
 use render::{
-    OutputSize, Parent, Progress, Prompt, RenderError, RenderOptions, Rendered, Source, Stage, Storyboard,
+    OutputSize, Parent, Progress, Prompt, RenderError, RenderOptions, Rendered, Shortcuts, Source, Stage, Storyboard,
     VideoRequest, render,
 };
 use serde::Serialize;
@@ -76,6 +76,11 @@ pub(crate) fn run(options: &GenerateOptions) -> Result<ExitCode> {
             eprintln!("asking for: {reworded}");
             prompt = reworded.parse()?;
         }
+        (OpenModel::Wan(_), _) if options.candidates.is_some() => {
+            return Err(usage(
+                "--candidates is for the built-in model: open weights come with nothing that could choose",
+            ));
+        }
         (OpenModel::Wan(_), true) => {
             return Err(usage("--reword is for the built-in model: open weights know more words"));
         }
@@ -97,6 +102,8 @@ pub(crate) fn run(options: &GenerateOptions) -> Result<ExitCode> {
             seed: first_seed.wrapping_add(index as u64),
             num_inference_steps: options.steps.map(usize::from),
             guidance_scale: options.guidance,
+            candidates: options.candidates.map(usize::from),
+            shortcuts: Shortcuts { guidance_interval: options.guidance_interval, step_cache: options.step_cache },
             source: source.clone(),
             references: references.clone(),
         };

@@ -1,14 +1,15 @@
 //! `misora caption` and `misora eval`: the captioner reads clips, and judges those of the model.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use burn::tensor::Device;
-use diffusion::{ModelFiles, SamplingConfig};
+use diffusion::{ModelFiles, SamplingConfig, Vae, open_vae};
 use indicatif::{ProgressBar, ProgressStyle};
 use media::{ReadLimits, read_mp4};
 use training::paper::{CaptionStyle, Split};
-use training::{Captioner, EvaluationOptions, evaluate as measure};
+use training::{Captioner, EvaluationOptions, Judge, evaluate as measure};
 
 use crate::arguments::{CaptionOptions, EvalOptions, EvalSplit};
 use crate::model::{PaperVideoModel, model_files};
@@ -59,15 +60,29 @@ pub(crate) fn evaluate(options: &EvalOptions) -> Result<ExitCode> {
         extensions: options.details,
         drifts: options.details.min(2),
         enlarged: options.details,
+        step_cache: options.step_cache,
         latent_frames: options.latent_frames.unwrap_or(defaults.latent_frames),
         sampling: SamplingConfig {
             num_inference_steps: options.steps.unwrap_or(sampling.num_inference_steps),
             guidance_scale: options.guidance.unwrap_or(sampling.guidance_scale),
+            guidance_interval: options.guidance_interval.unwrap_or(sampling.guidance_interval),
+            candidates: options.candidates.unwrap_or(sampling.candidates),
             ..sampling.clone()
         },
         ..defaults
     };
-    let evaluation = measure(model.networks(), &captioner, &measured, model.device(), |progress| {
+    let other = options.judge.as_deref().map(|folder| open_judge(folder, model.device())).transpose()?;
+    let judge = match &other {
+        Some((vae, captioner)) => Judge { vae, captioner },
+        None => Judge { vae: &model.networks().vae, captioner: &captioner },
+    };
+    if other.is_none() && measured.sampling.candidates > 1 {
+        eprintln!(
+            "each clip is chosen among {} by the captioner that judges it: its shares are too high; give another with --judge, or --candidates 1",
+            measured.sampling.candidates
+        );
+    }
+    let evaluation = measure(model.networks(), judge, &captioner, &measured, model.device(), |progress| {
         bar.set_message(progress.part);
         bar.set_length(progress.total as u64);
         bar.set_position(progress.done as u64);
@@ -81,6 +96,12 @@ pub(crate) fn evaluate(options: &EvalOptions) -> Result<ExitCode> {
         write_whole(&options.output.join("failures.png"), &png.into_inner())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Another model's captioner, with the autoencoder whose latents it reads.
+fn open_judge(folder: &Path, device: &Device) -> Result<(Vae, Captioner)> {
+    let vae = open_vae(folder, device).context("this judge cannot be used")?;
+    Ok((vae, open_captioner(&ModelFiles::Folder(folder.to_owned()), device)?))
 }
 
 fn open_captioner(files: &ModelFiles, device: &Device) -> Result<Captioner> {

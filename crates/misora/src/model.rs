@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
 use burn::tensor::{Device, Tensor};
-use diffusion::{Error, ModelFiles, PaperModel, SampleRequest, Sharpener, SolverKind, Upscaler, sample};
+use diffusion::{Choice, Error, ModelFiles, PaperModel, SampleRequest, Sharpener, SolverKind, Upscaler, sample_best};
 use media::{Clip, Filter, Frame, FrameRate, Resizer, Size};
 use provenance::SigningKey;
 use render::{Looks, ModelError, OwnChoices, Progress, Recipe, Source, Stage, VideoModel, VideoRequest};
 use sha2::{Digest as _, Sha256};
 use training::paper::{
     Actor, ActorKind, ActorSize, Background, Camera, CaptionStyle, Colour, HairColour, HairStyle, Hat, Motion, Pace,
-    Placement, Puppet, Scene, Shot, Skin, TimeOfDay, Weather,
+    Placement, Puppet, Scene, Shot, Skin, TimeOfDay, Wanted, Weather,
 };
 use training::{
     Captioner, FRAME_RATE, clips_to_tensor, enlarge, enlarged_size, latent_frames, latent_times_s, native_sizes,
@@ -115,6 +115,14 @@ struct Timeline {
     frames: usize,
     /// The clip that is changed, `[1, T, H, W, C]`, and how far.
     edit: Option<(Tensor<5>, f32)>,
+}
+
+/// Chooses among beginnings of a clip.
+struct Chooser<'a> {
+    captioner: &'a Captioner,
+    wanted: Wanted,
+    /// Beginnings.
+    candidates: usize,
 }
 
 /// The files of a model folder, or of the built-in model.
@@ -224,6 +232,15 @@ impl PaperVideoModel {
     /// The networks themselves.
     pub(crate) fn networks(&self) -> &PaperModel {
         &self.model
+    }
+
+    /// Who chooses among beginnings of a clip and how many there are; nobody if there is nothing to choose by: no captioner, or a prompt that
+    /// names nobody of this world. What starts from a clip, or ends at a picture, is what that is.
+    fn chooser(&self, request: &VideoRequest) -> Option<Chooser<'_>> {
+        let from_noise = matches!(request.source, Source::Text | Source::FirstFrame(_));
+        let candidates = request.candidates.unwrap_or(self.model.sampling.candidates);
+        let captioner = self.captioner.as_ref().filter(|_| from_noise && candidates > 1)?;
+        Some(Chooser { captioner, wanted: Wanted::of(request.prompt.as_str())?, candidates })
     }
 
     /// The native size of the same shape.
@@ -373,6 +390,7 @@ impl VideoModel for PaperVideoModel {
             guidance_scale: self.model.sampling.guidance_scale,
             solver: "adams_bashforth_2",
             precision: None,
+            candidates: self.chooser(request).map(|chooser| chooser.candidates),
         };
         Recipe::new(request, NAME, &self.weights_hash, &own)
     }
@@ -413,6 +431,14 @@ impl VideoModel for PaperVideoModel {
         let steps = request.num_inference_steps.unwrap_or(self.model.sampling.num_inference_steps);
         let known = |latents: &[Option<Tensor<5>>]| latents.iter().map(Option::is_some).collect::<Vec<_>>();
         let windows = plan.count(known(&latents));
+        let chooser = self.chooser(request);
+        let candidates = chooser.as_ref().map_or(1, |chooser| chooser.candidates);
+        let judge = |latents: Tensor<5>| {
+            let read = |chooser: &Chooser<'_>| chooser.captioner.agreement(latents, &chooser.wanted)[0];
+            chooser.as_ref().map_or(0.0, read)
+        };
+        // The first window decides who is seen; the others follow it.
+        let total = windows.saturating_sub(1) * steps + Choice::total_steps(candidates, steps);
         let done = AtomicUsize::new(0);
         let mut window = 0_u64;
         while let Some(Range { start, end }) = plan.next(&known(&latents)) {
@@ -430,17 +456,15 @@ impl VideoModel for PaperVideoModel {
                 edit: edit.clone().map(|(clip, strength)| (clip.narrow(1, start, count), strength)),
                 steps,
                 guidance_scale: request.guidance_scale.unwrap_or(self.model.sampling.guidance_scale),
-                guidance_interval: self.model.sampling.guidance_interval,
+                guidance_interval: request.shortcuts.guidance_interval.unwrap_or(self.model.sampling.guidance_interval),
+                step_cache: request.shortcuts.step_cache.unwrap_or(0.0),
                 shift: self.model.sampling.shift,
                 solver: SolverKind::AdamsBashforth2,
                 seed: request.seed.wrapping_add(window.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             };
-            let made = sample(&self.model.transformer, &window_request, &self.device, |_| {
-                progress(Progress {
-                    stage: Stage::Sampling,
-                    done: done.fetch_add(1, Ordering::Relaxed),
-                    total: windows * steps,
-                })
+            let choice = Choice { candidates: if window == 0 { candidates } else { 1 }, judge: &judge };
+            let made = sample_best(&self.model.transformer, &window_request, &choice, &self.device, |_| {
+                progress(Progress { stage: Stage::Sampling, done: done.fetch_add(1, Ordering::Relaxed), total })
             })
             .map_err(failed)?;
             for (latent, made) in latents[start..end].iter_mut().zip(single_frames(&made)) {

@@ -124,6 +124,8 @@ impl WanVideoModel {
             width: size.width as usize,
             steps: request.num_inference_steps.unwrap_or(family.steps()),
             guidance,
+            guidance_interval: request.shortcuts.guidance_interval.unwrap_or((0.0, 1.0)),
+            step_cache: request.shortcuts.step_cache.unwrap_or(0.0),
             solver: self.choices.solver.unwrap_or(self.model.files().solver),
             shift: self.choices.shift.unwrap_or(self.model.files().shift),
             seed: request.seed,
@@ -209,6 +211,7 @@ impl VideoModel for WanVideoModel {
             guidance_scale: family.guidance()[0],
             solver: self.choices.solver.unwrap_or(self.model.files().solver).name(),
             precision: Some(self.precision.name()),
+            candidates: None,
         };
         Recipe::new(request, &self.name, self.weights_hash(), &own)
     }

@@ -66,6 +66,11 @@ impl ModelName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether programs that ask for this model would rather wait than have less: `sora-2-pro` and its snapshots.
+    pub fn is_careful(&self) -> bool {
+        Self::KNOWN_ALIASES.contains(&self.as_str()) && self.0.starts_with("sora-2-pro")
+    }
 }
 
 impl std::fmt::Display for ModelName {

@@ -41,6 +41,8 @@ pub struct Words<'a> {
     pub num_inference_steps: Option<&'a str>,
     /// 0 to 20.
     pub guidance_scale: Option<&'a str>,
+    /// 1 to 8.
+    pub candidates: Option<&'a str>,
     /// 1 to 10.
     pub n: Option<&'a str>,
 }
@@ -64,6 +66,8 @@ pub struct Parameters {
     pub num_inference_steps: Option<u32>,
     /// How strictly the prompt is followed, 0 to 20; the model's own number if nothing.
     pub guidance_scale: Option<f32>,
+    /// Beginnings of which the model finishes the best, 1 to 8; its own number if nothing. `sora-2-pro` begins four.
+    pub candidates: Option<u32>,
     /// How many clips.
     pub n: ClipCount,
 }
@@ -108,6 +112,7 @@ impl Parameters {
             let message = format!("negative_prompt may have at most {} characters", Prompt::MAX_CHARACTERS);
             return Err(Refusal::new(RefusalCode::StringAboveMaxLength, Some("negative_prompt"), message));
         }
+        let careful = model.is_careful().then_some(CAREFUL_CANDIDATES);
         Ok(Self {
             prompt,
             model,
@@ -118,10 +123,14 @@ impl Parameters {
             num_inference_steps: number("num_inference_steps", words.num_inference_steps, 1, 200)?
                 .map(|steps| steps as u32),
             guidance_scale: guidance_scale(words.guidance_scale)?,
+            candidates: number("candidates", words.candidates, 1, 8)?.map(|count| count as u32).or(careful),
             n: ClipCount(number("n", words.n, 1, 10)?.map_or(1, |n| n as u32)),
         })
     }
 }
+
+/// Beginnings of a clip that is asked for from [a model that takes its time](ModelName::is_careful).
+const CAREFUL_CANDIDATES: u32 = 4;
 
 /// A whole number between two, inclusive.
 fn number(param: &'static str, text: Option<&str>, least: u64, most: u64) -> Result<Option<u64>, Refusal> {
@@ -298,7 +307,20 @@ mod tests {
         check(&|words| words.seed = Some("9223372036854775808"), "seed", "invalid_value");
         check(&|words| words.num_inference_steps = Some("0"), "num_inference_steps", "invalid_value");
         check(&|words| words.guidance_scale = Some("NaN"), "guidance_scale", "invalid_value");
+        check(&|words| words.candidates = Some("9"), "candidates", "invalid_value");
         check(&|words| words.n = Some("11"), "n", "invalid_value");
+    }
+
+    #[test]
+    fn whoever_asks_for_pro_asks_for_care() {
+        let asked = |model: &str, candidates| {
+            let model = ModelName::parse(model).unwrap();
+            let words = Words { prompt: Some("a"), candidates, ..Words::default() };
+            Parameters::of_source(&words, model, Offer::API_SIZES[0], Seconds::STILL).unwrap().candidates
+        };
+        assert_eq!((asked("sora-2-pro", None), asked("sora-2-pro-2025-10-06", None)), (Some(4), Some(4)));
+        assert_eq!((asked("sora-2", None), asked("sora-2-pro-max", None), asked("paper-1", None)), (None, None, None));
+        assert_eq!((asked("sora-2-pro", Some("1")), asked("sora-2", Some("3"))), (Some(1), Some(3)));
     }
 
     #[test]

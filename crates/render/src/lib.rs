@@ -16,7 +16,7 @@ mod test_card;
 pub use model::{Looks, ModelError, Progress, Reworded, Stage, VideoModel};
 pub use recipe::{AnyRecipe, FilmRecipe, OwnChoices, Recipe};
 pub use render::{Parent, RenderError, RenderOptions, Rendered, render};
-pub use request::{ClipSeconds, OutputSize, Prompt, RequestError, Source, VideoRequest};
+pub use request::{ClipSeconds, OutputSize, Prompt, RequestError, Shortcuts, Source, VideoRequest};
 pub use storyboard::{Join, Storyboard, StoryboardError, StoryboardShot};
 pub use test_card::{SteppedTestCard, TestCard};
 pub use trim::trim;

@@ -22,8 +22,17 @@ pub struct Recipe {
     pub num_inference_steps: usize,
     /// Guidance scale; 1 is none.
     pub guidance_scale: f32,
+    /// Where guidance was applied, if not where the model does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guidance_interval: Option<(f32, f32)>,
+    /// What might change before a step was computed, if not every one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_cache: Option<f32>,
     /// The solver's name.
     pub solver: String,
+    /// Beginnings of which the best was finished, where there were several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidates: Option<usize>,
     /// What the network multiplied in, where that is a choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision: Option<String>,
@@ -76,6 +85,8 @@ pub struct OwnChoices {
     pub solver: &'static str,
     /// As [`Recipe::precision`].
     pub precision: Option<&'static str>,
+    /// As [`Recipe::candidates`]; whatever the request says, if it has no choice.
+    pub candidates: Option<usize>,
 }
 
 impl Recipe {
@@ -89,7 +100,10 @@ impl Recipe {
             seed: request.seed,
             num_inference_steps: request.num_inference_steps.unwrap_or(own.num_inference_steps),
             guidance_scale: request.guidance_scale.unwrap_or(own.guidance_scale),
+            guidance_interval: request.shortcuts.guidance_interval,
+            step_cache: request.shortcuts.step_cache,
             solver: own.solver.into(),
+            candidates: own.candidates,
             precision: own.precision.map(str::to_owned),
             size: request.size.to_string(),
             seconds: request.seconds.get(),

@@ -251,7 +251,7 @@ pub(crate) fn title(prompt: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::{ClipSeconds, OutputSize};
+    use crate::request::{ClipSeconds, OutputSize, Shortcuts};
     use crate::test_card::TestCard;
 
     const RED: [u8; 3] = [200, 40, 40];
@@ -302,6 +302,8 @@ mod tests {
                 seed: 1,
                 num_inference_steps: None,
                 guidance_scale: None,
+                candidates: None,
+                shortcuts: Shortcuts::default(),
                 source: Source::Text,
                 references: Vec::new(),
             };

@@ -92,10 +92,24 @@ pub struct VideoRequest {
     pub num_inference_steps: Option<usize>,
     /// How strictly the prompt is followed; the model's own number if it is not given.
     pub guidance_scale: Option<f32>,
+    /// Beginnings of which the best is finished, where the model can tell; its own number if it is not given.
+    pub candidates: Option<usize>,
+    /// What is left out to save time.
+    pub shortcuts: Shortcuts,
     /// What it starts from.
     pub source: Source,
     /// Pictures of what should appear in it.
     pub references: Vec<Frame>,
+}
+
+/// What may be left out of the sampling to save time, at a price in quality.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Shortcuts {
+    /// The prompt is weighed against the negative one in this part of the way alone: from its end, 0, to pure noise, 1. The model's own range if
+    /// it is not given.
+    pub guidance_interval: Option<(f32, f32)>,
+    /// Share of the velocity that may change from step to step before it is computed anew, 0…1; every step is computed if it is not given.
+    pub step_cache: Option<f32>,
 }
 
 impl Source {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Progress, VideoModel};
 use crate::recipe::FilmRecipe;
 use crate::render::{Film, RenderError, RenderOptions, Rendered, title};
-use crate::request::{ClipSeconds, OutputSize, Prompt, RequestError, Source, VideoRequest};
+use crate::request::{ClipSeconds, OutputSize, Prompt, RequestError, Shortcuts, Source, VideoRequest};
 
 /// The document, as JSON. Every choice that it leaves open has a fixed value, so that it gives the same film again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -184,6 +184,8 @@ impl Storyboard {
                 seed: shot.seed.unwrap_or(self.seed.wrapping_add(index as u64)),
                 num_inference_steps: None,
                 guidance_scale: None,
+                candidates: None,
+                shortcuts: Shortcuts::default(),
                 source: first.map_or(Source::Text, Source::FirstFrame),
                 references: Vec::new(),
             })

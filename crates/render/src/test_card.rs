@@ -69,7 +69,13 @@ impl VideoModel for TestCard {
     }
 
     fn recipe(&self, request: &VideoRequest) -> Recipe {
-        let own = OwnChoices { num_inference_steps: 1, guidance_scale: 1.0, solver: "none", precision: None };
+        let own = OwnChoices {
+            num_inference_steps: 1,
+            guidance_scale: 1.0,
+            solver: "none",
+            precision: None,
+            candidates: None,
+        };
         Recipe::new(request, self.name(), self.weights_hash(), &own)
     }
 

@@ -305,8 +305,8 @@ async fn insert_generation(
     let seed = i64::try_from(generation.seed).map_err(|_| corrupt("seed", generation.seed))?;
     let sql = "INSERT INTO generations (id, project, identity, kind, source_video, source_file, first_frame, characters, depth,
                prompt, negative_prompt, model_requested, model, width, height, seconds, total_seconds, seed, num_inference_steps,
-               guidance_scale, price, state, created_at, trim_start_ms, trim_end_ms, storyboard) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,
-               $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, 'queued', $22, $23, $24, $25)";
+               guidance_scale, price, state, created_at, trim_start_ms, trim_end_ms, storyboard, candidates) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,
+               $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, 'queued', $22, $23, $24, $25, $26)";
     let args = args![
         generation.id,
         request.project,
@@ -333,6 +333,7 @@ async fn insert_generation(
         cut.map(Cut::start_ms),
         cut.map(Cut::end_ms),
         storyboard,
+        parameters.candidates,
     ];
     tx.execute(sql, args).await.map(|_| ())
 }

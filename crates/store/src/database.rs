@@ -103,6 +103,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/sqlite/0015_films.sql"),
         include_str!("../migrations/postgres/0015_films.sql"),
     ),
+    (
+        16,
+        "candidates",
+        include_str!("../migrations/sqlite/0016_candidates.sql"),
+        include_str!("../migrations/postgres/0016_candidates.sql"),
+    ),
 ];
 
 /// Counts statements and transactions that may have written something.

@@ -45,6 +45,8 @@ pub struct Generation {
     pub num_inference_steps: Option<u32>,
     /// Guidance, if said.
     pub guidance_scale: Option<f32>,
+    /// Beginnings of which the best is finished, if said.
+    pub candidates: Option<u32>,
     /// What is held, or was charged.
     pub price: Credits,
     /// Where it stands.
@@ -294,6 +296,7 @@ impl Generation {
             seed: number(row, "seed")?,
             num_inference_steps: row.opt_int("num_inference_steps")?.and_then(|steps| u32::try_from(steps).ok()),
             guidance_scale: row.opt_float("guidance_scale")?.map(|scale| scale as f32),
+            candidates: row.opt_int("candidates")?.and_then(|count| u32::try_from(count).ok()),
             price: Credits::from_micros(row.int("price")?),
             state,
             progress,

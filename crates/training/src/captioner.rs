@@ -27,7 +27,8 @@ use crate::clips::{FRAME_RATE, clips_to_tensor, generator, latent_times_s, nativ
 use crate::cover::{Cell, cells_loss, cover, one_hot};
 use crate::paper::{
     Actor, ActorKind, ActorSize, Attributes, Background, Camera, CaptionStyle, Colour, HairColour, HairStyle, Hat,
-    Mixture, Motion, Pace, Placement, Puppet, Relation, Scene, Shot, Skin, Split, TimeOfDay, Weather,
+    Mixture, Motion, Pace, Placement, Puppet, Relation, Scene, Shot, Skin, Split, TimeOfDay, Wanted, WantedShot,
+    Weather,
 };
 use crate::trainer::{Stage, StageLoss, Trainer, TrainerConfig};
 
@@ -206,6 +207,30 @@ impl Captioner {
             .collect()
     }
 
+    /// How well each clip shows what is wanted: the mean log-probability, at least −3, of the answers that would be right, over the questions
+    /// that a prompt answers and the captioner answers well.
+    ///
+    /// # Shapes
+    /// As [`Captioner::read`].
+    pub fn agreement(&self, latents: Tensor<5>, wanted: &Wanted) -> Vec<f32> {
+        let batch = latents.dims()[0];
+        let mut sums = vec![0.0; batch];
+        let mut asked = 0;
+        for (logits, question) in self.forward(latents).answers.into_iter().zip(Question::ALL) {
+            let right = question.wanted(wanted);
+            if right.is_empty() {
+                continue;
+            }
+            let shares = if question.many() { log_sigmoid(logits) } else { log_softmax(logits, 1) };
+            let shares = shares.into_data().try_to_vec::<f32>().expect("logits are f32");
+            for (sum, shares) in sums.iter_mut().zip(shares.chunks(question.classes())) {
+                *sum += right.iter().map(|&class| shares[class]).sum::<f32>().max(LEAST_LOG_SHARE);
+            }
+            asked += 1;
+        }
+        sums.into_iter().map(|sum| sum / asked.max(1) as f32).collect()
+    }
+
     fn forward(&self, latents: Tensor<5>) -> Logits {
         let times_s = self.config.cell_times_s(latents.dims()[1]);
         let latents = time_patches(latents, self.config.time_patch);
@@ -306,6 +331,8 @@ fn moved(x: Tensor<5>, axis: usize, forward: bool) -> Tensor<5> {
     }
 }
 
+/// A wrong answer counts no more than this, however sure it is.
+const LEAST_LOG_SHARE: f32 = -3.0;
 /// A cell and the six beside it.
 const NEIGHBOURS: usize = 7;
 /// Sinusoids on each axis.
@@ -496,6 +523,51 @@ impl Question {
             Self::NextBackground => next.map(|shot| shot.background.index()),
             Self::NextWeather => next.map(|shot| shot.weather.index()),
             Self::NextTimeOfDay => next.map(|shot| shot.time_of_day.index()),
+        };
+        answer.into_iter().collect()
+    }
+
+    /// The right classes for a prompt; empty where it says nothing, or where the captioner's answer is not worth much: size, pace and looks.
+    fn wanted(self, wanted: &Wanted) -> Vec<usize> {
+        let Some(WantedShot { actors, motion, relation, background, time_of_day, weather, camera }) =
+            wanted.shots.first()
+        else {
+            return Vec::new();
+        };
+        let next = wanted.shots.get(1);
+        let kind = |at: usize| actors.get(at).map(|(kind, _)| kind.index());
+        let colour = |at: usize| actors.get(at)?.1.map(Colour::index);
+        let answer = match self {
+            Self::KindsPresent => return actors.iter().map(|(kind, _)| kind.index()).collect(),
+            Self::ColoursPresent => return actors.iter().filter_map(|(_, colour)| Some((*colour)?.index())).collect(),
+            Self::Kind => kind(0),
+            Self::Colour => colour(0),
+            Self::Motion => motion.map(Motion::index),
+            Self::Count => actors.len().checked_sub(1),
+            Self::Relation => relation.map(Relation::index),
+            Self::Background => background.map(Background::index),
+            Self::Weather => Some(weather.index()),
+            Self::TimeOfDay => Some(time_of_day.index()),
+            Self::Camera => Some(camera.index()),
+            Self::Cut => Some(wanted.shots.len() - 1),
+            Self::SecondKind => kind(1),
+            Self::SecondColour => colour(1),
+            Self::ThirdKind => kind(2),
+            Self::ThirdColour => colour(2),
+            Self::NextKind => next.and_then(|shot| Some(shot.actors.first()?.0.index())),
+            Self::NextBackground => next.and_then(|shot| Some(shot.background?.index())),
+            Self::Size
+            | Self::Pace
+            | Self::PlainColour
+            | Self::Skin
+            | Self::HairStyle
+            | Self::HairColour
+            | Self::Hat
+            | Self::Glasses
+            | Self::NextColour
+            | Self::NextMotion
+            | Self::NextWeather
+            | Self::NextTimeOfDay => None,
         };
         answer.into_iter().collect()
     }
@@ -1067,6 +1139,43 @@ mod tests {
                 assert_eq!(scene.shots.len() > 1, said(&[", then", "cut to", "followed by"]), "{caption}");
             }
         }
+    }
+
+    /// Every question that a prompt answers is asked what the scene that it describes would answer.
+    #[test]
+    fn a_caption_wants_what_is_true_of_its_scene() {
+        let mut asked = 0;
+        for seed in 0..300 {
+            let scene = Scene::sample(seed, Split::Train, &Mixture::default());
+            for &style in CaptionStyle::ALL {
+                let caption = scene.caption(style, seed);
+                let wanted = Wanted::of(&caption).unwrap();
+                for question in Question::ALL {
+                    let classes = question.wanted(&wanted);
+                    if !classes.is_empty() {
+                        assert_eq!(classes, question.truth(&scene), "{question:?}: {caption}");
+                        asked += 1;
+                    }
+                }
+            }
+        }
+        assert!(asked > 300 * CaptionStyle::ALL.len() * 10, "{asked}");
+    }
+
+    #[test]
+    fn agreement_is_of_each_clip_alone_and_of_nobody_who_is_not_asked_for() {
+        let device = Device::flex();
+        let captioner = Captioner::new(&tiny(), &device);
+        let latents = Tensor::random([2, 5, 5, 9, 4], Distribution::Normal(0.0, 1.0), &device);
+        let wanted = Wanted::of("a red boat sails right on the sea, then cut to a star").unwrap();
+        let together = captioner.agreement(latents.clone(), &wanted);
+        for (row, together) in together.iter().enumerate() {
+            let alone = captioner.agreement(latents.clone().narrow(0, row, 1), &wanted)[0];
+            assert!((alone - together).abs() < 1e-4, "{alone} {together}");
+            assert!((LEAST_LOG_SHARE..0.0).contains(together));
+        }
+        let other = captioner.agreement(latents, &Wanted::of("a cat").unwrap());
+        assert_ne!(together, other);
     }
 
     #[test]

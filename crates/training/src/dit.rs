@@ -401,6 +401,7 @@ impl DitStage {
             steps: 12,
             guidance_scale: 4.0,
             guidance_interval: (0.0, 1.0),
+            step_cache: 0.0,
             shift: self.config.shift,
             solver: SolverKind::default(),
             seed: 7,

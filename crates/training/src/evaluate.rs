@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 use burn::tensor::{Device, Tensor};
-use diffusion::{PaperModel, SampleRequest, SamplingConfig, SolverKind, sample};
-use media::{Frame, Size};
+use diffusion::{Choice, PaperModel, SampleRequest, SamplingConfig, SolverKind, Vae, sample_best};
+use media::{Filter, Frame, Resizer, Size};
 use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ use crate::captioner::{Captioner, Reading};
 use crate::clips::{clips_to_tensor, generator, latent_frames, latent_times_s, native_sizes, render, tensor_to_frames};
 use crate::paper::{
     ActorKind, ActorSize, Attributes, Camera, CaptionStyle, Concept, Mixture, Motion, Pace, Puppet, Scene, Split,
-    known_words,
+    Wanted, known_words,
 };
 use crate::sharpness::{Sharpness, measure_sharpness};
 use crate::sheet::contact_sheet;
@@ -44,6 +44,9 @@ pub struct EvaluationOptions {
     pub latent_frames: usize,
     /// How each is sampled.
     pub sampling: SamplingConfig,
+    /// As [`SampleRequest::step_cache`].
+    #[serde(default)]
+    pub step_cache: f32,
     /// The solver.
     pub solver: SolverKind,
     /// Clips with a portrait as reference.
@@ -76,6 +79,7 @@ impl EvaluationOptions {
             seed: 0,
             latent_frames: whole,
             sampling: model.sampling.clone(),
+            step_cache: 0.0,
             solver: SolverKind::AdamsBashforth2,
             references: 12,
             first_frames: 12,
@@ -87,6 +91,15 @@ impl EvaluationOptions {
             enlarged: 12,
         }
     }
+}
+
+/// Who says what is to be seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Judge<'a> {
+    /// Pixels to latents; of whatever native size.
+    pub vae: &'a Vae,
+    /// Reads them.
+    pub captioner: &'a Captioner,
 }
 
 /// Something a caption asks for.
@@ -310,13 +323,15 @@ pub struct EvaluationProgress {
     pub total: usize,
 }
 
-/// Asks `model` for withheld compositions and lets `captioner` say what it sees; both lie on `device`.
+/// Asks `model` for withheld compositions and lets `judge` say what it sees; both lie on `device`. Where a clip is chosen among several
+/// beginnings, `chooser` chooses: its own judgement of its choices is worth little.
 ///
 /// # Errors
 /// If the networks do not fit each other.
 pub fn evaluate(
     model: &PaperModel,
-    captioner: &Captioner,
+    judge: Judge<'_>,
+    chooser: &Captioner,
     options: &EvaluationOptions,
     device: &Device,
     mut progress: impl FnMut(EvaluationProgress),
@@ -325,7 +340,7 @@ pub fn evaluate(
     let longest = options.overlap.max(options.prefix);
     anyhow::ensure!(!extends || longest < options.latent_frames, "what is extended must be shorter than the clip");
     let started = Instant::now();
-    let bench = Bench { model, captioner, options, device: device.clone() };
+    let bench = Bench { model, judge, chooser, options, device: device.clone() };
     let mut part = |part, total, run: &mut dyn FnMut(usize) -> Result<()>| -> Result<()> {
         for done in 0..total {
             progress(EvaluationProgress { part, done, total });
@@ -471,7 +486,8 @@ impl fmt::Display for Evaluation {
 /// What every measure needs.
 struct Bench<'a> {
     model: &'a PaperModel,
-    captioner: &'a Captioner,
+    judge: Judge<'a>,
+    chooser: &'a Captioner,
     options: &'a EvaluationOptions,
     device: Device,
 }
@@ -491,6 +507,8 @@ enum Stream {
 struct Start {
     given: Vec<(usize, Tensor<5>)>,
     references: Vec<Tensor<5>>,
+    /// What the best of several beginnings is chosen by.
+    wanted: Option<Wanted>,
     /// Whether earlier latent frames came before these.
     later: bool,
 }
@@ -538,7 +556,10 @@ impl Bench<'_> {
     }
 
     fn read(&self, frames: &[Frame]) -> Result<Reading> {
-        Ok(self.captioner.read(self.encode(frames)?).remove(0))
+        let Judge { vae, captioner } = self.judge;
+        let (size, mut resizer) = (native_sizes(vae.config())[0], Resizer::new());
+        let frames: Vec<Frame> = frames.iter().map(|frame| resizer.resize(frame, size, Filter::Area)).collect();
+        Ok(captioner.read(vae.encode(clips_to_tensor(&[frames], &self.device))?).remove(0))
     }
 
     fn generate(&self, prompt: &str, start: Start, count: usize, seed: u64) -> Result<Tensor<5>> {
@@ -556,11 +577,15 @@ impl Bench<'_> {
             steps: options.sampling.num_inference_steps,
             guidance_scale: options.sampling.guidance_scale,
             guidance_interval: options.sampling.guidance_interval,
+            step_cache: options.step_cache,
             shift: options.sampling.shift,
             solver: options.solver,
             seed,
         };
-        Ok(sample(&self.model.transformer, &request, &self.device, |_| ControlFlow::Continue(()))?)
+        let candidates = if start.wanted.is_some() { options.sampling.candidates } else { 1 };
+        let judge = |latents| start.wanted.as_ref().map_or(0.0, |wanted| self.chooser.agreement(latents, wanted)[0]);
+        let choice = Choice { candidates, judge: &judge };
+        Ok(sample_best(&self.model.transformer, &request, &choice, &self.device, |_| ControlFlow::Continue(()))?)
     }
 
     /// One clip asked for in words, and the true render of its scene. How it was said, how many actors there are, and what of it is shown.
@@ -571,7 +596,8 @@ impl Bench<'_> {
         failures: &mut Vec<Failure>,
     ) -> Result<(CaptionStyle, usize, Vec<bool>)> {
         let (scene, style, prompt, seed) = self.draw(Stream::Prompts, index, &Mixture::default(), |_| true);
-        let latents = self.generate(&prompt, Start::default(), self.options.latent_frames, seed)?;
+        let start = Start { wanted: Wanted::of(&prompt), ..Start::default() };
+        let latents = self.generate(&prompt, start, self.options.latent_frames, seed)?;
         let frames = self.decode(latents);
         let asked = asked(&scene, &prompt);
         let shown = checks(&scene, &asked, &self.read(&frames)?);
@@ -952,10 +978,11 @@ mod tests {
             sampling: SamplingConfig::default(),
         };
         let captioner = Captioner::new(&judge, &device);
+        let judge = Judge { vae: &model.vae, captioner: &captioner };
         let options = EvaluationOptions {
             count: 2,
             latent_frames: 4,
-            sampling: SamplingConfig { num_inference_steps: 1, ..SamplingConfig::default() },
+            sampling: SamplingConfig { num_inference_steps: 1, candidates: 2, ..SamplingConfig::default() },
             references: 1,
             first_frames: 1,
             extensions: 1,
@@ -967,7 +994,8 @@ mod tests {
             ..EvaluationOptions::of(&model)
         };
         let mut parts = Vec::new();
-        let found = evaluate(&model, &captioner, &options, &device, |progress| parts.push(progress.part)).unwrap();
+        let found =
+            evaluate(&model, judge, &captioner, &options, &device, |progress| parts.push(progress.part)).unwrap();
         assert_eq!(
             parts,
             [
@@ -990,7 +1018,7 @@ mod tests {
         assert_eq!(found.by_style.iter().map(|(_, tally)| tally.of).sum::<usize>(), asked);
         assert_eq!(found.by_count.iter().map(|(_, tally)| tally.of).sum::<usize>(), asked);
         assert!(found.to_string().contains("not trusted") && found.failures_sheet().is_some());
-        let again = evaluate(&model, &captioner, &options, &device, |_| ()).unwrap();
+        let again = evaluate(&model, judge, &captioner, &options, &device, |_| ()).unwrap();
         assert_eq!(Evaluation { seconds: 0.0, ..found.clone() }, Evaluation { seconds: 0.0, ..again });
         let json = serde_json::to_string(&found).unwrap();
         assert_eq!(serde_json::from_str::<Evaluation>(&json).unwrap().attributes, found.attributes);

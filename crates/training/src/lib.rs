@@ -27,7 +27,8 @@ pub use clips::{FRAME_RATE, clips_to_tensor, latent_frames, latent_times_s, nati
 pub use dataset::{Gathered, NotPermitted, gather_clips};
 pub use dit::{Captions, DitStageConfig, Surroundings, Telling, train_dit};
 pub use evaluate::{
-    Attribute, AttributeScore, Evaluation, EvaluationOptions, EvaluationProgress, Failure, Figure, Tally, evaluate,
+    Attribute, AttributeScore, Evaluation, EvaluationOptions, EvaluationProgress, Failure, Figure, Judge, Tally,
+    evaluate,
 };
 pub use shards::{ShardConfig, write_shards};
 pub use sharpness::{Distance, Nearness, Sharpness, measure_sharpness};

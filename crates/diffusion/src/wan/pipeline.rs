@@ -17,6 +17,7 @@ use super::umt5::Umt5;
 use super::vae::{WanTiling, WanVae, WanVaePart};
 use crate::checkpoint::{Lora, LoraReport};
 use crate::flow::seeded_noise;
+use crate::step_cache::StepCache;
 use crate::{Error, Result};
 
 /// How a model is run on this machine.
@@ -72,6 +73,10 @@ pub struct WanRequest {
     pub steps: usize,
     /// Guidance scales of the first and the second expert; 1 is none, and half the work.
     pub guidance: [f32; 2],
+    /// Guidance is applied in this part of the way alone: from its end, 0, to pure noise, 1.
+    pub guidance_interval: (f32, f32),
+    /// Share of the velocity that may change before it is computed anew; 0 computes it at every step.
+    pub step_cache: f32,
     /// How latents are moved.
     pub solver: WanSolver,
     /// How far timesteps are shifted towards noise.
@@ -305,6 +310,8 @@ impl WanModel {
         // 2. The loop. An expert is in memory while it is asked.
         let mut latents = noise;
         let mut expert: Option<Expert> = None;
+        let mut cache = StepCache::new(request.step_cache);
+        let (low, high) = request.guidance_interval;
         for (index, &timestep) in schedule.timesteps.iter().enumerate() {
             if progress(index, &latents).is_break() {
                 return Err(Error::Stopped);
@@ -316,6 +323,7 @@ impl WanModel {
                 // The other one is dropped before this one is read.
                 other => {
                     drop(other);
+                    cache = StepCache::new(request.step_cache);
                     Expert::new(self, second, inputs)?
                 }
             };
@@ -330,14 +338,17 @@ impl WanModel {
             if let Some(condition) = &inputs.condition {
                 input = Tensor::cat(vec![input, condition.clone()], 1);
             }
-            let towards = asked.transformer.forward(input.clone(), &timesteps, &asked.context)?;
-            let velocity = match &asked.negative {
-                Some(negative) if guidance > 1.0 => {
-                    let away = asked.transformer.forward(input, &timesteps, negative)?;
-                    away.clone() + (towards - away) * guidance
+            let guided = guidance > 1.0 && (low..=high).contains(&(timestep / 1000.0));
+            let velocity = cache.velocity(&latents, || -> Result<Tensor<5>> {
+                let towards = asked.transformer.forward(input.clone(), &timesteps, &asked.context)?;
+                match &asked.negative {
+                    Some(negative) if guided => {
+                        let away = asked.transformer.forward(input, &timesteps, negative)?;
+                        Ok(away.clone() + (towards - away) * guidance)
+                    }
+                    _ => Ok(towards),
                 }
-                _ => towards,
-            };
+            })?;
             latents = stepper.step(velocity, latents);
             expert = Some(asked);
         }

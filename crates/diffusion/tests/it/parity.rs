@@ -47,6 +47,8 @@ fn request(fixture: &Fixture) -> WanRequest {
         width: fixture.number("width") as usize,
         steps: fixture.number("num_inference_steps") as usize,
         guidance: [guidance, second],
+        guidance_interval: (0.0, 1.0),
+        step_cache: 0.0,
         solver: WanSolver::UniPc,
         shift: fixture.number("flow_shift"),
         seed: 0,

@@ -151,6 +151,8 @@ fn request(height: usize, width: usize, frames: usize) -> WanRequest {
         width,
         steps: 30,
         guidance: [5.0; 2],
+        guidance_interval: (0.0, 1.0),
+        step_cache: 0.0,
         solver: WanSolver::UniPc,
         shift: 3.0,
         seed: 0,

@@ -19,6 +19,17 @@ fn requests_that_cannot_be_made_are_refused_before_any_work() {
     assert!(message.contains("cannot be used with"), "{message}");
     let message = desk.fail(2, &["generate", "a boat", "--guidance", "-3", "-o", "x.mp4"]);
     assert!(message.contains("guidance"), "{message}");
+    for (option, value, says) in [
+        ("--candidates", "0", "1..=8"),
+        ("--guidance-interval", "1,0.5", "such as 0.5,1"),
+        ("--guidance-interval", "0.5", "such as 0.5,1"),
+        ("--step-cache", "NaN", "from 0 to 1"),
+    ] {
+        let message = desk.fail(2, &["generate", "a boat", option, value, "-o", "x.mp4"]);
+        assert!(message.contains(says), "{message}");
+    }
+    let message = desk.fail(2, &["generate", "a boat", "--edit", "a.mp4", "--candidates", "2"]);
+    assert!(message.contains("cannot be used with"), "{message}");
     let message = desk.fail(2, &["generate", "a boat", "-o", "nowhere/x.mp4"]);
     assert!(message.contains("does not exist"), "{message}");
     let message = desk.fail(2, &["generate", "a boat", "-o", "."]);

@@ -49,6 +49,8 @@ fn a_fixed_recipe_looks_as_it_did() {
         "6",
         "--seed",
         "1",
+        "--candidates",
+        "1",
         "--no-upscale",
         "--no-visible-mark",
         "-o",
@@ -100,6 +102,26 @@ fn json_tells_the_recipe_of_every_variation() {
     assert_eq!(told[0]["recipe"]["num_inference_steps"], 2);
     assert_eq!(told[0]["unknown_words"][0], "dog");
     assert!(desk.path("x-2.mp4").exists());
+}
+
+#[test]
+fn what_a_clip_was_chosen_from_and_what_was_left_out_is_told() {
+    let desk = Desk::new();
+    let recipe = |prompt: &str, more: &[&str]| -> Value {
+        let plain = ["generate", prompt, "--no-upscale", "--steps", "2", "--seed", "7", "--json", "-o", "x.mp4"];
+        let told = desk.succeed(&[&plain[..], more].concat());
+        serde_json::from_str::<Value>(&told).unwrap()[0]["recipe"].clone()
+    };
+    let frames = || read(&desk.path("x.mp4")).frames().to_vec();
+    assert_eq!(recipe("a red boat", &["--candidates", "3"])["candidates"], 3);
+    let chosen = frames();
+    assert_eq!(recipe("a red boat", &["--candidates", "3"])["seed"], 7);
+    assert!(chosen == frames(), "chosen otherwise the second time");
+    assert_eq!(recipe("a red boat", &["--candidates", "1"])["candidates"], Value::Null);
+    // Nobody whom it knows is named, so there is nothing to choose by.
+    assert_eq!(recipe("quantum chromodynamics", &["--candidates", "3"])["candidates"], Value::Null);
+    let hurried = recipe("a red boat", &["--step-cache", "0.5", "--guidance-interval", "0.5,1"]);
+    assert_eq!((&hurried["step_cache"], &hurried["guidance_interval"][0]), (&0.5.into(), &0.5.into()));
 }
 
 #[test]

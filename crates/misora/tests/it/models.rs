@@ -214,6 +214,10 @@ fn a_model_is_pulled_looked_into_and_drawn_with() {
     let verified = desk.succeed(&["verify", "w.mp4", "--json"]);
     assert!(verified.contains("wan2.1-t2v-1.3b"), "{verified}");
 
+    let model = ["generate", "a red boat", "--model", "wan2.1-t2v-1.3b", "-o", "x.mp4"];
+    let message = desk.fail(2, &[&model[..], &["--candidates", "2"]].concat());
+    assert!(message.contains("nothing that could choose"), "{message}");
+
     // A file that was cut is named.
     let weights = folder.join(WEIGHTS);
     let bytes = std::fs::read(&weights).unwrap();

@@ -22,7 +22,7 @@ pub(crate) const REFERENCE_PURPOSE: &str = "input_reference";
 
 /// Every field that a creation may have: what is read here, and what engines with the same path take and clients send to all of
 /// them, which is passed over.
-pub(crate) const CREATION_FIELDS: [&str; 43] = [
+pub(crate) const CREATION_FIELDS: [&str; 44] = [
     "prompt",
     "storyboard",
     "model",
@@ -34,6 +34,7 @@ pub(crate) const CREATION_FIELDS: [&str; 43] = [
     "negative_prompt",
     "num_inference_steps",
     "guidance_scale",
+    "candidates",
     "n",
     "duration",
     "width",
@@ -174,6 +175,7 @@ pub(crate) fn read_words(form: &Form) -> Result<Words<'_>, ApiError> {
         negative_prompt: form.text("negative_prompt")?,
         num_inference_steps: form.number("num_inference_steps")?,
         guidance_scale: form.number("guidance_scale")?,
+        candidates: form.number("candidates")?,
         n: form.number("n")?,
     })
 }

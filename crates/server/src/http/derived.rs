@@ -25,7 +25,7 @@ use crate::http::upload::clean_clip;
 use crate::http::videos::{MAKE, Made, idempotency, make, object_or_file, video};
 
 /// Every field that these may have. Size and length of a remix and an edit follow the source, whatever is said.
-const FIELDS: [&str; 16] = [
+const FIELDS: [&str; 17] = [
     "prompt",
     "video",
     "seconds",
@@ -35,6 +35,7 @@ const FIELDS: [&str; 16] = [
     "negative_prompt",
     "num_inference_steps",
     "guidance_scale",
+    "candidates",
     "size",
     "user",
     "metadata",
@@ -94,6 +95,9 @@ pub(crate) struct Recipe {
     /// 0 to 20.
     #[schema(minimum = 0, maximum = 20)]
     guidance_scale: Option<f32>,
+    /// As at a creation; what starts from a clip has no choice.
+    #[schema(minimum = 1, maximum = 8)]
+    candidates: Option<u32>,
 }
 
 /// An edit.
@@ -272,6 +276,7 @@ pub(crate) async fn trim_video(
         negative_prompt: source.negative_prompt,
         num_inference_steps: source.num_inference_steps,
         guidance_scale: source.guidance_scale,
+        candidates: source.candidates,
         ..Parameters::of_source(&words, source.model_requested, source.size, Seconds::STILL)?
     };
     let creation = Creation {

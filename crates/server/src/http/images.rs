@@ -48,7 +48,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// What the API's fields are, those that are taken and passed over among them.
-const FIELDS: [&str; 20] = [
+const FIELDS: [&str; 21] = [
     "prompt",
     "model",
     "n",
@@ -60,6 +60,7 @@ const FIELDS: [&str; 20] = [
     "negative_prompt",
     "num_inference_steps",
     "guidance_scale",
+    "candidates",
     "stream",
     "quality",
     "background",

@@ -30,7 +30,7 @@ const FIELD: &str = "storyboard";
 /// The largest document.
 pub(crate) const MOST_BYTES: usize = 64 * 1024;
 /// What the document says itself, or what a film cannot have.
-const NOT_BESIDE: [&str; 19] = [
+const NOT_BESIDE: [&str; 20] = [
     "prompt",
     "seconds",
     "duration",
@@ -43,6 +43,7 @@ const NOT_BESIDE: [&str; 19] = [
     "negative_prompt",
     "num_inference_steps",
     "guidance_scale",
+    "candidates",
     "n",
     "input_reference",
     "image_reference",

@@ -93,6 +93,9 @@ pub(crate) struct CreateVideo {
     /// 0 to 20.
     #[schema(minimum = 0, maximum = 20)]
     guidance_scale: Option<f32>,
+    /// Beginnings of which the model finishes the one that shows most of what was asked, 1 to 8. More take longer; `sora-2-pro` begins 4.
+    #[schema(minimum = 1, maximum = 8)]
+    candidates: Option<u32>,
     /// How many, 1 to 10. The first is the answer, all are in its `videos`.
     #[schema(minimum = 1, maximum = 10)]
     n: Option<u32>,

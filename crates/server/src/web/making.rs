@@ -50,6 +50,7 @@ pub(super) struct PromptBox {
     pub(super) model: String,
     pub(super) n: String,
     pub(super) seed: String,
+    pub(super) candidates: String,
     pub(super) size: String,
     /// The post that it is a remix of, as addresses name it.
     pub(super) remix: String,
@@ -57,6 +58,8 @@ pub(super) struct PromptBox {
     pub(super) lengths: Vec<u32>,
     pub(super) shapes: Vec<&'static str>,
     pub(super) counts: Vec<u32>,
+    /// Beginnings to choose from, and the word for it.
+    pub(super) choices: [(&'static str, &'static str); 3],
     /// Makes a form count once, however often it is sent.
     pub(super) once: String,
     /// How to say it differently, from the model that knows.
@@ -98,12 +101,14 @@ impl PromptBox {
             model: or("model", offers.first().map_or("", |offer| offer.name.as_str())),
             n: or("n", "1"),
             seed: or("seed", ""),
+            candidates: or("candidates", ""),
             size: or("size", ""),
             remix: or("remix", ""),
             models: offers.iter().map(|offer| offer.name.to_string()).collect(),
             lengths: lengths.unwrap_or_default(),
             shapes: [Shape::Portrait, Shape::Landscape, Shape::Square].map(Shape::as_str).into(),
             counts: (1..=MOST_CLIPS).collect(),
+            choices: [("", "ask.candidates_usual"), ("1", "ask.candidates_one"), ("4", "ask.candidates_four")],
             once: once(app),
             starters: STARTERS.into(),
             helps: app.prompt_help.is_there(),
@@ -217,6 +222,7 @@ async fn show_making(
         (Some(from), "seconds") => Some(from.seconds.to_string()).filter(|_| from.seconds.get() > 0),
         (Some(from), "model") => Some(from.model.to_string()),
         (Some(from), "seed") => Some(from.seed.to_string()),
+        (Some(from), "candidates") => from.candidates.map(|count| count.to_string()),
         _ => values.get(name).map(str::to_owned),
     });
     let under_way = under_way(&app, &visitor, &person).await?;

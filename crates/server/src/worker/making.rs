@@ -10,7 +10,8 @@ use platform::policy::{RightsUse, Stage, Verdict};
 use platform::{Cut, DecidedItem, DecidedKind, GenerationErrorCode, GenerationKind, Progress};
 use provenance::{SigningKey, TrainingChoice};
 use render::{
-    AnyRecipe, ClipSeconds, OutputSize, RenderOptions, Rendered, Storyboard, VideoModel, VideoRequest, render, trim,
+    AnyRecipe, ClipSeconds, OutputSize, RenderOptions, Rendered, Shortcuts, Storyboard, VideoModel, VideoRequest,
+    render, trim,
 };
 use store::{Generation, Lease, Objects, Outputs, Store, StoreError};
 use time::OffsetDateTime;
@@ -162,6 +163,7 @@ impl Job {
         for request in &mut requests {
             let (prompt, size) = (request.prompt.as_str(), request.size.size());
             request.references = self.sources.named_in(prompt, model, size)?;
+            request.candidates = self.candidates();
             request.prompt = self.sources.told(model, size, prompt).parse().map_err(|error| refused(&error))?;
         }
         let lengths: Vec<u32> = board.shots.iter().map(|shot| shot.seconds).collect();
@@ -172,6 +174,11 @@ impl Job {
             self.go_on()
         })?;
         Made::video(film, &lengths)
+    }
+
+    /// Beginnings that are asked for.
+    fn candidates(&self) -> Option<usize> {
+        self.generation.candidates.map(|count| count as usize)
     }
 
     /// What can be said and shown of what was made. A part of a clip says nothing new.
@@ -258,6 +265,8 @@ impl Job {
             seed: generation.seed,
             num_inference_steps: generation.num_inference_steps.map(|steps| steps as usize),
             guidance_scale: generation.guidance_scale,
+            candidates: self.candidates(),
+            shortcuts: Shortcuts::default(),
             source,
             references,
         })

@@ -325,6 +325,7 @@ pub const ARCHIVE_CLASSES: &[ArchiveClass] = &[
                 kept("seed", "seed", COUNT),
                 maybe("num_inference_steps", "num_inference_steps", Whole(1, 200)),
                 maybe("guidance_scale", "guidance_scale", Number),
+                maybe("candidates", "candidates", Whole(1, 8)),
                 told("price", "price_micros", Whole(i64::MIN, i64::MAX)),
                 kept("state", "status", Text(|word| GenerationState::from_word(word).is_some())),
                 kept("created_at", "created_at", Moment),

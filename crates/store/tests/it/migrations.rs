@@ -26,6 +26,7 @@ const FIXTURES: &[(i64, &str)] = &[
     (13, include_str!("fixtures/0013.sql")),
     (14, include_str!("fixtures/0014.sql")),
     (15, include_str!("fixtures/0015.sql")),
+    (16, include_str!("fixtures/0016.sql")),
 ];
 
 /// Tables of decisions before version 12 made one of them.

@@ -29,4 +29,5 @@ pub use split::{
 };
 pub use truth::{ActorTruth, Attributes, Box2, Event, EventKind, ShotTruth, TrackPoint, Truth};
 pub use vocabulary::{Concept, KnownWord, known_words};
-pub use wording::{Reworded, reword};
+pub(crate) use wording::WantedShot;
+pub use wording::{Reworded, Wanted, reword};

@@ -26,6 +26,32 @@ pub struct Reworded {
     pub chosen: Vec<String>,
 }
 
+/// What a prompt asks to be shown, as far as it says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// One or two.
+    pub(crate) shots: Vec<WantedShot>,
+}
+
+/// A shot as it is asked for; what is not said may be anything, except where saying nothing says enough.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WantedShot {
+    /// Who, with their colours; the main one first.
+    pub actors: Vec<(ActorKind, Option<Colour>)>,
+    /// What the main actor does.
+    pub motion: Option<Motion>,
+    /// Main actor to the second one.
+    pub relation: Option<Relation>,
+    /// Where.
+    pub background: Option<Background>,
+    /// Day unless something else is said.
+    pub time_of_day: TimeOfDay,
+    /// Clear unless something else is said.
+    pub weather: Weather,
+    /// Still unless something else is said.
+    pub camera: Camera,
+}
+
 /// Actors of a shot; the world has no more.
 const MOST_ACTORS: usize = 3;
 /// Shots of a clip.
@@ -369,6 +395,21 @@ struct Said {
 
 /// Says a prompt again in the words of the paper world.
 pub fn reword(prompt: &str) -> Reworded {
+    let (mut shots, mut told) = listen(prompt);
+    if let Some(first) = shots.first().cloned()
+        && let Some(second) = shots.get_mut(1)
+    {
+        second.follow(&first);
+    }
+    if !shots.is_empty() {
+        let clauses: Vec<String> = shots.iter().map(|shot| shot.tell(&mut told.chosen)).collect();
+        told.prompt = Some(capitalised(&clauses.join(", then cut to ")) + ".");
+    }
+    told
+}
+
+/// The shots of a prompt as far as they were said, and what of it was changed or not understood.
+fn listen(prompt: &str) -> (Vec<Said>, Reworded) {
     let tokens = tokens(prompt);
     let mut told = Reworded { prompt: None, changes: Vec::new(), unknown: Vec::new(), chosen: Vec::new() };
     let mut shots = vec![Said::default()];
@@ -423,16 +464,16 @@ pub fn reword(prompt: &str) -> Reworded {
         shot.settle();
     }
     shots.retain(|shot| !shot.is_empty());
-    if let Some(first) = shots.first().cloned()
-        && let Some(second) = shots.get_mut(1)
-    {
-        second.follow(&first);
+    (shots, told)
+}
+
+impl Wanted {
+    /// What a prompt asks for; nothing if it names nobody that this world knows.
+    pub fn of(prompt: &str) -> Option<Self> {
+        let (shots, _) = listen(prompt);
+        let shots: Vec<WantedShot> = shots.iter().map(Said::wanted).collect();
+        shots.first().is_some_and(|first| !first.actors.is_empty()).then_some(Self { shots })
     }
-    if !shots.is_empty() {
-        let clauses: Vec<String> = shots.iter().map(|shot| shot.tell(&mut told.chosen)).collect();
-        told.prompt = Some(capitalised(&clauses.join(", then cut to ")) + ".");
-    }
-    told
 }
 
 fn note(words: &mut Vec<String>, word: &str) {
@@ -522,6 +563,19 @@ impl Said {
             && self.time.is_none()
             && self.weather.is_none()
             && self.motion.is_none()
+    }
+
+    fn wanted(&self) -> WantedShot {
+        let light = if self.background == Some(Background::NightSky) { TimeOfDay::Night } else { TimeOfDay::Day };
+        WantedShot {
+            actors: self.actors.iter().map(|someone| (someone.kind, someone.colour)).collect(),
+            motion: self.motion.or(self.side),
+            relation: self.relation,
+            background: self.background,
+            time_of_day: self.time.unwrap_or(light),
+            weather: self.weather.unwrap_or(Weather::Clear),
+            camera: self.camera.unwrap_or(Camera::Still),
+        }
     }
 
     fn hear(&mut self, meaning: Meaning) {
@@ -932,6 +986,40 @@ mod tests {
                 assert_eq!(said(&again).to_lowercase(), again, "not the same the second time: {told}");
             }
         }
+    }
+
+    #[test]
+    fn a_caption_asks_for_what_its_scene_shows() {
+        for seed in 0..1000 {
+            let scene = Scene::sample(seed, Split::Train, &Mixture::default());
+            for &style in CaptionStyle::ALL {
+                let caption = scene.caption(style, seed);
+                let wanted = Wanted::of(&caption).unwrap();
+                assert_eq!(wanted.shots.len(), scene.shots.len(), "{caption}");
+                for (shot, wanted) in scene.shots.iter().zip(&wanted.shots) {
+                    let actors: Vec<_> =
+                        shot.actors.iter().map(|someone| (someone.kind, Some(someone.colour))).collect();
+                    assert_eq!(wanted.actors, actors, "{caption}");
+                    let moves = wanted.motion.unwrap_or(Motion::Still);
+                    assert_eq!(moves, shot.main().motion, "{caption}");
+                    assert_eq!(wanted.relation, shot.relation, "{caption}");
+                    assert_eq!(wanted.background, Some(shot.background), "{caption}");
+                    let seen = (wanted.time_of_day, wanted.weather, wanted.camera);
+                    assert_eq!(seen, (shot.time_of_day, shot.weather, shot.camera), "{caption}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_is_said_is_wanted() {
+        let shot = |prompt: &str| Wanted::of(prompt).unwrap().shots.remove(0);
+        let boat = shot("a boat");
+        assert_eq!((boat.actors, boat.motion, boat.background), (vec![(ActorKind::Boat, None)], None, None));
+        let fish = shot("赤い魚が左へ泳ぐ");
+        assert_eq!((fish.actors, fish.motion), (vec![(ActorKind::Fish, Some(Colour::Red))], Some(Motion::Left)));
+        assert_eq!(shot("a star, night sky").time_of_day, TimeOfDay::Night);
+        assert_eq!((Wanted::of("rain"), Wanted::of("quantum chromodynamics")), (None, None));
     }
 
     #[test]

@@ -147,7 +147,7 @@ impl Door {
         let data = "data:image/png;base64,iVBORw0KGgo=";
         let wish = json!({
             "prompt": "a red boat", "model": "sora-2", "size": "144x80", "seconds": "4", "seed": 7, "n": 2,
-            "negative_prompt": "rain", "num_inference_steps": 4, "guidance_scale": 4.5, "user": "me",
+            "negative_prompt": "rain", "num_inference_steps": 4, "guidance_scale": 4.5, "candidates": 3, "user": "me",
             "input_reference": { "file_id": file },
         });
         let source = json!({ "prompt": "a blue boat", "video": { "id": video }, "seconds": "4" });

@@ -222,7 +222,7 @@ impl Bed {
         likenesses: &[LikenessId],
     ) -> Result<Accepted, StoreError> {
         let length = |seconds| Seconds::new(seconds).unwrap();
-        let words = Words { prompt: Some("a red boat"), ..Words::default() };
+        let words = Words { prompt: Some("a red boat"), candidates: Some("3"), ..Words::default() };
         let parameters = Parameters::of_source(&words, name("sora-2"), size, length(seconds)).unwrap();
         let request = Accept {
             project: self.project,

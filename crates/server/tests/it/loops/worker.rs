@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use media::{Frame, FrameRate};
 use platform::{
-    AppealId, AppealOutcome, GenerationErrorCode, GenerationState, HEARTBEAT, IdentityId, LEASE, MembershipEvent, Role,
-    Service,
+    AppealId, AppealOutcome, GenerationErrorCode, GenerationKind, GenerationState, HEARTBEAT, IdentityId, LEASE,
+    MembershipEvent, Role, Service,
 };
 use render::{ModelError, Progress, Recipe, SteppedTestCard, TestCard, VideoModel, VideoRequest};
 use server::housekeeping;
@@ -248,6 +248,20 @@ async fn what_a_model_refuses_is_not_tried_again() {
     let generation = bed.generation(id).await;
     assert_eq!(generation.state, GenerationState::Failed);
     assert!(generation.error.unwrap().message.contains("it knows no boats"));
+}
+
+#[tokio::test]
+async fn a_model_is_asked_for_as_many_beginnings_as_the_request() {
+    let bed = Bed::new().await;
+    let film = r#"{"storyboard":1,"seed":7,"shots":[{"prompt":"a red boat"}]}"#;
+    for kind in [create(), GenerationKind::Film { storyboard: film.into(), characters: Vec::new() }] {
+        let id = bed.accept(kind).await.id;
+        let tell = |request: &VideoRequest, _: Progress| Err(ModelError::Failed(format!("{:?}", request.candidates)));
+        let worker = bed.worker(Models::new(vec![(name("test-card"), Box::new(SteppedTestCard(tell)))]));
+        worker.work_once(&CancellationToken::new()).await.unwrap();
+        let error = bed.generation(id).await.error.unwrap();
+        assert!(error.message.contains("Some(3)"), "{}", error.message);
+    }
 }
 
 /// A test card in which its captioner sees something.
