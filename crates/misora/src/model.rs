@@ -32,7 +32,7 @@ const BUILT_IN: ModelFiles = ModelFiles::Embedded(&[
     ("transformer/config.json", include_bytes!("../../../models/paper-1/transformer/config.json")),
     ("transformer/model.safetensors", include_bytes!("../../../models/paper-1/transformer/model.safetensors")),
     ("captioner/config.json", include_bytes!("../../../models/paper-1/captioner/config.json")),
-    ("captioner/model.safetensors", include_bytes!("../../../models/paper-1/captioner/model.safetensors")),
+    (CAPTIONER_WEIGHTS, include_bytes!("../../../models/paper-1/captioner/model.safetensors")),
     ("vae/config.json", include_bytes!("../../../models/paper-1/vae/config.json")),
     ("upscaler/config.json", include_bytes!("../../../models/paper-1/upscaler/config.json")),
     (UPSCALER_WEIGHTS, include_bytes!("../../../models/paper-1/upscaler/model.safetensors")),
@@ -50,8 +50,9 @@ const HASHED: [&str; 4] = [
     "vae/model.safetensors",
 ];
 
-/// Is hashed too if the model has it.
+/// Are hashed too if the model has them: they decide about its frames.
 const UPSCALER_WEIGHTS: &str = "upscaler/model.safetensors";
+const CAPTIONER_WEIGHTS: &str = "captioner/model.safetensors";
 
 /// How a clip is made that is longer than what the network makes at once.
 #[derive(Clone, Copy, Debug)]
@@ -215,11 +216,12 @@ impl PaperVideoModel {
         let files = model_files(folder);
         let model = PaperModel::open(&files, &device).context("the model cannot be used: give another with --model")?;
         let mut hash = Sha256::new();
-        for path in HASHED.into_iter().chain([UPSCALER_WEIGHTS].into_iter().filter(|path| files.has(path))) {
+        let others = [UPSCALER_WEIGHTS, CAPTIONER_WEIGHTS].into_iter().filter(|path| files.has(path));
+        for path in HASHED.into_iter().chain(others) {
             hash.update(&files.read(path)?);
         }
         let weights_hash = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        let captioner = Captioner::open(&files, &device).ok();
+        let captioner = files.has(CAPTIONER_WEIGHTS).then(|| Captioner::open(&files, &device)).transpose()?;
         let sharpener = model.upscaler.as_ref().map(Upscaler::sharpener);
         Ok(Self { model, captioner, sharpener, weights_hash, device })
     }
