@@ -20,7 +20,7 @@ mod read_error;
 mod sps;
 
 pub use frame::{Clip, Frame, FrameError, FrameRate, Size};
-pub use frame_hash::{FrameHash, is_near_copy};
+pub use frame_hash::{ClipLook, FrameHash, frames_to_hash, hash_clip, is_near_copy, is_seen_again};
 pub use limits::{PictureLimits, ReadLimits};
 pub use mp4_boxes::BoxError;
 pub use mp4_reader::{Mp4Info, Mp4Reader, probe_mp4, read_mp4};

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use media::{
     FrameRate, Mp4Reader, PictureLimits, Quality, ReadError, ReadLimits, Size, encode_jpeg, encode_png, encode_webp,
-    probe_mp4, read_mp4, read_picture, write_mp4,
+    hash_clip, probe_mp4, read_mp4, read_picture, write_mp4,
 };
 use proptest::prelude::*;
 
@@ -31,6 +31,9 @@ fn survive(bytes: &[u8]) {
         let next = reader.skip_to(5);
         assert!(next <= 5, "{next}");
         while let Ok(Some(_)) = reader.next_frame() {}
+    }
+    if let Ok(look) = hash_clip(bytes, &LIMITS) {
+        assert!(look.frames.len() <= LIMITS.max_frames);
     }
     if let Ok(frame) = read_picture(bytes, &PICTURE_LIMITS) {
         assert!(frame.size().pixels() <= PICTURE_LIMITS.max_pixels);
