@@ -1,4 +1,4 @@
-//! A model for tests of the platform: bars whose colours and speed come from the seed. Never offered to users.
+//! A model for tests of the platform: squares that slide and whose colours come from the seed. Never offered to users.
 
 use std::ops::ControlFlow;
 
@@ -8,7 +8,7 @@ use crate::model::{ModelError, Progress, Stage, VideoModel};
 use crate::recipe::{OwnChoices, Recipe};
 use crate::request::VideoRequest;
 
-/// Draws sliding bars; the same seed gives the same frames.
+/// Draws sliding squares; the same seed gives the same frames.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TestCard;
 
@@ -93,8 +93,9 @@ impl VideoModel for TestCard {
             }
             let mut frame = Frame::filled(SIDE, [0; 3]);
             for (at, pixel) in frame.rgb_mut().chunks_exact_mut(3).enumerate() {
-                let bar = ((at % 64 + index) / 8) as u64;
-                let mixed = (request.seed ^ bar).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
+                // Each row its own, so that no two seeds look alike.
+                let square = (at / 64 / 8 * 256 + (at % 64 + index) / 8) as u64;
+                let mixed = (request.seed ^ square).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
                 pixel.copy_from_slice(&mixed[..3]);
             }
             if emit(frame).is_break() {
