@@ -14,7 +14,7 @@ use crate::http::videos::purge_videos;
 use crate::key_letters;
 use crate::sunsets;
 use crate::web::write_notice_letters;
-use crate::{statements, takedowns};
+use crate::{recognise, statements, takedowns};
 
 /// How often dead workers are looked for.
 const EVERY: Duration = Duration::from_secs(5);
@@ -108,6 +108,13 @@ pub async fn tidy(app: &App) -> Result<Tidied, StoreError> {
         app.keys.clear();
     }
     let alarms = statements::watch(app).await? + takedowns::watch(app).await?;
+    // A place of objects that does not answer keeps nothing else waiting.
+    if let Err(error) = recognise::look_at_older(&app.store, &app.objects).await {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "clips in which someone appears were not looked at yet"
+        );
+    }
     let mut prefixes = 0;
     for prefix in app.store.object_deletions(AT_ONCE).await? {
         if let Err(error) = app.objects.delete_under(&prefix).await {

@@ -28,6 +28,7 @@ pub mod first_clips;
 pub mod housekeeping;
 pub mod key_letters;
 pub mod letters;
+mod recognise;
 mod rights_requests;
 pub mod statements;
 mod sunsets;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use platform::likeness::Permission;
 use platform::{
-    ActiveMembership, BatchId, CharacterId, ClipSource, Credits, Cut, Fingerprint, GenerationKind, IdempotencyKey,
-    IdentityId, LedgerEntryId, LikenessId, ModelName, Parameters, ProjectId, Refusal, RefusalCode, Route, Seconds,
-    Timestamp, Usage, UseId, VideoId, VirtualTime, place,
+    ActiveMembership, BatchId, CharacterId, ClipSource, Credits, Cut, DecidedItem, DecidedKind, Fingerprint,
+    GenerationKind, IdempotencyKey, IdentityId, LedgerEntryId, LikenessId, ModelName, Parameters, ProjectId, Refusal,
+    RefusalCode, Route, Seconds, Timestamp, Usage, UseId, VideoId, VirtualTime, place,
 };
 
 use crate::calls::{WorkerCall, call_workers};
@@ -132,7 +132,8 @@ impl Store {
                 drop(tx);
                 let base = request.generations.first().map_or([0; 16], |generation| generation.id.bytes());
                 let id = UseId::derived(base, &refused.likeness.to_string());
-                self.note_refused_use(id, maker, &refused, prompt, now).await?;
+                let item = DecidedItem::of_words(DecidedKind::Prompt, prompt);
+                self.note_refused_use(id, maker, &refused, (item, prompt), now).await?;
                 return Err(refused.refusal.into());
             }
         };

@@ -109,6 +109,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/sqlite/0016_candidates.sql"),
         include_str!("../migrations/postgres/0016_candidates.sql"),
     ),
+    (
+        17,
+        "looks",
+        include_str!("../migrations/sqlite/0017_looks.sql"),
+        include_str!("../migrations/postgres/0017_looks.sql"),
+    ),
 ];
 
 /// Counts statements and transactions that may have written something.

@@ -70,8 +70,8 @@ pub use accept::{Accept, Accepted, BatchLine, Idempotency, NewGeneration};
 pub use api_key::KeyLetter;
 pub use appeal::{Appeal, AppealError};
 pub use archive::{
-    ARCHIVE_CLASSES, ArchiveClass, ArchiveColumn, ArchiveKind, ArchiveRow, ArchiveTable, ArchiveValue, LeftOut,
-    Restored, Restoring, RowToRestore,
+    ARCHIVE_CLASSES, ArchiveClass, ArchiveColumn, ArchiveKind, ArchiveRow, ArchiveTable, ArchiveValue, FilmLook,
+    LeftOut, Restored, Restoring, RowToRestore,
 };
 pub use audit::{AuditBreak, AuditChain, AuditEntry};
 pub use backup::{backup, backup_keys, restore};
@@ -93,8 +93,8 @@ pub use ledger::{Balance, LedgerEntry, UsageDay};
 pub use letter::{Letter, WaitingLetter};
 pub use library::{LibraryFilter, LibraryPlace, LibraryState, Shape};
 pub use likeness::{
-    Approval, Capture, CaptureChunk, Cast, Enrolment, LentTo, Likeness, NewConsent, NewEnrolment, RemovedUse, Revoked,
-    StoredConsent, Use, UseOutcome, Verdict,
+    Approval, BroughtFile, Capture, CaptureChunk, Cast, Enrolment, LentTo, Likeness, LikenessLook, NewConsent,
+    NewEnrolment, RemovedUse, Revoked, StoredConsent, Use, UseOutcome, Verdict,
 };
 pub use link::{LinkError, LinkKey, LinkSignature};
 pub use notice_settings::NoticeLetter;

@@ -14,7 +14,7 @@ use crate::database::{Tx, Value, args};
 use crate::decision::record;
 use crate::error::{StoreError, corrupt};
 use crate::generation::{COLUMNS, Generation, TABLES, number, word};
-use crate::likeness::trace;
+use crate::likeness::{keep_look, trace};
 use crate::notice_settings::{tell_by_mail, wanted};
 use crate::objects::{ObjectKey, StoredVideo};
 use crate::outbox::tell;
@@ -50,6 +50,8 @@ pub struct Outputs {
     pub thumbnail: Option<ObjectKey>,
     /// JPEG.
     pub spritesheet: Option<ObjectKey>,
+    /// How the video's frames look, see `media::FrameHash`: it is kept if someone appears in them.
+    pub frames: Vec<[u8; 32]>,
     /// The recipe as JSON.
     pub recipe: String,
     /// When the media go; nothing to keep them.
@@ -213,6 +215,9 @@ impl Store {
         ];
         let row = tx.first(sql, args).await?.ok_or(StoreError::NotFound("video"))?;
         trace(&mut tx, lease.id, outputs.video.sha256()).await?;
+        if !outputs.frames.is_empty() {
+            keep_look(&mut tx, lease.id, &outputs.frames).await?;
+        }
         let (project, price) = (ProjectId::from_bytes(row.id("project")?), row.int("price")?);
         let sql = "UPDATE projects SET balance = balance - $2, held = held - $2 WHERE id = $1";
         tx.execute(sql, args![project, price]).await?;

@@ -15,8 +15,8 @@ use provenance::SignedVideo;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use store::{
-    ARCHIVE_CLASSES, ArchiveClass, ArchiveRow, ArchiveValue, Import, LeftOut, ObjectKey, Project, Restored, Restoring,
-    RowToRestore, StoreError, Subject,
+    ARCHIVE_CLASSES, ArchiveClass, ArchiveRow, ArchiveValue, FilmLook, Import, LeftOut, ObjectKey, Project, Restored,
+    Restoring, RowToRestore, StoreError, Subject,
 };
 use time::OffsetDateTime;
 use tokio::task::spawn_blocking;
@@ -32,6 +32,7 @@ use crate::archive::rows::{read_line, read_moment};
 use crate::archive::zip::{EntryReader, ZipArchive, ZipError, ZipLimits};
 use crate::http::creation::REFERENCE_PURPOSE;
 use crate::http::upload::media_type;
+use crate::recognise::look_at_film;
 
 /// The longest manifest, and the longest line of rows.
 const MAX_MANIFEST_BYTES: u64 = 60_000_000;
@@ -352,16 +353,17 @@ impl Archivist {
         mut row: ArchiveRow,
     ) -> Result<Result<RowToRestore, LeftOut>, ImportError> {
         let id = row.id().unwrap_or_default();
-        let (mut video, mut link_token, mut came_as) = (None, None, String::new());
+        let (mut video, mut link_token, mut came_as, mut look) = (None, None, String::new(), FilmLook::default());
         let (identity, since) = (arriving.identity, arriving.began);
         let of = |service| Subject { identity, service, since };
         match row.table.object {
             "video" => {
                 let id = VideoId::from_bytes(id);
                 if let Some((sha256, signed)) = self.signed(arriving, bundle, &row).await? {
-                    if !self.may_have(arriving, &row, &sha256, &signed).await? {
+                    let Some(found) = self.may_have(arriving, &row, &sha256, &signed).await? else {
                         return Ok(Err(LeftOut::Likeness));
-                    }
+                    };
+                    look = found;
                     came_as = sha256;
                     video = Some(self.objects.put_video(of(Service::Video), id, 0, signed).await?);
                 }
@@ -382,9 +384,10 @@ impl Archivist {
                 let Some((sha256, signed)) = self.signed(arriving, bundle, &row).await? else {
                     return Ok(Err(LeftOut::NotHere));
                 };
-                if !self.may_have(arriving, &row, &sha256, &signed).await? {
+                let Some(found) = self.may_have(arriving, &row, &sha256, &signed).await? else {
                     return Ok(Err(LeftOut::Likeness));
-                }
+                };
+                look = found;
                 came_as = sha256;
                 let stored = self.objects.put_post_video(of(Service::Social), id, signed).await?;
                 set(&mut row, "video_key", Some(stored.key().clone()));
@@ -444,19 +447,22 @@ impl Archivist {
             }
             _ => {}
         }
-        Ok(Ok(RowToRestore { row, video, link_token, came_as }))
+        Ok(Ok(RowToRestore { row, video, link_token, came_as, look }))
     }
 
-    /// Whether everyone who appears in a clip lets whoever brings it have it, asked before its film is written.
+    /// How a clip looks, if everyone who appears in it lets whoever brings it have it; asked before its film is written.
     async fn may_have(
         &self,
         arriving: &Arriving,
         row: &ArchiveRow,
         came_as: &str,
         signed: &SignedVideo,
-    ) -> Result<bool, ImportError> {
+    ) -> Result<Option<FilmLook>, ImportError> {
         let kept_as = hex(&Sha256::digest(signed.bytes()));
-        Ok(self.store.may_come_back(&arriving.restoring, row, [came_as, &kept_as], self.now()).await?)
+        let look = look_at_film(&self.store, Bytes::copy_from_slice(signed.bytes())).await?;
+        let sha256 = [came_as, &kept_as];
+        let may = self.store.may_come_back(&arriving.restoring, row, sha256, &look.alike, self.now()).await?;
+        Ok(may.then_some(look))
     }
 
     /// The signed video that a row names, with the hash of the file as it came; nothing if it is in no archive.
@@ -528,10 +534,10 @@ impl Archivist {
                 continue;
             }
             let [mut row] = rows;
-            if !self.may_have(&arriving, &row, &made.came_as, &made.video).await? {
+            let Some(look) = self.may_have(&arriving, &row, &made.came_as, &made.video).await? else {
                 restored.leave(LeftOut::Likeness, 1);
                 continue;
-            }
+            };
             let id = VideoId::from_bytes(row.id().unwrap_or_default());
             let subject = Subject { identity: arriving.identity, service: Service::Video, since: arriving.began };
             let video = self.objects.put_video(subject, id, 0, made.video).await?;
@@ -541,7 +547,7 @@ impl Archivist {
                 None => None,
             };
             set(&mut row, "thumbnail_key", thumbnail);
-            let row = RowToRestore { row, video: Some(video), link_token: None, came_as: made.came_as };
+            let row = RowToRestore { row, video: Some(video), link_token: None, came_as: made.came_as, look };
             restored.add(&self.store.restore_rows(&mut arriving.restoring, class, &[row], self.now()).await?);
         }
         restored.leave(LeftOut::Contradictory, unreadable);

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use bytes::Bytes;
+use media::FrameHash;
 use platform::likeness::Audience;
 use platform::{CharacterId, Handle, Scope, Service};
 use serde::Serialize;
@@ -17,6 +18,7 @@ use crate::http::error::ApiError;
 use crate::http::form::{Field, Form};
 use crate::http::page::Id;
 use crate::http::upload::{clean_clip, clean_picture};
+use crate::recognise::{Upload, likenesses_in};
 
 const WRITE: Access = Access::Key(Scope::FilesWrite, Needs::Active(Service::Video));
 const READ: Access = Access::Key(Scope::FilesRead, Needs::Readable(Service::Video));
@@ -102,7 +104,11 @@ async fn create_character(State(app): State<App>, caller: KeyCaller, form: Form)
     if audience != Audience::OnlyMe && handle.is_none() {
         return Err(ApiError::missing("handle"));
     }
-    let bytes = looks(&form).await?;
+    let Looks { came, kept: bytes, picture } = looks(&form).await?;
+    let field = if picture.is_some() { "picture" } else { "video" };
+    // Whoever appears in it does not appear as a character of another's.
+    let upload = Upload { bytes: [&came, &bytes], picture, field, prompt: name };
+    likenesses_in(&app, caller.project.owner, &upload).await?;
     let now = app.now();
     let id = CharacterId::new(now, app.random());
     let subject = Subject { identity: caller.project.owner, service: Service::Video, since: now };
@@ -114,7 +120,16 @@ async fn create_character(State(app): State<App>, caller: KeyCaller, form: Form)
 }
 
 /// What a character looks like: its clip, or its picture.
-async fn looks(form: &Form) -> Result<Bytes, ApiError> {
+struct Looks {
+    /// As it came.
+    came: Bytes,
+    /// Clean.
+    kept: Bytes,
+    /// How it looks, if it is a picture.
+    picture: Option<FrameHash>,
+}
+
+async fn looks(form: &Form) -> Result<Looks, ApiError> {
     match (form.field("video"), form.field("picture")) {
         (Some(Field::File(upload)), None) => {
             let (bytes, info) = clean_clip(upload.bytes.clone(), "video").await?;
@@ -123,9 +138,12 @@ async fn looks(form: &Form) -> Result<Bytes, ApiError> {
                 let message = format!("The clip lasts {length_s:.1} seconds; 2 to 10 are allowed.");
                 return Err(ApiError::invalid("video", message));
             }
-            Ok(bytes)
+            Ok(Looks { came: upload.bytes.clone(), kept: bytes, picture: None })
         }
-        (None, Some(Field::File(upload))) => Ok(clean_picture(upload.bytes.clone(), "picture").await?.png),
+        (None, Some(Field::File(upload))) => {
+            let picture = clean_picture(upload.bytes.clone(), "picture").await?;
+            Ok(Looks { came: upload.bytes.clone(), kept: picture.png, picture: Some(picture.look) })
+        }
         (None, None) => Err(ApiError::missing("video")),
         (Some(_), Some(_)) => {
             Err(ApiError::invalid("picture", "A character comes from a clip or a picture, not both."))

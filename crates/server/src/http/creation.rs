@@ -14,8 +14,9 @@ use crate::app::App;
 use crate::http::error::ApiError;
 use crate::http::form::{Field, Form};
 use crate::http::storyboards::Film;
-use crate::http::upload::{MAX_PICTURE_BYTES, clean_picture, data_url, fits};
+use crate::http::upload::{CleanPicture, MAX_PICTURE_BYTES, clean_picture, data_url, fits};
 use crate::policy::decided_by;
+use crate::recognise::{Upload, likenesses_in};
 
 /// What the file of a first frame is called in the list of files. It goes with its video.
 pub(crate) const REFERENCE_PURPOSE: &str = "input_reference";
@@ -116,14 +117,25 @@ pub(crate) async fn read_creation(app: &App, project: ProjectId, form: &Form) ->
     let owner = app.store.project(project).await?.owner;
     let mut named = allowed(app, owner, parameters.prompt.as_str()).await?;
     read_characters(app, owner, form, &mut named).await?;
-    let Named { characters, likenesses } = named.few("characters")?;
+    let Named { characters, mut likenesses } = named.few("characters")?;
     let (first_frame, kept) = match read_reference(app, project, form, parameters.size).await? {
-        Some(Reference::File(id)) => (Some(id), None),
-        Some(Reference::Picture(png)) => {
-            let id = keep_reference(app, project, png).await?;
-            (Some(id), Some(id))
-        }
         None => (None, None),
+        Some((reference, picture)) => {
+            let upload = Upload {
+                bytes: [&picture.png, &picture.png],
+                picture: Some(picture.look),
+                field: REFERENCE,
+                prompt: parameters.prompt.as_str(),
+            };
+            likenesses.extend(likenesses_in(app, owner, &upload).await?);
+            match reference {
+                Some(id) => (Some(id), None),
+                None => {
+                    let id = keep_reference(app, project, picture.png).await?;
+                    (Some(id), Some(id))
+                }
+            }
+        }
     };
     let price = offer.rate.quote(parameters.size, parameters.seconds);
     let total_seconds = parameters.seconds;
@@ -478,17 +490,15 @@ pub(crate) fn shown(text: &str) -> String {
     text.chars().take(80).collect()
 }
 
-enum Reference {
-    /// Uploaded before.
-    File(FileId),
-    /// Came with the request: a clean PNG.
-    Picture(Bytes),
-}
-
 const REFERENCE: &str = "input_reference";
 
-/// The first frame: a file, an address, or the id of a file; of the clip's size.
-async fn read_reference(app: &App, project: ProjectId, form: &Form, size: Size) -> Result<Option<Reference>, ApiError> {
+/// The first frame: a file, an address, or the id of a file; of the clip's size. Beside it the id, if it was uploaded before.
+async fn read_reference(
+    app: &App,
+    project: ProjectId,
+    form: &Form,
+    size: Size,
+) -> Result<Option<(Option<FileId>, CleanPicture)>, ApiError> {
     let names = [REFERENCE, "image_reference", "image_url", "reference_url"];
     let Some((_, field)) = form.first(&names) else { return Ok(None) };
     let bytes = match field.unfolded() {
@@ -517,10 +527,15 @@ async fn read_reference(app: &App, project: ProjectId, form: &Form, size: Size) 
     let picture = clean_picture(bytes, REFERENCE).await?;
     fits(picture.size, size)?;
     refuse_picture(app, project, &picture.png).await?;
-    Ok(Some(Reference::Picture(picture.png)))
+    Ok(Some((None, picture)))
 }
 
-async fn uploaded_reference(app: &App, project: ProjectId, id: &str, size: Size) -> Result<Reference, ApiError> {
+async fn uploaded_reference(
+    app: &App,
+    project: ProjectId,
+    id: &str,
+    size: Size,
+) -> Result<(Option<FileId>, CleanPicture), ApiError> {
     let unknown = || ApiError::invalid(REFERENCE, format!("There is no file {:?}.", shown(id)));
     let file = match app.store.file(project, id.parse().map_err(|_| unknown())?).await {
         Err(store::StoreError::NotFound(_)) => return Err(unknown()),
@@ -530,7 +545,7 @@ async fn uploaded_reference(app: &App, project: ProjectId, id: &str, size: Size)
     let picture = clean_picture(bytes, REFERENCE).await?;
     fits(picture.size, size)?;
     refuse_picture(app, project, &picture.png).await?;
-    Ok(Reference::File(file.id))
+    Ok((Some(file.id), picture))
 }
 
 /// The picture at an address. Only `data:` needs no outside; the rest is the owner's decision.

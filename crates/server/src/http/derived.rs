@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use platform::{
-    ClipSource, Credits, Cut, ExtensionDirection, FileId, GenerationKind, GenerationState, ModelName, Offer,
-    Parameters, Seconds, Size, VideoId, Words, extended,
+    ClipSource, Credits, Cut, ExtensionDirection, FileId, GenerationKind, GenerationState, LikenessId, ModelName,
+    Offer, Parameters, Seconds, Size, VideoId, Words, extended,
 };
 use serde::Serialize;
 use store::Generation;
@@ -23,6 +23,7 @@ use crate::http::form::{Field, Form, Upload};
 use crate::http::page::Id;
 use crate::http::upload::clean_clip;
 use crate::http::videos::{MAKE, Made, idempotency, make, object_or_file, video};
+use crate::recognise::{self, likenesses_in};
 
 /// Every field that these may have. Size and length of a remix and an edit follow the source, whatever is said.
 const FIELDS: [&str; 17] = [
@@ -172,6 +173,8 @@ struct Source {
     seconds: Seconds,
     depth: u32,
     kept: Option<FileId>,
+    /// Who appears in it, as far as it is known again; of a video made here the store finds them.
+    likenesses: Vec<LikenessId>,
 }
 
 pub(crate) async fn remix_video(
@@ -322,9 +325,9 @@ async fn creation(
         Ok::<_, ApiError>((parameters, named.likenesses))
     };
     match read.await {
-        Ok((parameters, likenesses)) => Ok(Creation {
+        Ok((parameters, named)) => Ok(Creation {
             parameters,
-            likenesses,
+            likenesses: named.into_iter().chain(source.likenesses).collect(),
             kind,
             price: source.offer.rate.quote(source.size, source.seconds),
             model: source.offer.name,
@@ -384,6 +387,7 @@ fn source_of(app: &App, generation: Generation) -> Result<Source, ApiError> {
         seconds: generation.total_seconds,
         depth,
         kept: None,
+        likenesses: Vec::new(),
     })
 }
 
@@ -391,7 +395,7 @@ fn source_of(app: &App, generation: Generation) -> Result<Source, ApiError> {
 async fn uploaded(app: &App, caller: &KeyCaller, form: &Form, upload: Upload) -> Result<Source, ApiError> {
     let catalogue = app.catalogue();
     let (model_requested, offer) = catalogue.resolve(form.text("model")?)?;
-    let (bytes, info) = clean_clip(upload.bytes, "video").await?;
+    let (bytes, info) = clean_clip(upload.bytes.clone(), "video").await?;
     let size = format!("{}x{}", info.size.width, info.size.height);
     let size = offer.size(&size).map_err(|refusal| ApiError::from(refusal).about("video"))?;
     let length_s = info.frame_count as f64 / info.frame_rate.as_f64();
@@ -399,6 +403,9 @@ async fn uploaded(app: &App, caller: &KeyCaller, form: &Form, upload: Upload) ->
     let seconds = seconds.and_then(|seconds| Seconds::new(seconds as u32)).ok_or_else(|| {
         ApiError::invalid("video", format!("The clip lasts {length_s:.1} seconds; 1 to 120 are allowed."))
     })?;
+    let prompt = form.text("prompt")?.unwrap_or_default();
+    let brought = recognise::Upload { bytes: [&upload.bytes, &bytes], picture: None, field: "video", prompt };
+    let likenesses = likenesses_in(app, caller.project.owner, &brought).await?;
     let file = keep_file(app, caller.project.id, upload.filename, REFERENCE_PURPOSE, "video/mp4", bytes, None).await?;
     Ok(Source {
         clip: ClipSource::File(file.id),
@@ -408,6 +415,7 @@ async fn uploaded(app: &App, caller: &KeyCaller, form: &Form, upload: Upload) ->
         seconds,
         depth: 0,
         kept: Some(file.id),
+        likenesses,
     })
 }
 

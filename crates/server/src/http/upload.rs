@@ -1,7 +1,7 @@
 //! What people upload: looked at by its bytes, never by the type it declares, and cleaned of what it gives away.
 
 use bytes::Bytes;
-use media::{Mp4Info, PictureLimits, ReadLimits, encode_png, probe_mp4, read_picture};
+use media::{FrameHash, Mp4Info, PictureLimits, ReadLimits, encode_png, probe_mp4, read_picture};
 use platform::Size;
 
 use crate::http::error::ApiError;
@@ -13,6 +13,7 @@ pub(crate) const MAX_PICTURE_BYTES: usize = 20_971_520;
 pub(crate) struct CleanPicture {
     pub(crate) png: Bytes,
     pub(crate) size: media::Size,
+    pub(crate) look: FrameHash,
 }
 
 /// Reads a picture and writes it again as PNG, upright; location, device and thumbnail stay behind.
@@ -23,7 +24,7 @@ pub(crate) async fn clean_picture(bytes: Bytes, param: &'static str) -> Result<C
             ApiError::invalid(param, format!("'{param}' must be a JPEG, PNG or WebP picture: {error}."))
         })?;
         let png = encode_png(&frame).map_err(|error| ApiError::internal(&error))?;
-        Ok(CleanPicture { png: png.into(), size: frame.size() })
+        Ok(CleanPicture { png: png.into(), size: frame.size(), look: FrameHash::of(&frame) })
     };
     tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::internal(&error))?
 }

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use media::{
-    Frame, Mp4Reader, ReadError, ReadLimits, cover, encode_jpeg, encode_png, encode_webp, sprite_sheet, thumbnail,
+    Frame, FrameHash, Mp4Reader, ReadError, ReadLimits, cover, encode_jpeg, encode_png, encode_webp, frames_to_hash,
+    sprite_sheet, thumbnail,
 };
 use platform::Timestamp;
 use provenance::SignedVideo;
@@ -36,6 +37,18 @@ pub(crate) struct Made {
     spritesheet: Option<Vec<u8>>,
     /// Of each shot frames all through it, for whoever looks at it before it is kept.
     shots: Vec<Vec<Frame>>,
+    /// How its frames look, so that it is known again.
+    hashes: Vec<[u8; 32]>,
+}
+
+/// Frames of a finished clip.
+struct Chosen {
+    /// At even distances, small, from first to last.
+    sheet: Vec<Frame>,
+    /// The same of each shot.
+    shots: Vec<Vec<Frame>>,
+    /// How those look by which the clip is known again.
+    hashes: Vec<[u8; 32]>,
 }
 
 impl Made {
@@ -44,10 +57,10 @@ impl Made {
     pub(crate) fn video<R: Serialize>(rendered: Rendered<R>, lengths: &[u32]) -> Result<Self, Failure> {
         let small = thumbnail(&rendered.first_frame, THUMBNAIL_SIDE);
         let webp = encode_webp(&small, QUALITY).map_err(|error| Failure::transient(&error))?;
-        let (tiles, shots) = tiles(rendered.video.bytes(), lengths).map_err(|error| Failure::transient(&error))?;
-        let sheet = sprite_sheet(&tiles, COLUMNS, TILE_WIDTH).map_err(|error| Failure::transient(&error))?;
+        let chosen = chosen(rendered.video.bytes(), lengths).map_err(|error| Failure::transient(&error))?;
+        let sheet = sprite_sheet(&chosen.sheet, COLUMNS, TILE_WIDTH).map_err(|error| Failure::transient(&error))?;
         let jpeg = encode_jpeg(&sheet, QUALITY).map_err(|error| Failure::transient(&error))?;
-        Self::new(rendered, ("webp", webp), Some(jpeg), shots)
+        Self::new(rendered, ("webp", webp), Some(jpeg), (chosen.shots, chosen.hashes))
     }
 
     /// A picture: PNG of the first frame, cut to this size, in place of the thumbnail.
@@ -57,17 +70,18 @@ impl Made {
         let png = if frame.size() == size { encode_png(frame) } else { encode_png(&cover(frame, size)) };
         let png = png.map_err(|error| Failure::transient(&error))?;
         let shots = vec![vec![thumbnail(&rendered.first_frame, TILE_WIDTH * 2)]];
-        Self::new(rendered, ("png", png), None, shots)
+        let hashes = vec![FrameHash::of(&rendered.first_frame).straight];
+        Self::new(rendered, ("png", png), None, (shots, hashes))
     }
 
     fn new<R: Serialize>(
         rendered: Rendered<R>,
         thumbnail: (&'static str, Vec<u8>),
         spritesheet: Option<Vec<u8>>,
-        shots: Vec<Vec<Frame>>,
+        (shots, hashes): (Vec<Vec<Frame>>, Vec<[u8; 32]>),
     ) -> Result<Self, Failure> {
         let recipe = serde_json::to_string(&rendered.recipe).map_err(|error| Failure::transient(&error))?;
-        Ok(Self { video: rendered.video, recipe, thumbnail, spritesheet, shots })
+        Ok(Self { video: rendered.video, recipe, thumbnail, spritesheet, shots, hashes })
     }
 
     /// Of each shot frames all through it, small.
@@ -91,12 +105,12 @@ impl Made {
             None => None,
         };
         let video = objects.put_video(subject, id, attempt, self.video).await?;
-        Ok(Outputs { video, thumbnail, spritesheet, recipe: self.recipe, expires_at })
+        Ok(Outputs { video, thumbnail, spritesheet, frames: self.hashes, recipe: self.recipe, expires_at })
     }
 }
 
-/// Frames at even distances, small, from first to last: of the whole, and of each shot.
-fn tiles(mp4: &[u8], lengths: &[u32]) -> Result<(Vec<Frame>, Vec<Vec<Frame>>), ReadError> {
+/// The frames of a clip that are looked at, now and later.
+fn chosen(mp4: &[u8], lengths: &[u32]) -> Result<Chosen, ReadError> {
     // The file is our own, so its length needs no limit; one frame lies in memory at a time.
     let limits = ReadLimits { max_bytes: usize::MAX, max_frames: usize::MAX, ..ReadLimits::default() };
     let mut reader = Mp4Reader::open(mp4, &limits)?;
@@ -106,15 +120,19 @@ fn tiles(mp4: &[u8], lengths: &[u32]) -> Result<(Vec<Frame>, Vec<Vec<Frame>>), R
     let shots: Vec<_> = parts(lengths, count).map(|shot| spread(shot, each)).collect();
     let mut small: BTreeMap<usize, Option<Frame>> =
         shots.iter().flatten().chain(&sheet).map(|index| (*index, None)).collect();
-    let mut index = 0;
+    let mut hashed = frames_to_hash(reader.info()).into_iter().peekable();
+    let (mut index, mut hashes) = (0, Vec::new());
     while let Some(frame) = reader.next_frame()? {
+        if hashed.next_if_eq(&index).is_some() {
+            hashes.push(FrameHash::of(&frame).straight);
+        }
         if let Some(tile) = small.get_mut(&index) {
             *tile = Some(thumbnail(&frame, TILE_WIDTH * 2));
         }
         index += 1;
     }
-    let chosen = |indices: &Vec<usize>| indices.iter().filter_map(|index| small.get(index)?.clone()).collect();
-    Ok((chosen(&sheet), shots.iter().map(chosen).collect()))
+    let of = |indices: &Vec<usize>| indices.iter().filter_map(|index| small.get(index)?.clone()).collect();
+    Ok(Chosen { sheet: of(&sheet), shots: shots.iter().map(of).collect(), hashes })
 }
 
 /// So many numbers of a range at even distances, or all.

@@ -7,7 +7,7 @@ mod restore;
 use platform::{IdentityId, Timestamp};
 
 pub use classes::ARCHIVE_CLASSES;
-pub use restore::{LeftOut, Restored, Restoring, RowToRestore};
+pub use restore::{FilmLook, LeftOut, Restored, Restoring, RowToRestore};
 
 use crate::database::{Row, Value};
 use crate::error::StoreError;

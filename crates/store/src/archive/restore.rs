@@ -175,6 +175,17 @@ pub struct RowToRestore {
     pub link_token: Option<LinkToken>,
     /// SHA-256 of its film as the archive has it, hexadecimal; empty if it has none.
     pub came_as: String,
+    /// How its film looks, as far as it was looked at.
+    pub look: FilmLook,
+}
+
+/// How the film of an archive looks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FilmLook {
+    /// The hashes of its frames.
+    pub frames: Vec<[u8; 32]>,
+    /// The clips of this installation that it looks like in which someone appears.
+    pub alike: Vec<VideoId>,
 }
 
 impl Store {
@@ -212,7 +223,7 @@ impl Store {
     }
 
     /// Whether everyone who appears in a clip or post of an archive lets the person have it, before its film is written: by its id, whichever
-    /// that was, or by the film's SHA-256 as it came and as it will lie here.
+    /// that was, by the film's SHA-256 as it came and as it will lie here, or by the clips that it looks like.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -221,11 +232,12 @@ impl Store {
         restoring: &Restoring,
         row: &ArchiveRow,
         sha256: [&str; 2],
+        alike: &[VideoId],
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let Some(ids) = video_ids(restoring, row) else { return Ok(true) };
         let mut tx = self.database.begin().await?;
-        Ok(may_come_back(&mut tx, restoring.identity, &Brought { ids, sha256 }, now).await?.is_ok())
+        Ok(may_come_back(&mut tx, restoring.identity, &Brought { ids: &ids, sha256, alike }, now).await?.is_ok())
     }
 
     /// Puts rows of a class back, all or none; what is there, or cannot come back, is counted. Whether the person is still a member of the
@@ -309,13 +321,13 @@ async fn put(
     let (Some(ids), Some(video)) = (video_ids(restoring, &row.row), &row.video) else {
         return put_row(tx, restoring, row).await;
     };
-    let brought = Brought { ids, sha256: [&row.came_as, video.sha256()] };
+    let brought = Brought { ids: &ids, sha256: [&row.came_as, video.sha256()], alike: &row.look.alike };
     if may_come_back(tx, restoring.identity, &brought, now).await?.is_err() {
         return Ok(Outcome::Left(LeftOut::Likeness));
     }
     let outcome = put_row(tx, restoring, row).await?;
     if matches!(outcome, Outcome::Added) {
-        join_again(tx, restoring.identity, &brought, now).await?;
+        join_again(tx, restoring.identity, ids[0], &brought, &row.look.frames, now).await?;
     }
     Ok(outcome)
 }

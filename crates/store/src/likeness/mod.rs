@@ -2,11 +2,14 @@
 //! `platform::likeness::permit`'s to say; lists repeat it in SQL (`stands`), and what cannot be asked counts as refused.
 
 mod enrolment;
+mod look;
 mod own;
 mod permission;
 mod uses;
 
 pub use enrolment::{Approval, Capture, CaptureChunk, Enrolment, NewEnrolment, Verdict};
+pub(crate) use look::keep_look;
+pub use look::{BroughtFile, LikenessLook};
 pub(crate) use own::leave_likeness;
 pub use own::{LentTo, Likeness, NewConsent, StoredConsent};
 pub use permission::Cast;

@@ -4,10 +4,11 @@ use platform::likeness::{
     Audience, Bonds, LikenessFacts, LikenessRefusal, Permission, StandingConsent, limits_version, permit, stand,
 };
 use platform::{
-    ConsentId, DecidedItem, DecidedKind, DecidedRule, DecisionEffect, DecisionId, DecisionRecord, DecisionScope,
-    IdentityId, LikenessId, Refusal, RefusalCode, Service, Timestamp, UseId, VideoId,
+    ConsentId, DecidedItem, DecidedRule, DecisionEffect, DecisionId, DecisionRecord, DecisionScope, IdentityId,
+    LikenessId, Refusal, RefusalCode, Service, Timestamp, UseId, VideoId,
 };
 
+use super::look::keep_look;
 use super::own::Likeness;
 use super::uses::{UseOutcome, insert_use};
 use crate::database::{Row, Tx, args};
@@ -37,7 +38,7 @@ pub(crate) struct CastRefused {
 }
 
 /// What [`facts`] reads of likeness `$2` for maker `$1`.
-fn facts_sql() -> String {
+pub(super) fn facts_sql() -> String {
     let flag = |condition: &str| format!("CAST(CASE WHEN {condition} THEN 1 ELSE 0 END AS BIGINT)");
     let [present, blocked, approved, mutual] = conditions("$1");
     format!(
@@ -84,7 +85,7 @@ pub(crate) fn stands(video: &str, maker: &str) -> String {
     )
 }
 
-fn facts(row: &Row) -> Result<LikenessFacts, StoreError> {
+pub(super) fn facts(row: &Row) -> Result<LikenessFacts, StoreError> {
     let ended = row.opt_int("ended_at")?.is_some();
     let consent = StandingConsent {
         id: ConsentId::from_bytes(row.id("consent")?),
@@ -177,6 +178,7 @@ impl Store {
     }
 
     /// Keeps that someone wanted to use a likeness and was refused, for its person to see; whoever asked gets the reasons in one step with it.
+    /// `item` is what the reasons are about.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -185,7 +187,7 @@ impl Store {
         id: UseId,
         maker: IdentityId,
         refused: &CastRefused,
-        prompt: &str,
+        (item, prompt): (DecidedItem, &str),
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = self.database.begin().await?;
@@ -204,7 +206,7 @@ impl Store {
             scope: DecisionScope::Item,
             service: Some(Service::Video),
             effect: DecisionEffect::Refuse,
-            item: DecidedItem::of_words(DecidedKind::Prompt, prompt),
+            item,
             ground: refused.refusal.code.as_str().into(),
             rule,
             facts: refused.refusal.message.clone(),
@@ -301,47 +303,56 @@ pub(crate) async fn trace(tx: &mut Tx, video: VideoId, sha256: &str) -> Result<(
     tx.execute(sql, args![video, sha256]).await.map(|_| ())
 }
 
-/// A clip that an archive brings: the ids by which it is known, its own here first, and the hashes of its file, as it came and as it is kept.
+/// A clip that someone brings, and by what it is known.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Brought<'a> {
-    /// Its id here, and the one that it had where the archive was written.
-    pub(crate) ids: [VideoId; 2],
-    /// SHA-256 of its file, hexadecimal.
+    /// Of one that an archive brings its id here, and the one that it had where the archive was written.
+    pub(crate) ids: &'a [VideoId],
+    /// SHA-256 of its file, as it came and as it is kept, hexadecimal.
     pub(crate) sha256: [&'a str; 2],
+    /// The clips that it looks like.
+    pub(crate) alike: &'a [VideoId],
 }
 
-/// Someone who appears in a clip that an archive brings.
-struct Appearing {
-    likeness: LikenessId,
+/// Someone who appears in a clip that is brought.
+pub(super) struct Appearing {
+    pub(super) likeness: LikenessId,
     /// A consent that was valid then.
     consent: ConsentId,
     /// When it was made.
     made_at: Timestamp,
     /// Whether it was deleted by whoever appears in it.
-    removed: bool,
+    pub(super) removed: bool,
 }
 
-/// Who appears in a clip that an archive brings, as far as this installation knows it again: by its id, whichever that was, or by its file.
-async fn known_again(tx: &mut Tx, brought: &Brought<'_>) -> Result<Vec<Appearing>, StoreError> {
-    let sql = "SELECT likeness, consent, made_at, removed_at FROM likeness_traces
-               WHERE generation IN ($1, $2) OR (sha256 <> '' AND sha256 IN ($3, $4))
-               UNION SELECT likeness, consent, made_at, CAST(NULL AS BIGINT) FROM likeness_outputs WHERE generation IN ($1, $2)
-               ORDER BY likeness, made_at, consent";
-    let ([here, there], [came, kept]) = (brought.ids, brought.sha256);
-    let mut found: Vec<Appearing> = Vec::new();
-    for row in tx.all(sql, args![here, there, came, kept]).await? {
-        let likeness = LikenessId::from_bytes(row.id("likeness")?);
-        let removed = row.opt_int("removed_at")?.is_some();
-        match found.last_mut().filter(|last| last.likeness == likeness) {
-            Some(last) => last.removed |= removed,
-            None => found.push(Appearing {
-                likeness,
-                consent: ConsentId::from_bytes(row.id("consent")?),
-                made_at: Timestamp::from_micros(row.int("made_at")?),
-                removed,
-            }),
-        }
+/// Who appears in a clip that is brought, as far as this installation knows it again: by its id, whichever that was, or by its file; if the
+/// file is none that it knows, by what that looks like.
+pub(super) async fn known_again(tx: &mut Tx, brought: &Brought<'_>) -> Result<Vec<Appearing>, StoreError> {
+    let [came, kept] = brought.sha256;
+    let sql =
+        "SELECT likeness, consent, made_at, removed_at FROM likeness_traces WHERE sha256 <> '' AND sha256 IN ($1, $2)";
+    let mut rows = tx.all(sql, args![came, kept]).await?;
+    let alike = if rows.is_empty() { brought.alike } else { &[] };
+    for id in brought.ids.iter().chain(alike) {
+        let sql = "SELECT likeness, consent, made_at, removed_at FROM likeness_traces WHERE generation = $1
+                   UNION SELECT likeness, consent, made_at, CAST(NULL AS BIGINT) FROM likeness_outputs WHERE generation = $1";
+        rows.extend(tx.all(sql, args![*id]).await?);
     }
+    let mut found: Vec<Appearing> = Vec::new();
+    for row in rows {
+        found.push(Appearing {
+            likeness: LikenessId::from_bytes(row.id("likeness")?),
+            consent: ConsentId::from_bytes(row.id("consent")?),
+            made_at: Timestamp::from_micros(row.int("made_at")?),
+            removed: row.opt_int("removed_at")?.is_some(),
+        });
+    }
+    found.sort_by_key(|one| (one.likeness, one.made_at, one.consent));
+    found.dedup_by(|next, first| {
+        let same = next.likeness == first.likeness;
+        first.removed |= same && next.removed;
+        same
+    });
     Ok(found)
 }
 
@@ -369,15 +380,16 @@ pub(crate) async fn may_come_back(
     Ok(Ok(()))
 }
 
-/// Joins a clip that came back to the consents of those who appear in it, so that it is asked for like any other from then on, and writes
+/// Joins a clip that came back, and is `here` now, to the consents of those who appear in it, so that it is asked for like any other from then on, and writes
 /// the uses down that they see.
 pub(crate) async fn join_again(
     tx: &mut Tx,
     maker: IdentityId,
+    here: VideoId,
     brought: &Brought<'_>,
+    frames: &[[u8; 32]],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let [here, _] = brought.ids;
     for Appearing { likeness, consent, made_at, .. } in known_again(tx, brought).await? {
         // A receipt whose time was over long ago is gone; then the one that stands says yes to it today.
         let there = tx.first("SELECT 1 AS one FROM likeness_consents WHERE id = $1", args![consent]).await?.is_some();
@@ -396,11 +408,14 @@ pub(crate) async fn join_again(
     for sha256 in brought.sha256.into_iter().filter(|sha256| !sha256.is_empty()) {
         trace(tx, here, sha256).await?;
     }
+    if !frames.is_empty() {
+        keep_look(tx, here, frames).await?;
+    }
     Ok(())
 }
 
 /// A refusal in the API's words.
-fn refusal(reason: LikenessRefusal) -> Refusal {
+pub(super) fn refusal(reason: LikenessRefusal) -> Refusal {
     let code = match reason {
         LikenessRefusal::Revoked => RefusalCode::LikenessRevoked,
         LikenessRefusal::Outdated => RefusalCode::LikenessConsentOutdated,

@@ -10,8 +10,8 @@ use platform::{
     Service, Visibility,
 };
 use store::{
-    ARCHIVE_CLASSES, ArchiveTable, ArchiveValue, Destination, ExportPart, ExportState, ImportState, LeftOut, NewExport,
-    NewMessage, Restoring, RowToRestore, StoreError,
+    ARCHIVE_CLASSES, ArchiveTable, ArchiveValue, Destination, ExportPart, ExportState, FilmLook, ImportState, LeftOut,
+    NewExport, NewMessage, Restoring, RowToRestore, StoreError,
 };
 
 on_both!(
@@ -177,7 +177,13 @@ async fn r20_rows_come_back_once_and_only_to_members(bed: Bed) {
         let there = store.find_archived(restoring, &mut rows).await.unwrap();
         let rows: Vec<_> = rows
             .into_iter()
-            .map(|row| RowToRestore { row, video: None, link_token: None, came_as: String::new() })
+            .map(|row| RowToRestore {
+                row,
+                video: None,
+                link_token: None,
+                came_as: String::new(),
+                look: FilmLook::default(),
+            })
             .collect();
         (there, store.restore_rows(restoring, class, &rows, bed.now).await.unwrap())
     };

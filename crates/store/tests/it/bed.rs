@@ -143,6 +143,7 @@ impl Bed {
             video: self.objects.put_video(self.subject(), id, attempt, signed_video().clone()).await.unwrap(),
             thumbnail: None,
             spritesheet: None,
+            frames: Vec::new(),
             recipe: "{}".into(),
             expires_at: None,
         }

@@ -12,8 +12,8 @@ use platform::{
     ProjectId, Service, Viewer, Visibility, hex,
 };
 use store::{
-    Approval, ArchiveValue, Capture, Character, LeftOut, Listing, NewConsent, NewEnrolment, NewProfile, Project,
-    Restoring, RowToRestore, Store, StoreError, Subject, UseOutcome, Verdict,
+    Approval, ArchiveValue, Capture, Character, FilmLook, LeftOut, Listing, NewConsent, NewEnrolment, NewProfile,
+    Project, Restoring, RowToRestore, Store, StoreError, Subject, UseOutcome, Verdict,
 };
 
 use crate::bed::{Bed, entropy, raw};
@@ -27,6 +27,7 @@ on_both!(
     two_who_ask_for_one_name_at_once_do_not_both_get_it,
     who_had_a_name_before_another_keeps_it,
     what_its_person_deleted_is_known_by_every_hash_that_it_had,
+    a_clip_in_which_someone_appears_is_known_by_how_it_looks,
 );
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -267,7 +268,13 @@ async fn a_name_means_one_person_or_thing(bed: Bed) {
     for handle in ["m0ssy", "faceofmika"] {
         let mut rows = store.archive_rows(mika.id, &tables.tables[0], None, 1).await.unwrap();
         rows[0].set("handle", ArchiveValue::Text(handle.into()));
-        let row = RowToRestore { row: rows.remove(0), video: None, link_token: None, came_as: String::new() };
+        let row = RowToRestore {
+            row: rows.remove(0),
+            video: None,
+            link_token: None,
+            came_as: String::new(),
+            look: FilmLook::default(),
+        };
         let restored = store.restore_rows(&mut restoring, tables, &[row], now).await.unwrap();
         assert_eq!(restored.left_out.get(&LeftOut::Taken), Some(&1), "{handle}: {restored:?}");
     }
@@ -328,7 +335,13 @@ async fn what_its_person_deleted_is_known_by_every_hash_that_it_had(bed: Bed) {
     restoring.allow_only([bed.member]);
     let video = bed.outputs(clip, 2).await.video;
     let kept = video.sha256().to_owned();
-    let row = RowToRestore { row: rows[0].clone(), video: Some(video), link_token: None, came_as: "came".into() };
+    let row = RowToRestore {
+        row: rows[0].clone(),
+        video: Some(video),
+        link_token: None,
+        came_as: "came".into(),
+        look: FilmLook::default(),
+    };
     let restored = store.restore_rows(&mut restoring, class, std::slice::from_ref(&row), now).await.unwrap();
     assert_eq!(restored.added, 1, "{restored:?}");
     let seen = store.likeness_uses(me, None, 10).await.unwrap();
@@ -338,7 +351,8 @@ async fn what_its_person_deleted_is_known_by_every_hash_that_it_had(bed: Bed) {
     // Whatever hash it is known by, under an id that nothing has.
     let mut other = rows[0].clone();
     other.set("id", ArchiveValue::Id(platform::VideoId::new(now, entropy()).bytes()));
-    let comes_back = async |sha256: &str| store.may_come_back(&restoring, &other, [sha256, ""], now).await.unwrap();
+    let comes_back =
+        async |sha256: &str| store.may_come_back(&restoring, &other, [sha256, ""], &[], now).await.unwrap();
     let hashes = ["first", "came", kept.as_str()];
     for sha256 in hashes {
         assert!(comes_back(sha256).await, "{sha256}");
@@ -352,4 +366,58 @@ async fn what_its_person_deleted_is_known_by_every_hash_that_it_had(bed: Bed) {
     let restored = store.restore_rows(&mut restoring, class, &[row], now).await.unwrap();
     assert_eq!(restored.left_out.get(&LeftOut::Likeness), Some(&1), "{restored:?}");
     assert!(store.likeness_uses(me, None, 10).await.unwrap()[0].removed_at.is_some());
+}
+
+async fn a_clip_in_which_someone_appears_is_known_by_how_it_looks(bed: Bed) {
+    let stage = Stage::on(bed).await;
+    let (bed, store, now) = (&stage.bed, stage.store(), stage.now());
+    let me = bed.member.identity();
+    store.change_membership(me, Service::Likeness, MembershipEvent::Join, now).await.unwrap();
+    let (enrolment, likeness) = begin(bed, me, "mika").await.unwrap();
+    capture(bed, me, enrolment, likeness, 1).await.unwrap();
+    let consent = approve(bed, enrolment).await.unwrap();
+    let clip = stage.clip.id;
+    // Nothing is kept of a clip in which nobody appears.
+    store.keep_likeness_look(clip, &[[7; 32]]).await.unwrap();
+    assert_eq!(store.likeness_looks(None, 10).await.unwrap(), []);
+    let [clip_sql, likeness_sql, consent_sql] =
+        [clip.bytes(), likeness.bytes(), consent.bytes()].map(|id| spelt(bed, id));
+    let values = format!("{clip_sql}, {likeness_sql}, {consent_sql}, {}", now.micros());
+    let sql = format!(
+        "INSERT INTO likeness_outputs (generation, likeness, consent, made_at) VALUES ({values});
+         INSERT INTO likeness_traces (generation, likeness, consent, made_at, sha256) VALUES ({values}, 'first'), ({values}, 'second')"
+    );
+    raw::execute(&bed.url, &sql).await;
+    // One that was made before is to be looked at, once, whatever came of it.
+    let unseen = store.unseen_likeness_clips(10).await.unwrap();
+    assert_eq!(unseen.iter().map(|(video, _)| *video).collect::<Vec<_>>(), [clip]);
+    store.keep_likeness_look(clip, &[[7; 32], [9; 32]]).await.unwrap();
+    store.keep_likeness_look(clip, &[]).await.unwrap();
+    let kept = store::LikenessLook { video: clip, frames: vec![[7; 32], [9; 32]] };
+    assert_eq!(store.likeness_looks(None, 10).await.unwrap(), std::slice::from_ref(&kept));
+    assert_eq!(store.likeness_looks(Some(clip), 10).await.unwrap(), []);
+    assert_eq!(store.unseen_likeness_clips(10).await.unwrap(), []);
+
+    // Whoever appears in what it looks like is asked; what is known by its bytes is that clip, whatever else it looks like.
+    let other = platform::VideoId::new(now, entropy());
+    let item = platform::DecidedItem::of_bytes(platform::DecidedKind::Prompt, b"film");
+    let makes_of = async |sha256: &'static str, alike: &[platform::VideoId]| {
+        let file = store::BroughtFile { sha256: [sha256, ""], alike, item, field: "video", prompt: "at night" };
+        store.may_make_of(platform::UseId::new(now, entropy()), me, &file, now).await
+    };
+    assert_eq!(makes_of("", &[other]).await.unwrap(), []);
+    for (sha256, alike) in [("", &[clip][..]), ("second", &[]), ("first", &[clip])] {
+        assert_eq!(makes_of(sha256, alike).await.unwrap(), [likeness], "{sha256} {alike:?}");
+    }
+    store.withdraw_likeness(me, now).await.unwrap();
+    store.delete_generation(bed.project, clip, now).await.unwrap();
+    for (sha256, alike) in [("", &[other, clip][..]), ("second", &[])] {
+        let refused = makes_of(sha256, alike).await;
+        let Err(StoreError::Refused(refusal)) = refused else { panic!("{refused:?}") };
+        assert_eq!((refusal.code, refusal.param), (platform::RefusalCode::LikenessRevoked, Some("video")));
+    }
+    // The reasons are a decision about the file, and the attempts are there to be seen.
+    let told = store.decisions_about(me, None, 10).await.unwrap();
+    assert_eq!((told.len(), told[0].record.item), (2, item));
+    assert_eq!(store.likeness_looks(None, 10).await.unwrap(), [kept], "it outlives the clip");
 }

@@ -27,6 +27,7 @@ const FIXTURES: &[(i64, &str)] = &[
     (14, include_str!("fixtures/0014.sql")),
     (15, include_str!("fixtures/0015.sql")),
     (16, include_str!("fixtures/0016.sql")),
+    (17, include_str!("fixtures/0017.sql")),
 ];
 
 /// Tables of decisions before version 12 made one of them.

@@ -603,6 +603,162 @@ async fn r12_an_archive_that_outlived_its_clip_is_made_anew_too() {
     }
 }
 
+/// A film that was encoded anew, from a frame on, by which its signature is lost too; `paint` is done to each frame.
+fn changed(film: &[u8], from: usize, paint: impl Fn(&media::Frame) -> media::Frame) -> Vec<u8> {
+    let clip = media::read_mp4(film, &media::ReadLimits::default()).unwrap();
+    let frames = clip.frames()[from..].iter().map(paint).collect();
+    let clip = media::Clip::new(frames, clip.frame_rate()).unwrap();
+    media::write_mp4(&clip, media::Quality::from_qp(36).unwrap()).unwrap()
+}
+
+/// Makes a frame brighter, of everything by as much.
+fn brighter(frame: &media::Frame) -> media::Frame {
+    let mut frame = frame.clone();
+    frame.rgb_mut().iter_mut().for_each(|level| *level = level.saturating_add(12));
+    frame
+}
+
+/// A frame at half its size and back.
+fn coarser(frame: &media::Frame) -> media::Frame {
+    let media::Size { width, height } = frame.size();
+    let small = media::resize(frame, media::Size::new(width / 2, height / 2), media::Filter::CatmullRom);
+    media::resize(&small, frame.size(), media::Filter::CatmullRom)
+}
+
+/// A still of a film, as a JPEG.
+fn still(film: &[u8]) -> Vec<u8> {
+    let clip = media::read_mp4(film, &media::ReadLimits::default()).unwrap();
+    media::encode_jpeg(&clip.frames()[18], 70).unwrap()
+}
+
+/// A clip of this seed: how well a picture is known again depends on what it shows.
+async fn make_of(site: &Site, cookie: &str, prompt: &str, seed: &str) -> String {
+    let fields = [("prompt", prompt), ("size", "144x80"), ("seconds", "4"), ("n", "1"), ("seed", seed)];
+    post(site, cookie, "/make", &fields).await.goes_to()
+}
+
+/// Asks for a changed clip of a file.
+async fn edit(site: &Site, key: &str, film: &[u8], prompt: &str) -> Answer {
+    let parts: &[(&str, Option<&str>, &[u8])] =
+        &[("video", Some("mine.mp4"), film), ("prompt", None, prompt.as_bytes()), ("model", None, b"sora-2")];
+    site.send("POST", "/v1/videos/edits", As::Key(key), Sent::Form(parts)).await
+}
+
+/// Asks for a clip that begins with a picture.
+async fn begin_with(site: &Site, key: &str, picture: &[u8]) -> Answer {
+    let parts: &[(&str, Option<&str>, &[u8])] = &[
+        ("prompt", None, b"it goes on"),
+        ("size", None, b"144x80"),
+        ("seconds", None, b"4"),
+        ("input_reference", Some("a.jpg"), picture),
+    ];
+    site.send("POST", "/v1/videos", As::Key(key), Sent::Form(parts)).await
+}
+
+#[tokio::test]
+async fn r12_a_withdrawn_clip_that_was_changed_is_known_again() {
+    for site in sites().await {
+        let store = &site.bed.app.store;
+        let reviewer = site.with_role("reviewer@people.example", Service::Video, Role::Moderator).await;
+        let (mika, yuki, who) = pair(&site).await;
+        let film_of = async |clip: &str| {
+            site.send("GET", &format!("{clip}/media/video"), As::Cookie(&yuki), Sent::Nothing).await.body
+        };
+        let clip = make_of(&site, &yuki, "@mika waves", "7").await;
+        let other = make_of(&site, &yuki, "a red boat", "8").await;
+        site.work().await;
+        site.work().await;
+        let (film, other) = (film_of(&clip).await, film_of(&other).await);
+        let key = new_key(&site, &yuki).await;
+        // As long as they let her, the copy is asked for like any other, and is a use that they see.
+        let copy = changed(&film, 0, brighter);
+        let made = edit(&site, &key, &copy, "at night").await.ok();
+        let made: VideoId = made["id"].as_str().unwrap().parse().unwrap();
+        assert_eq!(store.likenesses_stand(made, who, site.bed.app.now()).await.unwrap(), Ok(1));
+        assert_eq!(uses(&site, &mika).await.len(), 2);
+
+        ask(&site, &mika, "/api/likeness/withdraw", json!({})).await.ok();
+        assert_eq!(store.any_generation(made).await.unwrap().state, GenerationState::Cancelled);
+        let count = async || site.bed.app.objects.list("uploads").await.unwrap().len();
+        let before = count().await;
+        let one_byte = [&film[..], b"\0\0\0\x08free"].concat();
+        let copies = [
+            ("as it was", film.to_vec()),
+            ("one box more", one_byte),
+            ("brighter, encoded anew", copy),
+            ("smaller and back", changed(&film, 0, coarser)),
+            ("a second less", changed(&film, 12, Clone::clone)),
+            ("a part of it", changed(&film, 30, Clone::clone)),
+        ];
+        for (what, copy) in &copies {
+            let refused = edit(&site, &key, copy, "at night").await;
+            assert_eq!(refused.error(), (403, "likeness_revoked".into(), "video".into()), "{what}");
+            let folder = packed(&[("mine.mp4", copy), ("mine.json", br#"{"gen_id":"1","prompt":"me"}"#)], |_, _| {});
+            assert_eq!(kept_out(&brought(&site, &yuki, &folder).await), 1, "{what}");
+        }
+        let refused = begin_with(&site, &key, &still(&film)).await;
+        assert_eq!(refused.error(), (403, "likeness_revoked".into(), "input_reference".into()));
+        let parts: &[(&str, Option<&str>, &[u8])] = &[("video", Some("c.mp4"), &copies[2].1), ("name", None, b"Mossy")];
+        let refused = site.send("POST", "/v1/videos/characters", As::Key(&key), Sent::Form(parts)).await;
+        assert_eq!(refused.error(), (403, "likeness_revoked".into(), "video".into()));
+        assert_eq!(count().await, before, "nothing of it was kept");
+
+        // What is no copy passes: another clip, a black one, a black picture, a clip of one frame.
+        let dark = media::Frame::filled(media::Size::new(144, 80), [0; 3]);
+        let black = changed(&film, 0, |_| dark.clone());
+        for passes in [&changed(&other, 0, brighter), &black] {
+            edit(&site, &key, passes, "at night").await.ok();
+            let folder = packed(&[("mine.mp4", passes), ("mine.json", br#"{"gen_id":"2","prompt":"me"}"#)], |_, _| {});
+            assert_eq!(kept_out(&brought(&site, &yuki, &folder).await), 0);
+        }
+        begin_with(&site, &key, &still(&other)).await.ok();
+        begin_with(&site, &key, &still(&black)).await.ok();
+        // What cannot be decoded to its end has not been looked at.
+        let cut = [&copies[2].1[..copies[2].1.len() - 400], &[0x55; 400]].concat();
+        let refused = edit(&site, &key, &cut, "at night").await;
+        assert!(matches!(refused.error().0, 400 | 403), "{}", refused.status);
+
+        // The reasons are a decision. An appeal that is right lets that file pass, and no other.
+        site.bed.clock.advance(SECOND);
+        let refused = edit(&site, &key, &copies[3].1, "at noon").await;
+        let told = store.decisions_about(who, None, 1).await.unwrap().remove(0).record;
+        assert!(refused.header("link").contains(&format!("/account/decisions/{}>", told.id)));
+        assert_eq!((told.ground.as_str(), told.effect), ("likeness_revoked", DecisionEffect::Refuse));
+        let appeal = format!("/api/account/decisions/{}/appeal", told.id);
+        let filed = ask(&site, &yuki, &appeal, json!({ "text": "I drew it." })).await.ok();
+        let appeal = format!("/api/moderation/appeals/{}", filed["appeal"]["id"].as_str().unwrap());
+        let right = json!({ "outcome": "overturned", "answer": "It is another." });
+        ask(&site, &reviewer, &appeal, right).await.ok();
+        edit(&site, &key, &copies[3].1, "at night").await.ok();
+        assert_eq!(edit(&site, &key, &copies[2].1, "at night").await.status, 403);
+    }
+}
+
+#[tokio::test]
+async fn r13_what_its_person_deleted_is_known_again_though_it_was_changed() {
+    for site in sites().await {
+        let store = &site.bed.app.store;
+        let (mika, yuki, who) = pair(&site).await;
+        let clip = make_of(&site, &yuki, "@mika waves", "7").await;
+        site.work().await;
+        let film = site.send("GET", &format!("{clip}/media/video"), As::Cookie(&yuki), Sent::Nothing).await.body;
+        let (copy, key) = (changed(&film, 12, brighter), new_key(&site, &yuki).await);
+        // An import that they allow is looked at as well: what looks like it is known by that later.
+        let folder = packed(&[("mine.mp4", &copy), ("mine.json", br#"{"gen_id":"1","prompt":"me"}"#)], |_, _| {});
+        assert_eq!(kept_out(&brought(&site, &yuki, &folder).await), 0);
+        assert_eq!(store.likeness_looks(None, 10).await.unwrap().len(), 2);
+        assert_eq!(store.likeness_orphans().await.unwrap(), 0);
+        for used in uses(&site, &mika).await {
+            let path = format!("/api/likeness/uses/{}", used["id"].as_str().unwrap());
+            site.send("DELETE", &path, As::Cookie(&mika), Sent::Nothing).await.ok();
+        }
+        assert!(clips(&site, who).await.is_empty());
+        let refused = edit(&site, &key, &changed(&film, 6, coarser), "at night").await;
+        assert_eq!(refused.error(), (403, "likeness_not_permitted".into(), "video".into()));
+        assert_eq!(kept_out(&brought(&site, &yuki, &folder).await), 1);
+    }
+}
+
 #[tokio::test]
 async fn r12_a_repeated_request_shows_no_picture_of_whoever_withdrew() {
     for site in sites().await {
