@@ -150,6 +150,7 @@ mod tests {
             "class.",
             "decision.",
             "archive.is_",
+            "ask.candidates_",
             "audience.",
             "capture.refused_",
             "letter.",
