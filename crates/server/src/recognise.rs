@@ -75,8 +75,7 @@ pub(crate) async fn look_at_film(store: &Store, mp4: Bytes) -> Result<FilmLook, 
     if !is_anyone_known(store).await? {
         return Ok(FilmLook::default());
     }
-    let look = tokio::task::spawn_blocking(move || hash_clip(&mp4, &ReadLimits::default())).await;
-    let found = look.ok().and_then(Result::ok).map(|look| look.frames).unwrap_or_default();
+    let found = what_can_be_seen(mp4).await;
     let frames = found.iter().map(|hash| hash.straight).collect();
     Ok(FilmLook { frames, alike: alike(store, found).await? })
 }
@@ -89,10 +88,7 @@ pub(crate) async fn look_at_older(store: &Store, objects: &Objects) -> Result<us
     let unseen = store.unseen_likeness_clips(AT_ONCE).await?;
     for (video, film) in &unseen {
         let frames = match objects.get_all(film).await {
-            Ok(mp4) => {
-                let look = tokio::task::spawn_blocking(move || hash_clip(&mp4, &ReadLimits::default())).await;
-                look.ok().and_then(Result::ok).map(|look| look.frames).unwrap_or_default()
-            }
+            Ok(mp4) => what_can_be_seen(mp4).await,
             // It went meanwhile.
             Err(StoreError::NotFound(_)) => Vec::new(),
             Err(error) => return Err(error),
@@ -101,6 +97,12 @@ pub(crate) async fn look_at_older(store: &Store, objects: &Objects) -> Result<us
         store.keep_likeness_look(*video, &frames).await?;
     }
     Ok(unseen.len())
+}
+
+/// The frames of a film as far as it can be decoded.
+async fn what_can_be_seen(mp4: Bytes) -> Vec<FrameHash> {
+    let look = tokio::task::spawn_blocking(move || hash_clip(&mp4, &ReadLimits::default())).await;
+    look.ok().and_then(Result::ok).map(|look| look.frames).unwrap_or_default()
 }
 
 /// Whether there is anything to know again.
