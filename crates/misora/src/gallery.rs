@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use media::{Filter, Frame, ReadLimits, Size, encode_jpeg, read_mp4, resize};
-use render::{OutputSize, Shortcuts, Source, VideoRequest, render};
+use render::{OutputSize, VideoRequest, render};
 use training::contact_sheet;
 use training::paper::{CaptionStyle, Mixture, Scene, Split};
 
@@ -35,19 +35,7 @@ pub(crate) fn run(options: &GalleryOptions) -> Result<ExitCode> {
     for index in 0..u64::from(options.count) {
         let seed = options.seed.wrapping_add(index);
         let prompt = prompt(seed, index);
-        let request = VideoRequest {
-            prompt: prompt.parse()?,
-            negative_prompt: String::new(),
-            size: options.size,
-            seconds: options.seconds,
-            seed,
-            num_inference_steps: None,
-            guidance_scale: None,
-            candidates: None,
-            shortcuts: Shortcuts::default(),
-            source: Source::Text,
-            references: Vec::new(),
-        };
+        let request = VideoRequest::new(prompt.parse()?, options.size, options.seconds, seed);
         let go_on = &mut |_| ControlFlow::Continue(());
         let made = render(model.as_model(), &request, None, &key, &render_options(true), go_on)?;
         let clip = read_mp4(made.video.bytes(), &ReadLimits::default())?;

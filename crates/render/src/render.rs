@@ -251,7 +251,7 @@ pub(crate) fn title(prompt: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::{ClipSeconds, OutputSize, Shortcuts};
+    use crate::request::{ClipSeconds, OutputSize};
     use crate::test_card::TestCard;
 
     const RED: [u8; 3] = [200, 40, 40];
@@ -294,19 +294,8 @@ mod tests {
     fn the_model_enlarges_its_frames_where_it_can_and_they_are_shown_small() {
         let first_frame = |size: &str| {
             let size: OutputSize = size.parse().unwrap();
-            let request = VideoRequest {
-                prompt: "bars".parse().unwrap(),
-                negative_prompt: String::new(),
-                size,
-                seconds: "4".parse::<ClipSeconds>().unwrap(),
-                seed: 1,
-                num_inference_steps: None,
-                guidance_scale: None,
-                candidates: None,
-                shortcuts: Shortcuts::default(),
-                source: Source::Text,
-                references: Vec::new(),
-            };
+            let seconds = "4".parse::<ClipSeconds>().unwrap();
+            let request = VideoRequest::new("bars".parse().unwrap(), size, seconds, 1);
             let mut film = Film::new(size.size(), TestCard.frame_rate(), false).unwrap();
             let mut seen = Vec::new();
             film.make(&Painter, &request, &mut |_| ControlFlow::Continue(()), &mut |frame| seen.push(frame.size()))

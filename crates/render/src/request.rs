@@ -112,6 +112,25 @@ pub struct Shortcuts {
     pub step_cache: Option<f32>,
 }
 
+impl VideoRequest {
+    /// A clip from words alone, with everything else as the model does it.
+    pub fn new(prompt: Prompt, size: OutputSize, seconds: ClipSeconds, seed: u64) -> Self {
+        Self {
+            prompt,
+            negative_prompt: String::new(),
+            size,
+            seconds,
+            seed,
+            num_inference_steps: None,
+            guidance_scale: None,
+            candidates: None,
+            shortcuts: Shortcuts::default(),
+            source: Source::Text,
+            references: Vec::new(),
+        }
+    }
+}
+
 impl Source {
     /// Its word in a recipe.
     pub fn name(&self) -> &'static str {

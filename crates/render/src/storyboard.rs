@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Progress, VideoModel};
 use crate::recipe::FilmRecipe;
 use crate::render::{Film, RenderError, RenderOptions, Rendered, title};
-use crate::request::{ClipSeconds, OutputSize, Prompt, RequestError, Shortcuts, Source, VideoRequest};
+use crate::request::{ClipSeconds, OutputSize, Prompt, RequestError, Source, VideoRequest};
 
 /// The document, as JSON. Every choice that it leaves open has a fixed value, so that it gives the same film again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -176,18 +176,11 @@ impl Storyboard {
                 _ => {}
             }
             let first = shot.image.as_deref().map(&mut picture).transpose()?.flatten();
+            let seed = shot.seed.unwrap_or(self.seed.wrapping_add(index as u64));
             Ok(VideoRequest {
-                prompt,
                 negative_prompt: self.negative_prompt.clone(),
-                size,
-                seconds,
-                seed: shot.seed.unwrap_or(self.seed.wrapping_add(index as u64)),
-                num_inference_steps: None,
-                guidance_scale: None,
-                candidates: None,
-                shortcuts: Shortcuts::default(),
                 source: first.map_or(Source::Text, Source::FirstFrame),
-                references: Vec::new(),
+                ..VideoRequest::new(prompt, size, seconds, seed)
             })
         };
         let mut request = request;
