@@ -105,12 +105,12 @@ pub struct Choice<'a> {
 impl Choice<'_> {
     /// Steps that every candidate goes before one is chosen: past the middle, where it can be seen what a clip will show.
     fn steps_before(steps: usize) -> usize {
-        steps / 2 + 1
+        (steps / 2 + 1).min(steps)
     }
 
     /// Steps in all, of every candidate.
     pub fn total_steps(candidates: usize, steps: usize) -> usize {
-        let before = Self::steps_before(steps).min(steps);
+        let before = Self::steps_before(steps);
         candidates.max(1) * before + steps - before
     }
 
@@ -148,7 +148,7 @@ pub fn sample_best(
     let begin = |candidate| Denoising::new(dit, request, Choice::seed(request.seed, candidate), device);
     let mut best = begin(0)?;
     if choice.candidates > 1 {
-        let before = Choice::steps_before(request.steps).min(request.steps);
+        let before = Choice::steps_before(request.steps);
         walk(&mut best, before)?;
         let mut highest = (choice.judge)(best.estimate.clone());
         for candidate in 1..choice.candidates {

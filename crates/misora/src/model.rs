@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
 use burn::tensor::{Device, Tensor};
-use diffusion::{Choice, Error, ModelFiles, PaperModel, SampleRequest, Sharpener, SolverKind, Upscaler, sample_best};
+use diffusion::{Choice, Error, ModelFiles, PaperModel, SampleRequest, Sharpener, SolverKind, Upscaler};
 use media::{Clip, Filter, Frame, FrameRate, Resizer, Size};
 use provenance::SigningKey;
 use render::{Looks, ModelError, OwnChoices, Progress, Recipe, Source, Stage, VideoModel, VideoRequest};
 use sha2::{Digest as _, Sha256};
 use training::paper::{
     Actor, ActorKind, ActorSize, Background, Camera, CaptionStyle, Colour, HairColour, HairStyle, Hat, Motion, Pace,
-    Placement, Puppet, Scene, Shot, Skin, TimeOfDay, Wanted, Weather,
+    Placement, Puppet, Scene, Shot, Skin, TimeOfDay, Weather,
 };
 use training::{
-    Captioner, FRAME_RATE, clips_to_tensor, enlarge, enlarged_size, latent_frames, latent_times_s, native_sizes,
-    tensor_to_frames,
+    Captioner, Chooser, FRAME_RATE, clips_to_tensor, enlarge, enlarged_size, latent_frames, latent_times_s,
+    native_sizes, sample_chosen, tensor_to_frames,
 };
 
 use crate::models::resolve;
@@ -116,14 +116,6 @@ struct Timeline {
     frames: usize,
     /// The clip that is changed, `[1, T, H, W, C]`, and how far.
     edit: Option<(Tensor<5>, f32)>,
-}
-
-/// Chooses among beginnings of a clip.
-struct Chooser<'a> {
-    captioner: &'a Captioner,
-    wanted: Wanted,
-    /// Beginnings.
-    candidates: usize,
 }
 
 /// The files of a model folder, or of the built-in model.
@@ -236,13 +228,11 @@ impl PaperVideoModel {
         &self.model
     }
 
-    /// Who chooses among beginnings of a clip and how many there are; nobody if there is nothing to choose by: no captioner, or a prompt that
-    /// names nobody of this world. What starts from a clip, or ends at a picture, is what that is.
+    /// Who chooses among beginnings of a clip; nobody if there is nothing to choose by. What starts from a clip, or ends at a picture, is what that is.
     fn chooser(&self, request: &VideoRequest) -> Option<Chooser<'_>> {
         let from_noise = matches!(request.source, Source::Text | Source::FirstFrame(_));
         let candidates = request.candidates.unwrap_or(self.model.sampling.candidates);
-        let captioner = self.captioner.as_ref().filter(|_| from_noise && candidates > 1)?;
-        Some(Chooser { captioner, wanted: Wanted::of(request.prompt.as_str())?, candidates })
+        Chooser::of(self.captioner.as_ref().filter(|_| from_noise)?, request.prompt.as_str(), candidates)
     }
 
     /// The native size of the same shape.
@@ -392,7 +382,7 @@ impl VideoModel for PaperVideoModel {
             guidance_scale: self.model.sampling.guidance_scale,
             solver: "adams_bashforth_2",
             precision: None,
-            candidates: self.chooser(request).map(|chooser| chooser.candidates),
+            candidates: self.chooser(request).map(|chooser| chooser.candidates()),
         };
         Recipe::new(request, NAME, &self.weights_hash, &own)
     }
@@ -434,11 +424,7 @@ impl VideoModel for PaperVideoModel {
         let known = |latents: &[Option<Tensor<5>>]| latents.iter().map(Option::is_some).collect::<Vec<_>>();
         let windows = plan.count(known(&latents));
         let chooser = self.chooser(request);
-        let candidates = chooser.as_ref().map_or(1, |chooser| chooser.candidates);
-        let judge = |latents: Tensor<5>| {
-            let read = |chooser: &Chooser<'_>| chooser.captioner.agreement(latents, &chooser.wanted)[0];
-            chooser.as_ref().map_or(0.0, read)
-        };
+        let candidates = chooser.as_ref().map_or(1, Chooser::candidates);
         // The first window decides who is seen; the others follow it.
         let total = windows.saturating_sub(1) * steps + Choice::total_steps(candidates, steps);
         let done = AtomicUsize::new(0);
@@ -464,8 +450,8 @@ impl VideoModel for PaperVideoModel {
                 solver: SolverKind::AdamsBashforth2,
                 seed: request.seed.wrapping_add(window.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             };
-            let choice = Choice { candidates: if window == 0 { candidates } else { 1 }, judge: &judge };
-            let made = sample_best(&self.model.transformer, &window_request, &choice, &self.device, |_| {
+            let chooser = chooser.as_ref().filter(|_| window == 0);
+            let made = sample_chosen(&self.model.transformer, &window_request, chooser, &self.device, |_| {
                 progress(Progress { stage: Stage::Sampling, done: done.fetch_add(1, Ordering::Relaxed), total })
             })
             .map_err(failed)?;

@@ -11,16 +11,17 @@ use std::time::Instant;
 
 use anyhow::Result;
 use burn::tensor::{Device, Tensor};
-use diffusion::{Choice, PaperModel, SampleRequest, SamplingConfig, SolverKind, Vae, sample_best};
+use diffusion::{PaperModel, SampleRequest, SamplingConfig, SolverKind, Vae};
 use media::{Filter, Frame, Resizer, Size};
 use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 
 use crate::captioner::{Captioner, Reading};
+use crate::choosing::{Chooser, sample_chosen};
 use crate::clips::{clips_to_tensor, generator, latent_frames, latent_times_s, native_sizes, render, tensor_to_frames};
 use crate::paper::{
     ActorKind, ActorSize, Attributes, Camera, CaptionStyle, Concept, Mixture, Motion, Pace, Puppet, Scene, Split,
-    Wanted, known_words,
+    known_words,
 };
 use crate::sharpness::{Sharpness, measure_sharpness};
 use crate::sheet::contact_sheet;
@@ -507,8 +508,8 @@ enum Stream {
 struct Start {
     given: Vec<(usize, Tensor<5>)>,
     references: Vec<Tensor<5>>,
-    /// What the best of several beginnings is chosen by.
-    wanted: Option<Wanted>,
+    /// Whether it is the best of several beginnings.
+    chosen: bool,
     /// Whether earlier latent frames came before these.
     later: bool,
 }
@@ -582,10 +583,10 @@ impl Bench<'_> {
             solver: options.solver,
             seed,
         };
-        let candidates = if start.wanted.is_some() { options.sampling.candidates } else { 1 };
-        let judge = |latents| start.wanted.as_ref().map_or(0.0, |wanted| self.chooser.agreement(latents, wanted)[0]);
-        let choice = Choice { candidates, judge: &judge };
-        Ok(sample_best(&self.model.transformer, &request, &choice, &self.device, |_| ControlFlow::Continue(()))?)
+        let candidates = if start.chosen { options.sampling.candidates } else { 1 };
+        let chooser = Chooser::of(self.chooser, prompt, candidates);
+        let go_on = |_| ControlFlow::Continue(());
+        Ok(sample_chosen(&self.model.transformer, &request, chooser.as_ref(), &self.device, go_on)?)
     }
 
     /// One clip asked for in words, and the true render of its scene. How it was said, how many actors there are, and what of it is shown.
@@ -596,7 +597,7 @@ impl Bench<'_> {
         failures: &mut Vec<Failure>,
     ) -> Result<(CaptionStyle, usize, Vec<bool>)> {
         let (scene, style, prompt, seed) = self.draw(Stream::Prompts, index, &Mixture::default(), |_| true);
-        let start = Start { wanted: Wanted::of(&prompt), ..Start::default() };
+        let start = Start { chosen: true, ..Start::default() };
         let latents = self.generate(&prompt, start, self.options.latent_frames, seed)?;
         let frames = self.decode(latents);
         let asked = asked(&scene, &prompt);

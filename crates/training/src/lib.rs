@@ -5,6 +5,7 @@
 pub mod paper;
 
 mod captioner;
+mod choosing;
 mod clips;
 mod cover;
 mod curves;
@@ -23,6 +24,7 @@ mod vae;
 pub use captioner::{
     Answer, CAPTIONER, Captioner, CaptionerConfig, CaptionerStageConfig, NextShot, Reading, train_captioner,
 };
+pub use choosing::{Chooser, sample_chosen};
 pub use clips::{FRAME_RATE, clips_to_tensor, latent_frames, latent_times_s, native_sizes, tensor_to_frames};
 pub use dataset::{Gathered, NotPermitted, gather_clips};
 pub use dit::{Captions, DitStageConfig, Surroundings, Telling, train_dit};
